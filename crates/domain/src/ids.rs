@@ -1,0 +1,9 @@
+//! Identifiers and ARNs, parsed once at the edge. Only this module splits an ARN.
+
+mod arn;
+mod name;
+mod unique;
+
+pub use arn::{Arn, ArnError, Resource};
+pub use name::{AccountId, ClusterName, Family, NameError, Region, Scope, ServiceName};
+pub use unique::{IdSource, InstanceId, Revision, TaskId};

@@ -1,0 +1,195 @@
+//! ARNs in the long format: build and parse.
+
+use alloc::string::{String, ToString};
+use core::fmt;
+use core::str::FromStr;
+
+use super::{ClusterName, Family, InstanceId, Revision, Scope, ServiceName, TaskId};
+
+/// What an ECS ARN names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Resource {
+    /// `cluster/C`
+    Cluster(ClusterName),
+    /// `service/C/S`
+    Service(ClusterName, ServiceName),
+    /// `task/C/T`
+    Task(ClusterName, TaskId),
+    /// `container-instance/C/I`
+    ContainerInstance(ClusterName, InstanceId),
+    /// `task-definition/F:N`
+    TaskDefinition(Family, Revision),
+    /// `container/C/T/U`: one container of a task; the last part is a UUID.
+    Container(ClusterName, TaskId, String),
+    /// Any other kind, kept as written: kind and the rest.
+    Other(String, String),
+}
+
+/// An ECS ARN: `arn:aws:ecs:REGION:ACCOUNT:RESOURCE`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Arn {
+    /// Account and region.
+    pub scope: Scope,
+    /// What it names.
+    pub resource: Resource,
+}
+
+/// Why a text is not an ARN of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArnError {
+    /// Not `arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE`.
+    Form,
+    /// Another service than `ecs`.
+    Service,
+    /// Account or region is malformed.
+    Scope,
+    /// The resource part is malformed, or an old short form without cluster.
+    Resource,
+}
+
+impl fmt::Display for ArnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Form => "not of the form arn:aws:ecs:region:account:resource",
+            Self::Service => "names a service other than ecs",
+            Self::Scope => "has a malformed account or region",
+            Self::Resource => "has a malformed resource part",
+        })
+    }
+}
+
+impl core::error::Error for ArnError {}
+
+impl Arn {
+    /// An ARN of `resource` in `scope`.
+    #[must_use]
+    pub fn new(scope: &Scope, resource: Resource) -> Self {
+        Self { scope: scope.clone(), resource }
+    }
+
+    /// Whether `text` is meant as an ARN rather than as a name.
+    #[must_use]
+    pub fn looks_like(text: &str) -> bool {
+        text.starts_with("arn:")
+    }
+}
+
+impl fmt::Display for Arn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "arn:aws:ecs:{}:{}:", self.scope.region, self.scope.account)?;
+        match &self.resource {
+            Resource::Cluster(cluster) => write!(f, "cluster/{cluster}"),
+            Resource::Service(cluster, service) => write!(f, "service/{cluster}/{service}"),
+            Resource::Task(cluster, task) => write!(f, "task/{cluster}/{task}"),
+            Resource::ContainerInstance(cluster, id) => {
+                write!(f, "container-instance/{cluster}/{id}")
+            }
+            Resource::TaskDefinition(family, revision) => {
+                write!(f, "task-definition/{family}:{revision}")
+            }
+            Resource::Container(cluster, task, id) => write!(f, "container/{cluster}/{task}/{id}"),
+            Resource::Other(kind, rest) => write!(f, "{kind}/{rest}"),
+        }
+    }
+}
+
+impl FromStr for Arn {
+    type Err = ArnError;
+
+    fn from_str(text: &str) -> Result<Self, ArnError> {
+        let mut parts = text.splitn(6, ':');
+        let mut next = || parts.next().ok_or(ArnError::Form);
+        if next()? != "arn" || next()? != "aws" {
+            return Err(ArnError::Form);
+        }
+        if next()? != "ecs" {
+            return Err(ArnError::Service);
+        }
+        let region = next()?.parse().map_err(|_| ArnError::Scope)?;
+        let account = next()?.parse().map_err(|_| ArnError::Scope)?;
+        let resource = parse_resource(next()?).ok_or(ArnError::Resource)?;
+        Ok(Self { scope: Scope { account, region }, resource })
+    }
+}
+
+fn parse_resource(text: &str) -> Option<Resource> {
+    let (kind, rest) = text.split_once('/')?;
+    if rest.is_empty() {
+        return None;
+    }
+    let in_cluster = || {
+        let (cluster, rest) = rest.split_once('/')?;
+        Some((cluster.parse::<ClusterName>().ok()?, rest))
+    };
+    Some(match kind {
+        "cluster" => Resource::Cluster(rest.parse().ok()?),
+        "service" => {
+            let (cluster, name) = in_cluster()?;
+            Resource::Service(cluster, name.parse().ok()?)
+        }
+        "task" => {
+            let (cluster, id) = in_cluster()?;
+            Resource::Task(cluster, id.parse().ok()?)
+        }
+        "container-instance" => {
+            let (cluster, id) = in_cluster()?;
+            Resource::ContainerInstance(cluster, id.parse().ok()?)
+        }
+        "task-definition" => {
+            let (family, revision) = rest.split_once(':')?;
+            Resource::TaskDefinition(
+                family.parse().ok()?,
+                Revision(revision.parse().ok().filter(|&n| n > 0)?),
+            )
+        }
+        "container" => {
+            let (cluster, rest) = in_cluster()?;
+            let (task, id) = rest.split_once('/')?;
+            Resource::Container(cluster, task.parse().ok()?, id.to_string())
+        }
+        _ => Resource::Other(kind.to_string(), rest.to_string()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Result<Resource, ArnError>) {
+        let parsed = text.parse::<Arn>();
+        if let Ok(arn) = &parsed {
+            assert_eq!(arn.to_string(), text, "an ARN prints as it was written");
+        }
+        assert_eq!(parsed.map(|arn| arn.resource), expected, "{text}");
+    }
+
+    #[test]
+    fn arns_round_trip() {
+        let cluster: ClusterName = "c".parse().expect("name");
+        let id = "0123456789abcdef0123456789abcdef";
+        let prefix = "arn:aws:ecs:us-east-1:000000000000:";
+        let arn = |rest: &str| alloc::format!("{prefix}{rest}");
+        check(&arn("cluster/c"), Ok(Resource::Cluster(cluster.clone())));
+        check(
+            &arn("service/c/s"),
+            Ok(Resource::Service(cluster.clone(), "s".parse().expect("name"))),
+        );
+        check(
+            &arn(&alloc::format!("task/c/{id}")),
+            Ok(Resource::Task(cluster, id.parse().expect("id"))),
+        );
+        check(
+            &arn("task-definition/f:7"),
+            Ok(Resource::TaskDefinition("f".parse().expect("name"), Revision(7))),
+        );
+        check(
+            &arn("capacity-provider/p"),
+            Ok(Resource::Other("capacity-provider".into(), "p".into())),
+        );
+        check(&arn("task-definition/f:0"), Err(ArnError::Resource));
+        check(&arn("task/short"), Err(ArnError::Resource));
+        check("arn:aws:s3:::bucket", Err(ArnError::Service));
+        check("cluster/c", Err(ArnError::Form));
+        check("arn:aws:ecs:us-east-1:12:cluster/c", Err(ArnError::Scope));
+    }
+}

@@ -1,0 +1,52 @@
+//! Every limit in one place, beside the AWS quota or rule that it mirrors.
+
+use core::time::Duration;
+
+/// Longest name of a cluster, service or family (ECS API: 255 letters, numbers, hyphens, underscores).
+pub const NAME_LEN: usize = 255;
+/// Containers per task definition (ECS quota).
+pub const CONTAINERS_PER_TASK_DEFINITION: usize = 10;
+/// Bytes of a registered task definition (ECS quota: 64 KB).
+pub const TASK_DEFINITION_BYTES: usize = 64 * 1024;
+/// Tasks that one RunTask call may start (ECS API).
+pub const RUN_TASK_COUNT: usize = 10;
+/// Container instances that one StartTask call may name (ECS API).
+pub const START_TASK_INSTANCES: usize = 10;
+/// Placement strategies per service or RunTask call (ECS API).
+pub const PLACEMENT_STRATEGIES: usize = 5;
+/// Placement constraints, task definition and runtime together (ECS API).
+pub const PLACEMENT_CONSTRAINTS: usize = 10;
+/// Characters of a cluster query expression (ECS API).
+pub const EXPRESSION_LEN: usize = 2000;
+/// Nesting of parentheses and negations in a cluster query expression (ours: bounds the parser's stack).
+pub const EXPRESSION_DEPTH: usize = 32;
+/// Custom attributes per resource (ECS API, `AttributeLimitExceededException`).
+pub const CUSTOM_ATTRIBUTES: usize = 10;
+/// Tags per resource (ECS API).
+pub const TAGS: usize = 50;
+/// Resources that DescribeServices takes (ECS API).
+pub const DESCRIBE_SERVICES: usize = 10;
+/// Resources that DescribeTasks, DescribeContainerInstances and DescribeClusters take (ECS API).
+pub const DESCRIBE: usize = 100;
+/// Largest page of a List call (ECS API).
+pub const PAGE_MAX: usize = 100;
+/// Default page of ListServices (ECS API).
+pub const PAGE_SERVICES: usize = 10;
+/// Newest service events kept and returned (ECS: 100).
+pub const SERVICE_EVENTS: usize = 100;
+/// Bytes of the overrides JSON of RunTask and StartTask (ECS API: 8192 characters).
+pub const OVERRIDES_BYTES: usize = 8192;
+/// Characters of `startedBy` (ECS API).
+pub const STARTED_BY_LEN: usize = 128;
+/// Characters of a task group (ECS API).
+pub const GROUP_LEN: usize = 255;
+/// Characters of a stop reason or container reason (ECS API).
+pub const REASON_LEN: usize = 1024;
+/// Bytes of a request body that the front accepts.
+pub const REQUEST_BYTES: usize = 4 * 1024 * 1024;
+/// How long a stopped task stays describable (ECS: at least one hour).
+pub const STOPPED_TASK_RETENTION: Duration = Duration::from_secs(3600);
+/// How long a deleted cluster or service stays describable as INACTIVE (ours; ECS: "for a period").
+pub const INACTIVE_RETENTION: Duration = Duration::from_secs(3600);
+/// How long a client token is remembered (ours; ECS does not document it).
+pub const CLIENT_TOKEN_RETENTION: Duration = Duration::from_secs(24 * 3600);

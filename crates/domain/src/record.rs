@@ -1,0 +1,1 @@
+//! Records: the persisted shapes, one file per resource.
