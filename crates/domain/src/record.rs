@@ -1,1 +1,81 @@
 //! Records: the persisted shapes, one file per resource.
+//!
+//! A record holds what a decision reads in typed form, and keeps as a [`Document`] whatever
+//! the API must only give back verbatim. Records are not wire shapes; `server` converts.
+//! ARNs are not stored: they follow from scope, names and ids.
+
+mod account_setting;
+mod client_token;
+mod cluster;
+mod container_instance;
+mod placement;
+mod service;
+mod task;
+mod task_definition;
+
+pub use account_setting::AccountSetting;
+pub use client_token::ClientToken;
+pub use cluster::{Cluster, ClusterStatus};
+pub use container_instance::{
+    AgentConnection, ContainerInstance, DeviceId, InstanceStatus, Resources, VersionInfo,
+};
+pub use placement::{
+    ConstraintKind, PlacementConstraint, PlacementStrategy, Spread, StrategyField,
+};
+pub use service::{
+    CircuitBreaker, Deployment, DeploymentConfiguration, DeploymentStatus, RolloutState,
+    SchedulingStrategy, Service, ServiceEvent, ServiceStatus,
+};
+pub use task::{
+    Connectivity, ContainerState, ContainerStatus, Demand, DesiredStatus, HealthStatus, LaunchType,
+    NetworkBinding, Observed, PortClaim, Protection, StopCode, StopOrder, Task, TaskStatus,
+};
+pub use task_definition::{
+    ContainerSpec, DependencyCondition, NetworkMode, PortMapping, Protocol, TaskDefinition,
+    TaskDefinitionStatus, TaskSpec,
+};
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// Tags of a resource: key to value (ECS: at most 50).
+pub type Tags = BTreeMap<String, String>;
+
+/// A piece of an API request kept verbatim as JSON, for answers that must give it back whole.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Document(Box<RawValue>);
+
+impl Document {
+    /// Keeps `json`, which must be one valid JSON value.
+    ///
+    /// # Errors
+    /// The parser's message when it is not.
+    pub fn new(json: String) -> Result<Self, serde_json::Error> {
+        RawValue::from_string(json).map(Self)
+    }
+
+    /// The JSON text.
+    pub fn as_str(&self) -> &str {
+        self.0.get()
+    }
+}
+
+impl PartialEq for Document {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Document {}
+
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -155,12 +155,12 @@ fn parse_resource(text: &str) -> Option<Resource> {
 mod tests {
     use super::*;
 
-    fn check(text: &str, expected: Result<Resource, ArnError>) {
+    fn check(text: &str, expected: &Result<Resource, ArnError>) {
         let parsed = text.parse::<Arn>();
         if let Ok(arn) = &parsed {
             assert_eq!(arn.to_string(), text, "an ARN prints as it was written");
         }
-        assert_eq!(parsed.map(|arn| arn.resource), expected, "{text}");
+        assert_eq!(&parsed.map(|arn| arn.resource), expected, "{text}");
     }
 
     #[test]
@@ -169,27 +169,27 @@ mod tests {
         let id = "0123456789abcdef0123456789abcdef";
         let prefix = "arn:aws:ecs:us-east-1:000000000000:";
         let arn = |rest: &str| alloc::format!("{prefix}{rest}");
-        check(&arn("cluster/c"), Ok(Resource::Cluster(cluster.clone())));
+        check(&arn("cluster/c"), &Ok(Resource::Cluster(cluster.clone())));
         check(
             &arn("service/c/s"),
-            Ok(Resource::Service(cluster.clone(), "s".parse().expect("name"))),
+            &Ok(Resource::Service(cluster.clone(), "s".parse().expect("name"))),
         );
         check(
             &arn(&alloc::format!("task/c/{id}")),
-            Ok(Resource::Task(cluster, id.parse().expect("id"))),
+            &Ok(Resource::Task(cluster, id.parse().expect("id"))),
         );
         check(
             &arn("task-definition/f:7"),
-            Ok(Resource::TaskDefinition("f".parse().expect("name"), Revision(7))),
+            &Ok(Resource::TaskDefinition("f".parse().expect("name"), Revision(7))),
         );
         check(
             &arn("capacity-provider/p"),
-            Ok(Resource::Other("capacity-provider".into(), "p".into())),
+            &Ok(Resource::Other("capacity-provider".into(), "p".into())),
         );
-        check(&arn("task-definition/f:0"), Err(ArnError::Resource));
-        check(&arn("task/short"), Err(ArnError::Resource));
-        check("arn:aws:s3:::bucket", Err(ArnError::Service));
-        check("cluster/c", Err(ArnError::Form));
-        check("arn:aws:ecs:us-east-1:12:cluster/c", Err(ArnError::Scope));
+        check(&arn("task-definition/f:0"), &Err(ArnError::Resource));
+        check(&arn("task/short"), &Err(ArnError::Resource));
+        check("arn:aws:s3:::bucket", &Err(ArnError::Service));
+        check("cluster/c", &Err(ArnError::Form));
+        check("arn:aws:ecs:us-east-1:12:cluster/c", &Err(ArnError::Scope));
     }
 }

@@ -81,6 +81,11 @@ unique! {
     InstanceId
 }
 
+unique! {
+    /// Id of a service event.
+    EventId
+}
+
 /// Revision of a task definition: 1, 2, 3, … within its family, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -1,0 +1,208 @@
+//! Services, their deployments and their events.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Document, LaunchType, PlacementConstraint, PlacementStrategy, Tags};
+use crate::ids::{ClusterName, EventId, Family, Revision, Scope, ServiceName};
+use crate::time::Timestamp;
+
+/// A service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Account and region.
+    pub scope: Scope,
+    /// Cluster.
+    pub cluster: ClusterName,
+    /// Name, unique within the cluster.
+    pub name: ServiceName,
+    /// Where it is in its life.
+    pub status: ServiceStatus,
+    /// Replicas or one per instance.
+    pub scheduling_strategy: SchedulingStrategy,
+    /// Wanted number of tasks; ignored for daemons.
+    pub desired_count: u32,
+    /// Launch type of its tasks.
+    pub launch_type: LaunchType,
+    /// How far a deployment may go below and above the desired count.
+    pub deployment_configuration: DeploymentConfiguration,
+    /// Placement constraints besides those of the task definition.
+    pub placement_constraints: Vec<PlacementConstraint>,
+    /// Placement strategy; empty means the service default.
+    pub placement_strategy: Vec<PlacementStrategy>,
+    /// Deployments, newest first; the first one is PRIMARY.
+    pub deployments: Vec<Deployment>,
+    /// Whether tags are copied to tasks, as in the API (`NONE`, `SERVICE`, `TASK_DEFINITION`).
+    pub propagate_tags: String,
+    /// Whether tasks get the `aws:ecs:…` tags.
+    pub enable_ecs_managed_tags: bool,
+    /// Whether ExecuteCommand may enter its tasks.
+    pub enable_execute_command: bool,
+    /// Seconds during which health checks of balancers are ignored after a task has started.
+    pub health_check_grace_period_s: Option<u32>,
+    /// All other members as given to the API, for DescribeServices.
+    pub document: Document,
+    /// Client token of CreateService.
+    pub client_token: Option<String>,
+    /// ARN of the principal that created it.
+    pub created_by: String,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it became INACTIVE; decides when the record goes.
+    pub deleted_at: Option<Timestamp>,
+    /// Earliest time of the next attempt to start tasks after failures.
+    pub retry_at: Option<Timestamp>,
+    /// Tags.
+    pub tags: Tags,
+}
+
+/// Status of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ServiceStatus {
+    /// In use.
+    Active,
+    /// Deleted, tasks still stopping.
+    Draining,
+    /// Gone; describable for a while.
+    Inactive,
+}
+
+impl ServiceStatus {
+    /// AWS's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Draining => "DRAINING",
+            Self::Inactive => "INACTIVE",
+        }
+    }
+}
+
+/// How a service places tasks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum SchedulingStrategy {
+    /// The desired count, anywhere.
+    #[default]
+    Replica,
+    /// One task per matching active instance.
+    Daemon,
+}
+
+impl SchedulingStrategy {
+    /// AWS's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Replica => "REPLICA",
+            Self::Daemon => "DAEMON",
+        }
+    }
+}
+
+/// Bounds and failure detection of deployments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeploymentConfiguration {
+    /// Lower bound in percent of the desired count, rounded up.
+    pub minimum_healthy_percent: u32,
+    /// Upper bound in percent of the desired count, rounded down.
+    pub maximum_percent: u32,
+    /// Circuit breaker.
+    pub circuit_breaker: CircuitBreaker,
+}
+
+/// AWS's `deploymentCircuitBreaker`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CircuitBreaker {
+    /// Whether it may fail a deployment.
+    pub enable: bool,
+    /// Whether a failed deployment goes back to the last completed one.
+    pub rollback: bool,
+}
+
+/// One rollout of a task definition revision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// Number in `ecs-svc/NUMBER`.
+    pub id: u64,
+    /// Newest or being replaced.
+    pub status: DeploymentStatus,
+    /// Family of its task definition.
+    pub family: Family,
+    /// Revision of its task definition.
+    pub revision: Revision,
+    /// Wanted number of tasks of this deployment.
+    pub desired_count: u32,
+    /// Consecutive failed tasks.
+    pub failed_tasks: u32,
+    /// How the rollout stands.
+    pub rollout: RolloutState,
+    /// AWS's `rolloutStateReason`.
+    pub rollout_reason: String,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+/// Status of a deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum DeploymentStatus {
+    /// The newest.
+    Primary,
+    /// Being replaced.
+    Active,
+}
+
+impl DeploymentStatus {
+    /// AWS's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Primary => "PRIMARY",
+            Self::Active => "ACTIVE",
+        }
+    }
+}
+
+/// AWS's `rolloutState`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum RolloutState {
+    /// Under way.
+    InProgress,
+    /// Reached its steady state.
+    Completed,
+    /// Given up.
+    Failed,
+}
+
+impl RolloutState {
+    /// AWS's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InProgress => "IN_PROGRESS",
+            Self::Completed => "COMPLETED",
+            Self::Failed => "FAILED",
+        }
+    }
+}
+
+/// One line of a service's event list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceEvent {
+    /// Account and region.
+    pub scope: Scope,
+    /// Cluster of the service.
+    pub cluster: ClusterName,
+    /// Service that it belongs to.
+    pub service: ServiceName,
+    /// Id, printed as a UUID in the API.
+    pub id: EventId,
+    /// When it happened; events of a service are ordered by it.
+    pub created_at: Timestamp,
+    /// AWS's text, e.g. `(service web) has reached a steady state.`
+    pub message: String,
+}
