@@ -1,0 +1,3 @@
+//! Codecs: bytes to nodes, sink calls to bytes.
+
+pub mod json;
