@@ -11,6 +11,7 @@
 #[macro_use]
 mod shape;
 
+pub mod agent;
 pub mod codec;
 pub mod ecs;
 mod error;
