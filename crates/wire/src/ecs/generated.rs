@@ -1,5 +1,9 @@
 //! Written by `cargo xtask codegen` from `models/ecs.json`.
-#![allow(clippy::unreadable_literal, reason = "numbers as the model writes them")]
+#![allow(
+    clippy::unreadable_literal,
+    clippy::wildcard_imports,
+    reason = "numbers as the model writes them; every enum is named"
+)]
 
 /// String enumerations.
 pub mod enums;
