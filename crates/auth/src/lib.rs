@@ -1,1 +1,40 @@
-//! Placeholder.
+//! Who makes a request, and whether they may.
+//!
+//! The order in which the front uses it: [`peek`] finds access key, region and service from
+//! headers and query before the body is read; an [`IdentityProvider`] turns the request into a
+//! [`Principal`]; [`authorize`] turns principal and typed request into [`Authorized`], which is
+//! the only thing that a handler accepts. The agent signs with [`sign`] and [`presign`].
+//!
+//! The rule it keeps: `Authorized` has no constructor outside this crate, so no operation can
+//! be called before both questions are answered. `now` is always an argument, in seconds since
+//! the Unix epoch.
+//!
+//! What it leaves out: I/O, where keys are stored, and IAM policies: today a principal may do
+//! everything within its own account.
+
+mod authorize;
+mod canonical;
+mod date;
+mod error;
+mod identity;
+mod request;
+mod scheme;
+mod sign;
+mod verify;
+
+pub use authorize::{Authorized, Denied, authorize};
+pub use error::{AuthError, ErrorResponse, Protocol};
+pub use identity::{
+    Account, AccountError, IdentityProvider, Keys, Open, Principal, PrincipalKind, StaticKey,
+};
+pub use request::{PayloadHash, RequestParts};
+pub use scheme::{Peeked, Scope, peek};
+pub use sign::{Credentials, PresignError, presign, sign};
+pub use verify::{Expected, Verified, verify};
+
+/// Longest life of a presigned URL, in seconds (AWS: seven days).
+pub const PRESIGN_MAX_S: u32 = 7 * 24 * 3600;
+/// How far the clock of a signer may differ from ours, in seconds (AWS: five minutes).
+pub const CLOCK_SKEW_S: i64 = 5 * 60;
+/// Headers that one signature may cover (ours: bounds the work done before a key is known).
+pub const SIGNED_HEADERS_MAX: usize = 100;
