@@ -46,6 +46,9 @@ pub enum TaskDefinitionStatus {
     Inactive,
     /// Deletion asked for; goes when nothing uses it any more.
     DeleteInProgress,
+    /// Gone for everybody; kept only as the highest revision, so that its number is not given
+    /// out again.
+    Deleted,
 }
 
 impl TaskDefinitionStatus {
@@ -55,6 +58,7 @@ impl TaskDefinitionStatus {
             Self::Active => "ACTIVE",
             Self::Inactive => "INACTIVE",
             Self::DeleteInProgress => "DELETE_IN_PROGRESS",
+            Self::Deleted => "DELETED",
         }
     }
 }

@@ -1,0 +1,126 @@
+//! The ECS API: one file per operation, and what they share.
+//!
+//! An operation reads a snapshot of the view, decides (with `longshore-domain` where there is
+//! something to decide), commits one transaction that holds only if what it read is unchanged,
+//! and answers from the records. What is not built answers with a client error that says so;
+//! [`coverage`] is the list.
+
+mod account_settings;
+mod attributes;
+mod clusters;
+mod container_instances;
+pub mod coverage;
+mod discover_poll_endpoint;
+pub(crate) mod encode;
+mod error;
+pub(crate) mod lookup;
+mod page;
+pub(crate) mod placement;
+mod references;
+mod services;
+mod submit_state_change;
+mod tags;
+mod task_definitions;
+mod task_protection;
+mod tasks;
+
+pub(crate) use error::{client_error, invalid_parameter, not_found};
+pub(crate) use references::{ClusterRef, task_definition_ref};
+
+use longshore_auth::Authorized;
+use longshore_wire::codec::json;
+use longshore_wire::ecs::{OperationName, decode_problem, op};
+use longshore_wire::{Operation, Peer, ServiceError};
+
+use crate::call::Call;
+
+/// Decodes, authorizes, runs and encodes one operation.
+pub(crate) async fn dispatch(
+    call: &Call,
+    operation: OperationName,
+    body: &[u8],
+) -> Result<Vec<u8>, ServiceError> {
+    /// `run!(Op, path::handler)`: the handler takes `Authorized<Input>`, so nothing can skip it.
+    macro_rules! run {
+        ($op:ident, $handler:path) => {{
+            let input = decode::<op::$op>(body)?;
+            let request: Authorized<_> = call.authorize(concat!("ecs:", stringify!($op)), input)?;
+            let output: <op::$op as Operation>::Output =
+                Box::pin($handler(call, request)).await?;
+            Ok(json::encode(&output))
+        }};
+    }
+    use OperationName as O;
+    match operation {
+        O::CreateCluster => run!(CreateCluster, clusters::create),
+        O::DeleteCluster => run!(DeleteCluster, clusters::delete),
+        O::DescribeClusters => run!(DescribeClusters, clusters::describe),
+        O::ListClusters => run!(ListClusters, clusters::list),
+        O::UpdateCluster => run!(UpdateCluster, clusters::update),
+        O::UpdateClusterSettings => run!(UpdateClusterSettings, clusters::update_settings),
+        O::RegisterTaskDefinition => run!(RegisterTaskDefinition, task_definitions::register),
+        O::DescribeTaskDefinition => run!(DescribeTaskDefinition, task_definitions::describe),
+        O::DeregisterTaskDefinition => run!(DeregisterTaskDefinition, task_definitions::deregister),
+        O::DeleteTaskDefinitions => run!(DeleteTaskDefinitions, task_definitions::delete),
+        O::ListTaskDefinitions => run!(ListTaskDefinitions, task_definitions::list),
+        O::ListTaskDefinitionFamilies => {
+            run!(ListTaskDefinitionFamilies, task_definitions::list_families)
+        }
+        O::RegisterContainerInstance => {
+            run!(RegisterContainerInstance, container_instances::register)
+        }
+        O::DeregisterContainerInstance => {
+            run!(DeregisterContainerInstance, container_instances::deregister)
+        }
+        O::DescribeContainerInstances => {
+            run!(DescribeContainerInstances, container_instances::describe)
+        }
+        O::ListContainerInstances => run!(ListContainerInstances, container_instances::list),
+        O::UpdateContainerInstancesState => {
+            run!(UpdateContainerInstancesState, container_instances::update_state)
+        }
+        O::UpdateContainerAgent => run!(UpdateContainerAgent, container_instances::update_agent),
+        O::PutAttributes => run!(PutAttributes, attributes::put),
+        O::DeleteAttributes => run!(DeleteAttributes, attributes::delete),
+        O::ListAttributes => run!(ListAttributes, attributes::list),
+        O::RunTask => run!(RunTask, tasks::run),
+        O::StartTask => run!(StartTask, tasks::start),
+        O::StopTask => run!(StopTask, tasks::stop),
+        O::DescribeTasks => run!(DescribeTasks, tasks::describe),
+        O::ListTasks => run!(ListTasks, tasks::list),
+        O::GetTaskProtection => run!(GetTaskProtection, task_protection::get),
+        O::UpdateTaskProtection => run!(UpdateTaskProtection, task_protection::update),
+        O::TagResource => run!(TagResource, tags::tag),
+        O::UntagResource => run!(UntagResource, tags::untag),
+        O::ListTagsForResource => run!(ListTagsForResource, tags::list),
+        O::PutAccountSetting => run!(PutAccountSetting, account_settings::put),
+        O::PutAccountSettingDefault => {
+            run!(PutAccountSettingDefault, account_settings::put_default)
+        }
+        O::DeleteAccountSetting => run!(DeleteAccountSetting, account_settings::delete),
+        O::ListAccountSettings => run!(ListAccountSettings, account_settings::list),
+        O::DiscoverPollEndpoint => run!(DiscoverPollEndpoint, discover_poll_endpoint::discover),
+        O::SubmitTaskStateChange => run!(SubmitTaskStateChange, submit_state_change::task),
+        O::SubmitContainerStateChange => {
+            run!(SubmitContainerStateChange, submit_state_change::container)
+        }
+        O::SubmitAttachmentStateChanges => {
+            run!(SubmitAttachmentStateChanges, submit_state_change::attachments)
+        }
+        O::CreateService => run!(CreateService, services::create),
+        O::UpdateService => run!(UpdateService, services::update),
+        O::DeleteService => run!(DeleteService, services::delete),
+        O::DescribeServices => run!(DescribeServices, services::describe),
+        O::ListServices => run!(ListServices, services::list),
+        O::ListServicesByNamespace => run!(ListServicesByNamespace, services::list_by_namespace),
+        missing => {
+            // Bad input is reported as such even where the operation is missing.
+            json::parse(body).map_err(|error| decode_problem(&error))?;
+            Err(error::unsupported(&coverage::refusal(missing)))
+        }
+    }
+}
+
+fn decode<O: Operation>(body: &[u8]) -> Result<O::Input, ServiceError> {
+    json::decode(body, Peer::Client).map_err(|error| decode_problem(&error))
+}

@@ -1,0 +1,48 @@
+//! One port for everything: AWS's APIs, the agents' websockets, health and metrics.
+//!
+//! The order is fixed: route by method, path and headers; limit and collect the body; find the
+//! principal; only then hand the request to a service. What it leaves out: what operations do.
+
+mod api;
+mod listener;
+mod metrics;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+use crate::Server;
+
+pub use listener::{FrontError, Listening, TlsFiles, bind};
+pub(crate) use metrics::Metrics;
+
+/// A whole answer.
+pub(crate) type Reply = Response<Full<Bytes>>;
+
+/// Answers one request.
+pub(crate) async fn answer(server: Arc<Server>, secure: bool, request: Request<Incoming>) -> Reply {
+    match (request.method(), request.uri().path()) {
+        (&Method::GET, "/health") => text(StatusCode::OK, "text/plain", "ok\n"),
+        (&Method::GET, "/metrics") => {
+            text(StatusCode::OK, metrics::CONTENT_TYPE, server.metrics.render())
+        }
+        (&Method::GET, path) if path == "/ws" || path.ends_with("/ws") => {
+            crate::session::open(server, request).await
+        }
+        (_, path) if path.starts_with(crate::operator::PREFIX) => {
+            crate::operator::answer(server, request).await
+        }
+        _ => api::answer(server, secure, request).await,
+    }
+}
+
+/// An answer with a text body.
+pub(crate) fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Reply {
+    let mut reply = Response::new(Full::new(body.into()));
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    reply
+}

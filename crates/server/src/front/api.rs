@@ -1,0 +1,156 @@
+//! A request to an AWS API: find the service, collect the body, authenticate, dispatch, answer.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use longshore_auth as auth;
+use longshore_domain::ids::Scope;
+use longshore_domain::limits;
+use longshore_wire::ServiceError;
+use longshore_wire::codec::json;
+use longshore_wire::ecs::{self, ErrorCode};
+use tracing::Instrument;
+
+use super::Reply;
+use crate::call::Call;
+use crate::{Server, clock};
+
+const TARGET: &str = "x-amz-target";
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+
+/// Answers a request to any AWS API; never fails, never takes the server down.
+pub(super) async fn answer(server: Arc<Server>, secure: bool, request: Request<Incoming>) -> Reply {
+    let started = Instant::now();
+    let request_id = clock::uuid();
+    let (parts, body) = request.into_parts();
+    let operation = parts
+        .headers
+        .get(TARGET)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|target| target.rsplit_once('.'))
+        .and_then(|(_, name)| ecs::OperationName::parse(name))
+        .map_or("-", |operation| operation.info().name);
+    let span = tracing::debug_span!("request", operation, request_id);
+    let outcome = serve(&server, secure, &parts, body, &request_id).instrument(span).await;
+    let code = outcome.as_ref().map_or_else(|error| error.code, |_| "OK");
+    server.metrics.request(operation, code, started.elapsed());
+    reply(outcome, &request_id)
+}
+
+async fn serve(
+    server: &Arc<Server>,
+    secure: bool,
+    parts: &Parts,
+    body: Incoming,
+    request_id: &str,
+) -> Result<Vec<u8>, ServiceError> {
+    let path = parts.uri.path();
+    let query = parts.uri.query().unwrap_or_default();
+    let headers = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let request = auth::RequestParts::new(parts.method.as_str(), path, query, headers);
+    let peeked = auth::peek(&request);
+    let service = peeked.as_ref().map_or(ecs::SERVICE.signing_name, |peeked| &peeked.service);
+    if service != ecs::SERVICE.signing_name {
+        return Err(unknown_operation(format!(
+            "Longshore does not serve {service}; it serves: {}",
+            ecs::SERVICE.signing_name
+        )));
+    }
+    let operation = operation(parts)?;
+    let body = collect(body).await?;
+    let now = clock::now();
+    let principal = server
+        .identity
+        .identify(
+            &request,
+            &auth::PayloadHash::of(&body),
+            &auth::Expected { region: None, service: Some(service) },
+            now.as_millis() / 1000,
+        )
+        .map_err(refused)?;
+    let region = peeked.and_then(|peeked| peeked.region.parse().ok());
+    let scope = Scope {
+        account: principal.account.as_str().parse().map_err(|_| internal("account"))?,
+        region: region.unwrap_or_else(|| server.region.clone()),
+    };
+    let call = Call {
+        server: Arc::clone(server),
+        scope,
+        principal,
+        now,
+        base_url: base_url(parts, secure),
+        request_id: request_id.to_owned(),
+    };
+    crate::ecs::dispatch(&call, operation, &body).await
+}
+
+/// The operation that `X-Amz-Target` names.
+fn operation(parts: &Parts) -> Result<ecs::OperationName, ServiceError> {
+    let target = parts
+        .headers
+        .get(TARGET)
+        .and_then(|value| value.to_str().ok())
+        .ok_or_else(|| unknown_operation("the request has no X-Amz-Target header"))?;
+    target
+        .strip_prefix(ecs::SERVICE.target_prefix)
+        .and_then(|rest| rest.strip_prefix('.'))
+        .and_then(ecs::OperationName::parse)
+        .ok_or_else(|| unknown_operation(format!("unknown operation: {target}")))
+}
+
+async fn collect(body: Incoming) -> Result<Bytes, ServiceError> {
+    match Limited::new(body, limits::REQUEST_BYTES).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            let message = format!("request body exceeds {} bytes", limits::REQUEST_BYTES);
+            Err(ServiceError { status: 413, ..ServiceError::client("RequestEntityTooLarge", message) })
+        }
+        Err(error) => Err(ErrorCode::ClientException.error(format!("body not readable: {error}"))),
+    }
+}
+
+/// How the caller reached us, for URLs that we hand out.
+fn base_url(parts: &Parts, secure: bool) -> String {
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let scheme = if secure { "https" } else { "http" };
+    format!("{scheme}://{}", host.unwrap_or("127.0.0.1"))
+}
+
+fn unknown_operation(message: impl Into<String>) -> ServiceError {
+    ErrorCode::UnknownOperationException.error(message)
+}
+
+fn internal(what: &str) -> ServiceError {
+    ErrorCode::ServerException.error(format!("internal error: {what}"))
+}
+
+fn refused(error: auth::AuthError) -> ServiceError {
+    let auth::ErrorResponse { code, status, message } = error.response(auth::Protocol::Json);
+    ServiceError { status, ..ServiceError::client(code, message) }
+}
+
+fn reply(outcome: Result<Vec<u8>, ServiceError>, request_id: &str) -> Reply {
+    let (status, body, code) = match outcome {
+        Ok(body) => (StatusCode::OK, body, None),
+        Err(error) => {
+            let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST);
+            (status, json::encode_error(&error), Some(error.code))
+        }
+    };
+    let mut reply = Response::new(Full::new(Bytes::from(body)));
+    *reply.status_mut() = status;
+    let headers = reply.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(json::CONTENT_TYPE));
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    if let Some(code) = code {
+        headers.insert(ERROR_TYPE, HeaderValue::from_static(code));
+    }
+    reply
+}

@@ -1,0 +1,177 @@
+//! The listening socket: TLS when asked for, graceful shutdown always.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use crate::Server;
+
+/// How long a client may take to send its headers.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client may take to finish the TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long requests in flight may take to finish at shutdown.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Certificate chain and private key, as PEM files.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// Certificate chain, leaf first.
+    pub certificate: PathBuf,
+    /// Private key.
+    pub key: PathBuf,
+}
+
+/// Why the front cannot listen.
+#[derive(Debug, thiserror::Error)]
+pub enum FrontError {
+    /// The address is taken, or not one of this machine.
+    #[error("cannot listen on {address}: {source}; choose another address, or stop what uses it")]
+    Bind {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// The identity provider `open` accepts everybody, so nobody else may reach it.
+    #[error(
+        "refusing to listen on {address} without authentication: the identity provider `open` \
+         works on loopback addresses only; listen on 127.0.0.1, or configure access keys"
+    )]
+    OpenBeyondLoopback {
+        /// The address asked for.
+        address: SocketAddr,
+    },
+    /// Certificate or key cannot be used.
+    #[error("cannot use the TLS files: {0}")]
+    Tls(String),
+}
+
+/// A bound front that does not answer yet.
+#[derive(Debug)]
+pub struct Listening {
+    listener: TcpListener,
+    /// The bound address, with the port that was chosen for port 0.
+    pub address: SocketAddr,
+    tls: Option<Arc<rustls::ServerConfig>>,
+}
+
+/// Binds the address.
+///
+/// # Errors
+/// See [`FrontError`].
+pub async fn bind(
+    address: SocketAddr,
+    open_identity: bool,
+    tls: Option<&TlsFiles>,
+) -> Result<Listening, FrontError> {
+    if open_identity && !address.ip().is_loopback() {
+        return Err(FrontError::OpenBeyondLoopback { address });
+    }
+    let tls = tls.map(tls_config).transpose()?;
+    let fail = |source| FrontError::Bind { address, source };
+    let listener = TcpListener::bind(address).await.map_err(fail)?;
+    let address = listener.local_addr().map_err(fail)?;
+    Ok(Listening { listener, address, tls })
+}
+
+fn tls_config(files: &TlsFiles) -> Result<Arc<rustls::ServerConfig>, FrontError> {
+    let fail = |what: &PathBuf, error: &dyn std::fmt::Display| {
+        FrontError::Tls(format!("{}: {error}", what.display()))
+    };
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&files.certificate)
+        .and_then(Iterator::collect)
+        .map_err(|e| fail(&files.certificate, &e))?;
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|e| fail(&files.key, &e))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| FrontError::Tls(e.to_string()))?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|e| fail(&files.certificate, &e))?;
+    Ok(Arc::new(config))
+}
+
+impl Listening {
+    /// The URL that clients use.
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// Answers requests until `shutdown` completes, then lets those in flight finish.
+    pub async fn serve(self, server: Arc<Server>, shutdown: impl Future<Output = ()>) {
+        let graceful = GracefulShutdown::new();
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) => self.spawn(&server, stream, &graceful),
+                    // Out of file descriptors, mostly; the next accept may work.
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept a connection");
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                },
+            }
+        }
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, graceful.shutdown()).await.is_err() {
+            tracing::warn!("requests were still running when the server stopped");
+        }
+    }
+
+    fn spawn(&self, server: &Arc<Server>, stream: TcpStream, graceful: &GracefulShutdown) {
+        // Small answers must not wait for an acknowledgement.
+        let _ = stream.set_nodelay(true);
+        let (server, watcher) = (Arc::clone(server), graceful.watcher());
+        match self.tls.clone() {
+            None => {
+                tokio::spawn(connection(server, false, stream, watcher));
+            }
+            Some(config) => {
+                tokio::spawn(async move {
+                    let accept = TlsAcceptor::from(config).accept(stream);
+                    match tokio::time::timeout(HANDSHAKE_TIMEOUT, accept).await {
+                        Ok(Ok(stream)) => connection(server, true, stream, watcher).await,
+                        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+                        Err(_) => tracing::debug!("TLS handshake timed out"),
+                    }
+                });
+            }
+        }
+    }
+}
+
+async fn connection(
+    server: Arc<Server>,
+    secure: bool,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    watcher: hyper_util::server::graceful::Watcher,
+) {
+    let service = service_fn(move |request| {
+        let server = Arc::clone(&server);
+        async move { Ok::<_, std::convert::Infallible>(super::answer(server, secure, request).await) }
+    });
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    if let Err(error) = watcher.watch(serving).await {
+        tracing::debug!(%error, "connection ended");
+    }
+}
