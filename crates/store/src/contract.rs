@@ -284,8 +284,8 @@ impl Txn {
             check_key(key)?;
         }
         written.sort_unstable();
-        if let Some(twice) = written.windows(2).find(|pair| pair[0] == pair[1]) {
-            return refuse(format!("a transaction may write a key once; {} is twice", twice[0]));
+        if let Some([twice, _]) = written.windows(2).find(|pair| pair.first() == pair.last()) {
+            return refuse(format!("a transaction may write a key once; {twice} is twice"));
         }
         let bytes = self.bytes();
         if bytes > limits::TXN_BYTES {
@@ -337,6 +337,8 @@ pub enum TxnOutcome {
     Conflict {
         /// Key of the first compare that did not hold.
         key: Key,
+        /// Revision of the store when that was found: a retry reads at this one or later.
+        revision: StoreRevision,
     },
 }
 
@@ -410,9 +412,10 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// The transactions after revision `after` that touch keys with `prefix`.
     ///
     /// While it has nothing to deliver, the watch says by batches without events how far it
-    /// is; it does so at least up to every revision that `txn` has answered. (An etcd backend
-    /// asks for a progress notification when a transaction changed nothing.) When the history
-    /// no longer reaches back to `after`, its first item is [`StoreError::Compacted`].
+    /// is; it does so at least up to every revision that an answer of this store has named.
+    /// (An etcd backend asks for a progress notification when an answer names a revision that
+    /// its watches have not reached.) When the history no longer reaches back to `after`, the
+    /// first item is [`StoreError::Compacted`].
     fn watch(&self, prefix: &str, after: StoreRevision) -> Watch;
 
     /// Forgets the history up to `revision`; watches from before it end with

@@ -40,3 +40,5 @@ pub const RELAXED_SYNC: Duration = Duration::from_millis(200);
 pub const VIEW_BATCHES: usize = 256;
 /// First and longest pause before the view asks the store again after a failure that may pass.
 pub const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// Attempts of a decision that others get in the way of.
+pub const COMMIT_ATTEMPTS: u32 = 32;

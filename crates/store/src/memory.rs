@@ -2,6 +2,7 @@
 //! watch waits, and leases follow tokio's clock.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::future;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -19,19 +20,17 @@ use crate::history::{History, HistoryLimits};
 use crate::leases::Leases;
 
 /// A store in memory.
-#[derive(Debug)]
 pub struct MemoryStore {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
     id: StoreId,
     inner: Mutex<Inner>,
     history: Arc<History>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Inner {
     cells: BTreeMap<Key, Cell>,
     revision: StoreRevision,
@@ -68,6 +67,13 @@ impl Default for MemoryStore {
     }
 }
 
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let revision = self.shared.inner().revision;
+        f.debug_struct("MemoryStore").field("revision", &revision).finish_non_exhaustive()
+    }
+}
+
 impl Drop for MemoryStore {
     fn drop(&mut self) {
         self.shared.history.close();
@@ -88,7 +94,9 @@ impl Shared {
                 self.history.push(batch);
             }
             Applied::Unchanged => {}
-            Applied::Conflict(key) => return Ok(TxnOutcome::Conflict { key }),
+            Applied::Conflict(key) => {
+                return Ok(TxnOutcome::Conflict { key, revision: *revision });
+            }
             Applied::NoLease(id) => return Err(StoreError::LeaseNotFound(id)),
         }
         Ok(TxnOutcome::Committed { revision: *revision })

@@ -244,7 +244,7 @@ fn one(
             Ok(TxnOutcome::Committed { revision })
         }
         Applied::Unchanged => Ok(TxnOutcome::Committed { revision }),
-        Applied::Conflict(key) => Ok(TxnOutcome::Conflict { key }),
+        Applied::Conflict(key) => Ok(TxnOutcome::Conflict { key, revision }),
         Applied::NoLease(id) => Err(StoreError::LeaseNotFound(id)),
     })
 }
