@@ -1,1 +1,43 @@
-//! Placeholder.
+//! The store of Longshore: what is true, in order.
+//!
+//! - A backend ([`MemoryStore`], [`EmbeddedStore`]) keeps versioned key-values under one
+//!   revision and obeys [`Store`], the part of etcd that Longshore needs.
+//! - [`Record`] says how each record of the domain becomes a key and a value ([`tables`]).
+//! - [`View`] is all of it in memory, immutable; [`State`] follows the store with it and
+//!   commits a [`RecordTxn`].
+//! - [`Leadership`] lets one process at a time do what only one may do.
+//!
+//! What it leaves out: decisions (crate `longshore-domain`), and when to make them.
+
+mod apply;
+mod contract;
+mod embedded;
+mod error;
+mod history;
+mod leadership;
+mod leases;
+pub mod limits;
+mod memory;
+mod record;
+mod record_txn;
+mod state;
+mod table;
+pub mod tables;
+mod usage;
+mod view;
+
+pub use contract::{
+    Batch, Compare, Event, Key, KeyValue, Lease, LeaseId, Page, Range, Store, StoreFuture, StoreId,
+    StoreRevision, Txn, TxnOutcome, Watch, Write,
+};
+pub use embedded::{Durability, EmbeddedOptions, EmbeddedStore};
+pub use error::{Retry, StoreError};
+pub use history::HistoryLimits;
+pub use leadership::{Leader, Leadership};
+pub use memory::MemoryStore;
+pub use record::{KeyPrefix, Record, RecordError, RecordFault, RecordKey, Row};
+pub use record_txn::RecordTxn;
+pub use state::{Changes, State, StateError};
+pub use table::Table;
+pub use usage::Used;
+pub use view::{Kind, View};

@@ -1,0 +1,133 @@
+//! What can go wrong in a store, and whether to try again.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::{LeaseId, StoreRevision};
+
+/// Why the store did not do what was asked. The text is for operators: what happened, why,
+/// and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The request is beyond a limit or malformed: a bug of the caller.
+    #[error("the store refused a request: {0}")]
+    Refused(String),
+    /// The watch history starts later than the caller needs: read everything again.
+    #[error(
+        "the watch history no longer has revision {after}, it starts after {compacted}; \
+         the keys must be read again"
+    )]
+    Compacted {
+        /// Revision that the watch should have followed.
+        after: StoreRevision,
+        /// Newest revision that is forgotten.
+        compacted: StoreRevision,
+    },
+    /// The lease has ended, or never was.
+    #[error("lease {0} has ended; its holder must acquire again what it held")]
+    LeaseNotFound(LeaseId),
+    /// Another process has the file.
+    #[error(
+        "{} is in use by another process; stop the other longshore server, or give this one a \
+         data directory of its own",
+        .path.display()
+    )]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is not what was written.
+    #[error(
+        "{} is damaged ({detail}); restore it from a backup, or move it away to start with an \
+         empty store",
+        .path.display()
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        detail: String,
+    },
+    /// A newer longshore wrote the file.
+    #[error(
+        "{} has format {found} and this longshore reads up to {supported}; start the newer \
+         longshore that wrote it",
+        .path.display()
+    )]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format version.
+        found: u64,
+        /// Newest format version that this code reads.
+        supported: u64,
+    },
+    /// No space for a write.
+    #[error(
+        "no space left for {}; the store has stopped, nothing acknowledged is lost: free space \
+         and restart longshore",
+        .path.display()
+    )]
+    DiskFull {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The operating system failed.
+    #[error(
+        "cannot {action} {}; check the disk and the permissions, then restart longshore",
+        .path.display()
+    )]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// An earlier write failed, and what the disk holds is unknown until the store is opened
+    /// again.
+    #[error("the store stopped after a failed write ({0}); restart longshore")]
+    Stopped(String),
+    /// The store was shut down.
+    #[error("the store is shut down")]
+    Closed,
+}
+
+/// Whether to try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// The same request fails again.
+    Never,
+    /// Nothing happened; the same request may succeed later.
+    Later,
+    /// The request may have happened: read before trying again.
+    AfterReading,
+}
+
+impl StoreError {
+    /// Whether to try again.
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Refused(_)
+            | Self::LeaseNotFound(_)
+            | Self::Corrupt { .. }
+            | Self::NewerFormat { .. }
+            | Self::Closed => Retry::Never,
+            Self::Locked { .. } => Retry::Later,
+            Self::Compacted { .. } | Self::DiskFull { .. } | Self::Io { .. } | Self::Stopped(_) => {
+                Retry::AfterReading
+            }
+        }
+    }
+
+    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::DiskFull { path: path.into() }
+            }
+            _ => Self::Io { action, path: path.into(), source },
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Transactions in terms of records: what a decision expects to be unchanged, and what it
+//! changes.
+
+use crate::contract::{Compare, Key, StoreRevision, Txn, Write};
+use crate::record::{Record, RecordKey, Row, encode};
+
+/// A transaction of records. Commits if all that it expects holds, else changes nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordTxn {
+    txn: Txn,
+}
+
+impl RecordTxn {
+    /// A transaction that expects and changes nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Expects that the record is still as in `row`.
+    pub fn expect_unchanged<R: Record>(&mut self, row: &Row<R>) -> &mut Self {
+        self.expect(Compare::ModRevision(row.key.clone(), row.mod_revision))
+    }
+
+    /// Expects that no record has `key`.
+    pub fn expect_absent<R: Record>(&mut self, key: &R::Key) -> &mut Self {
+        self.expect(Compare::ModRevision(key.encode(), StoreRevision::ZERO))
+    }
+
+    /// Expects that some record has `key`, in whatever state.
+    pub fn expect_exists<R: Record>(&mut self, key: &R::Key) -> &mut Self {
+        self.expect(Compare::Exists(key.encode()))
+    }
+
+    /// Expects what a store compares; for [`Leader::fence`](crate::Leader::fence).
+    pub fn expect(&mut self, compare: Compare) -> &mut Self {
+        if !self.txn.compares.contains(&compare) {
+            self.txn.compares.push(compare);
+        }
+        self
+    }
+
+    /// Writes a record, whatever is there.
+    pub fn put<R: Record>(&mut self, record: &R) -> &mut Self {
+        self.put_at(record.key().encode(), record)
+    }
+
+    /// Removes the record with `key`, if there is one.
+    pub fn delete<R: Record>(&mut self, key: &R::Key) -> &mut Self {
+        self.txn.writes.push(Write::Delete { key: key.encode() });
+        self
+    }
+
+    /// Writes a record that must be new.
+    pub fn insert<R: Record>(&mut self, record: &R) -> &mut Self {
+        let key = record.key().encode();
+        self.expect(Compare::ModRevision(key.clone(), StoreRevision::ZERO));
+        self.put_at(key, record)
+    }
+
+    /// Writes the new state of a record that must still be as in `row`.
+    pub fn update<R: Record>(&mut self, row: &Row<R>, record: &R) -> &mut Self {
+        self.expect_unchanged(row).put(record)
+    }
+
+    /// Removes a record that must still be as in `row`.
+    pub fn remove<R: Record>(&mut self, row: &Row<R>) -> &mut Self {
+        self.expect_unchanged(row);
+        self.txn.writes.push(Write::Delete { key: row.key.clone() });
+        self
+    }
+
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.txn.writes.is_empty()
+    }
+
+    /// Number of records that it changes; never more than
+    /// [`limits::TXN_OPS`](crate::limits::TXN_OPS).
+    pub fn len(&self) -> usize {
+        self.txn.writes.len()
+    }
+
+    /// The transaction as a store takes it.
+    pub fn into_txn(self) -> Txn {
+        self.txn
+    }
+
+    fn put_at<R: Record>(&mut self, key: Key, record: &R) -> &mut Self {
+        self.txn.writes.push(Write::Put { key, value: encode(record), lease: None });
+        self
+    }
+}

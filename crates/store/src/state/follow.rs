@@ -1,0 +1,170 @@
+//! The follower: reads the store in pages, then applies its watch, and publishes views.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use futures_util::{FutureExt, StreamExt};
+use tokio::sync::watch;
+
+use super::{Progress, Published, StateError};
+use crate::contract::{Batch, Event, Range, Store, StoreRevision, Watch};
+use crate::view::{Kind, View};
+use crate::{Retry, StoreError, limits};
+
+/// Follows a store.
+pub(super) struct Follower {
+    store: Arc<dyn Store>,
+    published: Arc<Published>,
+    /// What is published, and what is applied since.
+    view: View,
+    progress: Progress,
+    watch: Watch,
+}
+
+impl Follower {
+    /// Reads all of `store`.
+    pub(super) async fn start(store: Arc<dyn Store>) -> Result<Self, StateError> {
+        let (view, watch) = list(&*store).await?;
+        let progress = Progress::of_list(view.revision);
+        let published = Arc::new(Published {
+            view: ArcSwap::from_pointee(view.clone()),
+            progress: watch::Sender::new(progress.clone()),
+        });
+        Ok(Self { store, published, view, progress, watch })
+    }
+
+    pub(super) fn published(&self) -> Arc<Published> {
+        self.published.clone()
+    }
+
+    /// Follows the store until it fails for good.
+    pub(super) async fn run(mut self) {
+        loop {
+            if let Err(error) = self.follow().await
+                && let Err(error) = self.recover(error).await
+            {
+                tracing::error!(%error, "the view follows the store no more");
+                let stopped = Some(Arc::new(error));
+                self.published.progress.send_modify(|progress| progress.stopped = stopped);
+                return;
+            }
+        }
+    }
+
+    /// Applies what the watch has, at least one batch, and publishes.
+    async fn follow(&mut self) -> Result<(), StateError> {
+        let mut next = self.watch.next().await;
+        for _ in 0..limits::VIEW_BATCHES {
+            // A watch ends only after an error.
+            match next.unwrap_or(Err(StoreError::Closed)) {
+                Ok(batch) => self.apply(&batch)?,
+                Err(error) => {
+                    self.publish();
+                    return Err(error.into());
+                }
+            }
+            match self.watch.next().now_or_never() {
+                Some(more) => next = more,
+                None => break,
+            }
+        }
+        self.publish();
+        Ok(())
+    }
+
+    fn apply(&mut self, batch: &Batch) -> Result<(), StateError> {
+        for event in batch.events.iter() {
+            if let Some(kind) = self.view.apply(event)? {
+                self.progress.mark(kind, batch.revision);
+            }
+        }
+        self.view.revision = batch.revision;
+        self.progress.revision = batch.revision;
+        Ok(())
+    }
+
+    fn publish(&self) {
+        // The view first: whoever wakes finds it.
+        self.published.view.store(Arc::new(self.view.clone()));
+        self.published.progress.send_replace(self.progress.clone());
+    }
+
+    /// Reads the store again after `error`, as long as errors may pass.
+    async fn recover(&mut self, mut error: StateError) -> Result<(), StateError> {
+        let mut pause = limits::RETRY_PAUSE.0;
+        loop {
+            match &error {
+                StateError::Store(StoreError::Compacted { .. }) => {
+                    tracing::info!(%error, "the view reads the store again");
+                }
+                StateError::Store(store) if store.retry() != Retry::Never => {
+                    tracing::warn!(%error, ?pause, "the view will ask the store again");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(limits::RETRY_PAUSE.1);
+                }
+                _ => return Err(error),
+            }
+            match list(&*self.store).await {
+                Ok((view, watch)) => {
+                    // Nobody knows what has changed in between, so everything may have.
+                    self.progress = Progress::of_list(view.revision);
+                    self.view = view;
+                    self.watch = watch;
+                    self.publish();
+                    return Ok(());
+                }
+                Err(again) => error = again,
+            }
+        }
+    }
+}
+
+impl Progress {
+    fn of_list(revision: StoreRevision) -> Self {
+        Self { revision, changed: [revision; Kind::ALL.len()], stopped: None }
+    }
+}
+
+/// Reads all of `store`, with the watch that goes on from there.
+async fn list(store: &dyn Store) -> Result<(View, Watch), StateError> {
+    loop {
+        match try_list(store).await {
+            Err(StateError::Store(error @ StoreError::Compacted { .. })) => {
+                tracing::info!(%error, "the store changed faster than the view could read it");
+            }
+            other => return other,
+        }
+    }
+}
+
+async fn try_list(store: &dyn Store) -> Result<(View, Watch), StateError> {
+    let mut view = View::default();
+    let mut range = Range::prefix("/");
+    let mut first = None;
+    loop {
+        let page = store.range(range.clone()).await?;
+        first = first.or(Some(page.revision));
+        view.revision = page.revision;
+        let last = page.kvs.last().map(|kv| kv.key.clone());
+        for kv in page.kvs {
+            view.apply(&Event::Put(kv))?;
+        }
+        match last {
+            Some(last) if page.more => range = range.after(&last),
+            _ => break,
+        }
+    }
+    // Pages were read at different revisions; what happened in between makes them one.
+    let target = view.revision;
+    let mut reached = first.unwrap_or(target);
+    let mut watch = store.watch("/", reached);
+    while reached < target {
+        let batch = watch.next().await.unwrap_or(Err(StoreError::Closed))?;
+        for event in batch.events.iter() {
+            view.apply(event)?;
+        }
+        reached = batch.revision;
+    }
+    view.revision = reached;
+    Ok((view, watch))
+}

@@ -1,0 +1,26 @@
+//! The tables: for each record its key, its indexes and the version of its shape.
+//!
+//! All keys begin with account, region and kind, so that one prefix holds the records of one
+//! kind in one account and region. A golden file per version stands in `tests/golden/`.
+
+mod account_setting;
+mod client_token;
+mod cluster;
+mod container_instance;
+mod service;
+mod service_event;
+mod task;
+mod task_definition;
+
+pub use account_setting::AccountSettingKey;
+pub use client_token::ClientTokenKey;
+pub use cluster::ClusterKey;
+pub use container_instance::{ContainerInstanceIndex, ContainerInstanceKey};
+pub use service::{ServiceIndex, ServiceKey};
+pub use service_event::ServiceEventKey;
+pub use task::{TaskIndex, TaskKey};
+pub use task_definition::TaskDefinitionKey;
+
+/// The index of a table that has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NoIndex {}

@@ -1,0 +1,61 @@
+//! Services, by cluster and name.
+
+use longshore_domain::ids::{ClusterName, Family, Revision, Scope, ServiceName};
+use longshore_domain::record::Service;
+
+use crate::contract::Key;
+use crate::record::{KeyPath, KeyPrefix, Record, RecordKey};
+use crate::view::Kind;
+
+/// Names a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceKey {
+    /// Account and region.
+    pub scope: Scope,
+    /// Cluster.
+    pub cluster: ClusterName,
+    /// Name.
+    pub name: ServiceName,
+}
+
+impl ServiceKey {
+    /// All services of a cluster.
+    pub fn in_cluster(scope: &Scope, cluster: &ClusterName) -> KeyPrefix<Service> {
+        KeyPath::new(scope, Kind::Service).part(cluster).prefix()
+    }
+}
+
+impl RecordKey for ServiceKey {
+    fn encode(&self) -> Key {
+        KeyPath::new(&self.scope, Kind::Service).part(&self.cluster).part(&self.name).key()
+    }
+}
+
+/// What services can be found by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ServiceIndex {
+    /// Task definition revision of any of its deployments.
+    TaskDefinition(Scope, Family, Revision),
+}
+
+impl Record for Service {
+    const KIND: Kind = Kind::Service;
+    const VERSION: u32 = 1;
+    type Key = ServiceKey;
+    type Index = ServiceIndex;
+
+    fn key(&self) -> ServiceKey {
+        ServiceKey {
+            scope: self.scope.clone(),
+            cluster: self.cluster.clone(),
+            name: self.name.clone(),
+        }
+    }
+
+    fn indexes(&self) -> Vec<ServiceIndex> {
+        let definition = |family: &Family, revision| {
+            ServiceIndex::TaskDefinition(self.scope.clone(), family.clone(), revision)
+        };
+        self.deployments.iter().map(|d| definition(&d.family, d.revision)).collect()
+    }
+}

@@ -1,0 +1,123 @@
+//! The view: all tables in memory, at one revision, immutable.
+//!
+//! Reads of the whole control plane go here. The view is fed by `state` from a list and a
+//! watch of the store; it is a function of the store's content and holds nothing of its own.
+
+use std::sync::Arc;
+
+use longshore_domain::ids::InstanceId;
+use longshore_domain::record::{
+    AccountSetting, ClientToken, Cluster, ContainerInstance, Service, ServiceEvent, Task,
+    TaskDefinition,
+};
+
+use crate::contract::{Event, StoreRevision};
+use crate::record::RecordError;
+use crate::table::Table;
+use crate::usage::{Usage, Used};
+
+/// Declares the tables once: their kind, its word in keys, the record and the field.
+macro_rules! tables {
+    ($($(#[$doc:meta])* $field:ident: $record:ident = $word:literal,)+) => {
+        /// A kind of record, and the table that holds them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Kind {
+            $($(#[$doc])* $record,)+
+        }
+
+        impl Kind {
+            /// All kinds.
+            pub const ALL: &'static [Self] = &[$(Self::$record),+];
+
+            /// Its word in keys.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$record => $word,)+
+                }
+            }
+
+            fn from_word(word: &str) -> Option<Self> {
+                match word {
+                    $($word => Some(Self::$record),)+
+                    _ => None,
+                }
+            }
+        }
+
+        /// All tables at one revision.
+        #[derive(Clone, Debug, Default)]
+        pub struct View {
+            /// The revision.
+            pub revision: StoreRevision,
+            $($(#[$doc])* pub $field: Table<$record>,)+
+            usage: Usage,
+        }
+
+        impl View {
+            fn apply_to_table(&mut self, kind: Kind, event: &Event) -> Result<bool, RecordError> {
+                match kind {
+                    $(Kind::$record => self.$field.apply(event),)+
+                }
+            }
+        }
+    };
+}
+
+tables! {
+    /// Account settings.
+    account_settings: AccountSetting = "account-setting",
+    /// Client tokens.
+    client_tokens: ClientToken = "client-token",
+    /// Clusters.
+    clusters: Cluster = "cluster",
+    /// Container instances.
+    container_instances: ContainerInstance = "container-instance",
+    /// Services.
+    services: Service = "service",
+    /// Service events.
+    service_events: ServiceEvent = "service-event",
+    /// Tasks.
+    tasks: Task = "task",
+    /// Task definitions.
+    task_definitions: TaskDefinition = "task-definition",
+}
+
+impl Kind {
+    /// The kind of record that a store key is for; `None` for keys of the control plane and
+    /// of services that this code does not know.
+    pub(crate) fn of_key(key: &str) -> Option<Self> {
+        let mut parts = key.strip_prefix('/')?.splitn(5, '/').skip(2);
+        if parts.next()? != "ecs" {
+            return None;
+        }
+        Self::from_word(parts.next()?)
+    }
+}
+
+impl View {
+    /// What the tasks of `instance` take that are not stopped; `None` when it has none.
+    pub fn used(&self, instance: InstanceId) -> Option<&Arc<Used>> {
+        self.usage.get(instance)
+    }
+
+    /// Takes in a change, and says which table it changed.
+    ///
+    /// # Errors
+    /// The value is no record; the view is unchanged.
+    pub(crate) fn apply(&mut self, event: &Event) -> Result<Option<Kind>, RecordError> {
+        let Some(kind) = Kind::of_key(event.key()) else { return Ok(None) };
+        let task = |view: &Self| view.tasks.get_encoded(event.key()).cloned();
+        let old = if kind == Kind::Task { task(self) } else { None };
+        if !self.apply_to_table(kind, event)? {
+            return Ok(None);
+        }
+        if kind == Kind::Task {
+            let new = task(self);
+            self.usage.replace(
+                old.as_deref().map(|row| &row.record),
+                new.as_deref().map(|row| &row.record),
+            );
+        }
+        Ok(Some(kind))
+    }
+}
