@@ -13,6 +13,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod ids;
+pub mod lifecycle;
 pub mod limits;
 pub mod record;
 pub mod time;

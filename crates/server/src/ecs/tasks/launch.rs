@@ -1,0 +1,90 @@
+//! What a new task is made from, the same for RunTask, StartTask and services.
+
+use longshore_domain::ids::{ClusterName, InstanceId, Scope, TaskId};
+use longshore_domain::record::{
+    ContainerState, ContainerStatus, Connectivity, Demand, DesiredStatus, Document, HealthStatus,
+    LaunchType, Observed, Tags, Task, TaskDefinition, TaskStatus,
+};
+use longshore_domain::ids::IdSource;
+use longshore_domain::time::Timestamp;
+
+/// Everything about a new task but its id and place.
+#[derive(Clone, Debug)]
+pub(crate) struct Launch<'a> {
+    /// Account and region.
+    pub(crate) scope: &'a Scope,
+    /// Cluster.
+    pub(crate) cluster: &'a ClusterName,
+    /// What runs.
+    pub(crate) definition: &'a TaskDefinition,
+    /// Launch type.
+    pub(crate) launch_type: LaunchType,
+    /// Task group.
+    pub(crate) group: String,
+    /// `startedBy`.
+    pub(crate) started_by: Option<String>,
+    /// Overrides, checked.
+    pub(crate) overrides: Option<Document>,
+    /// Whether ExecuteCommand may enter.
+    pub(crate) enable_execute_command: bool,
+    /// What it takes.
+    pub(crate) demand: Demand,
+    /// Tags.
+    pub(crate) tags: Tags,
+}
+
+/// The records of tasks that were given a place.
+pub(crate) fn make_tasks(
+    launch: &Launch<'_>,
+    assigned: &[(TaskId, InstanceId)],
+    now: Timestamp,
+    ids: &mut dyn IdSource,
+) -> Vec<Task> {
+    let mut make = |&(id, instance): &(TaskId, InstanceId)| {
+        let containers = launch.definition.spec.containers.iter().map(|spec| ContainerState {
+            name: spec.name.clone(),
+            id: TaskId::fresh(ids),
+            status: ContainerStatus::Pending,
+            exit_code: None,
+            reason: None,
+            runtime_id: None,
+            image_digest: None,
+            bindings: Vec::new(),
+            health: HealthStatus::Unknown,
+            gpus: Vec::new(),
+        });
+        Task {
+            scope: launch.scope.clone(),
+            cluster: launch.cluster.clone(),
+            id,
+            family: launch.definition.family.clone(),
+            revision: launch.definition.revision,
+            instance,
+            launch_type: launch.launch_type,
+            group: launch.group.clone(),
+            started_by: launch.started_by.clone(),
+            overrides: launch.overrides.clone(),
+            enable_execute_command: launch.enable_execute_command,
+            demand: launch.demand.clone(),
+            created_at: now,
+            desired: DesiredStatus::Running,
+            stop: None,
+            observed: Observed {
+                status: TaskStatus::Pending,
+                containers: containers.collect(),
+                connectivity: Connectivity::Connected,
+                connectivity_at: None,
+                pull_started_at: None,
+                pull_stopped_at: None,
+                started_at: None,
+                execution_stopped_at: None,
+                stopped_at: None,
+                ended: None,
+            },
+            protection: None,
+            version: 1,
+            tags: launch.tags.clone(),
+        }
+    };
+    assigned.iter().map(&mut make).collect()
+}

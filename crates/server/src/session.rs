@@ -1,0 +1,203 @@
+//! Agent sessions: the ACS and TCS websockets, exactly as the official agent expects them.
+//!
+//! A session is level-triggered: it compares the tasks of its instance in the view with what it
+//! has sent, and sends the difference. Nothing of a session needs to survive: an agent that
+//! comes back is told everything again, and knows what it knows.
+
+mod acs;
+mod delivery;
+mod payload;
+mod tcs;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use longshore_auth as auth;
+use longshore_domain::ids::{Arn, InstanceId, Resource};
+use longshore_domain::record::InstanceStatus;
+use longshore_store::tables::ContainerInstanceKey;
+use longshore_wire::agent::Rejection;
+use longshore_wire::ecs;
+use percent_encoding::percent_decode_str;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+
+use crate::front::{Reply, text};
+use crate::{Server, clock};
+
+/// A websocket on an upgraded connection.
+type Socket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
+
+/// Largest frame that an agent may send: its metrics of ten tasks stay below 1 MiB.
+const FRAME_BYTES: usize = 4 * 1024 * 1024;
+
+/// Which session of an instance is the current one.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    next: AtomicU64,
+    current: Mutex<BTreeMap<InstanceId, u64>>,
+}
+
+impl Sessions {
+    /// A new session takes over; the one before it ends without a trace.
+    fn enter(&self, instance: InstanceId) -> u64 {
+        let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        current.insert(instance, number);
+        number
+    }
+
+    /// Whether the session is still the newest of its instance.
+    fn is_current(&self, instance: InstanceId, number: u64) -> bool {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        current.get(&instance) == Some(&number)
+    }
+
+    fn leave(&self, instance: InstanceId, number: u64) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.get(&instance) == Some(&number) {
+            current.remove(&instance);
+        }
+    }
+}
+
+/// What an agent said when it opened a session.
+#[derive(Clone, Debug)]
+struct Hello {
+    key: ContainerInstanceKey,
+    agent_version: Option<String>,
+    agent_hash: Option<String>,
+    docker_version: Option<String>,
+}
+
+/// Answers an upgrade: authenticates, finds the instance, and starts the session.
+pub(crate) async fn open(server: Arc<Server>, mut request: Request<Incoming>) -> Reply {
+    let query = parse_query(request.uri().query().unwrap_or_default());
+    let is_acs = query.contains_key("containerInstanceArn");
+    let name = if is_acs { "containerInstanceArn" } else { "containerInstance" };
+    let Some(accept) = accept_key(&request) else {
+        return text(StatusCode::UPGRADE_REQUIRED, "text/plain", "this is a websocket endpoint\n");
+    };
+    if let Err(error) = authenticate(&server, &request) {
+        let answer = error.response(auth::Protocol::Json);
+        return reject(answer.status, answer.code, &answer.message);
+    }
+    let arn = query.get(name).map(String::as_str).unwrap_or_default();
+    let Ok(Arn { scope, resource: Resource::ContainerInstance(cluster, id) }) = arn.parse() else {
+        return reject(400, "InvalidParameterException", "no container instance is named");
+    };
+    let key = ContainerInstanceKey { scope, cluster, id };
+    let view = server.state.view();
+    match view.container_instances.get(&key) {
+        Some(row) if row.status != InstanceStatus::Inactive => {}
+        // An instance that we never saw must register anew, like one that was deregistered.
+        _ => {
+            let why = "Container instance is deregistered";
+            return reject(400, Rejection::INACTIVE_INSTANCE, why);
+        }
+    }
+    let text_of = |name: &str| query.get(name).filter(|text| !text.is_empty()).cloned();
+    let hello = Hello {
+        key,
+        agent_version: text_of("agentVersion"),
+        agent_hash: text_of("agentHash"),
+        docker_version: text_of("dockerVersion"),
+    };
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let upgraded = match upgrade.await {
+            Ok(upgraded) => TokioIo::new(upgraded),
+            Err(error) => return tracing::debug!(%error, "websocket upgrade failed"),
+        };
+        let config = WebSocketConfig::default()
+            .max_frame_size(Some(FRAME_BYTES))
+            .max_message_size(Some(FRAME_BYTES));
+        let socket =
+            WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(config)).await;
+        if is_acs {
+            acs::run(server, hello, socket).await;
+        } else {
+            tcs::run(server, hello, socket).await;
+        }
+    });
+    let mut reply = Response::new(Full::new(Bytes::new()));
+    *reply.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = reply.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    reply
+}
+
+fn accept_key(request: &Request<Incoming>) -> Option<HeaderValue> {
+    let headers = request.headers();
+    let upgrade = headers.get(header::UPGRADE)?.to_str().ok()?;
+    if !upgrade.eq_ignore_ascii_case("websocket") {
+        return None;
+    }
+    let key = headers.get(header::SEC_WEBSOCKET_KEY)?;
+    HeaderValue::from_str(&derive_accept_key(key.as_bytes())).ok()
+}
+
+fn authenticate(
+    server: &Server,
+    request: &Request<Incoming>,
+) -> Result<auth::Principal, auth::AuthError> {
+    let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let uri = request.uri();
+    let parts = auth::RequestParts::new("GET", uri.path(), uri.query().unwrap_or_default(), headers);
+    let expected =
+        auth::Expected { region: None, service: Some(ecs::SERVICE.signing_name) };
+    let now_s = clock::now().as_millis() / 1000;
+    server.identity.identify(&parts, &auth::PayloadHash::of(b""), &expected, now_s)
+}
+
+fn reject(status: u16, code: &str, message: &str) -> Reply {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+    let body = Rejection { code: code.to_owned(), message: message.to_owned() };
+    text(status, "application/json", body.encode())
+}
+
+fn parse_query(query: &str) -> BTreeMap<String, String> {
+    let decode = |text: &str| {
+        let text = text.replace('+', " ");
+        percent_decode_str(&text).decode_utf8_lossy().into_owned()
+    };
+    query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, value)| (decode(name), decode(value)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_session_of_an_instance_is_the_current_one() {
+        let (sessions, instance) = (Sessions::default(), InstanceId::new(1));
+        let first = sessions.enter(instance);
+        let second = sessions.enter(instance);
+        assert!(!sessions.is_current(instance, first));
+        sessions.leave(instance, first);
+        assert!(sessions.is_current(instance, second), "an old session takes nothing with it");
+        sessions.leave(instance, second);
+        assert!(!sessions.is_current(instance, second));
+    }
+
+    #[test]
+    fn queries_are_decoded() {
+        let query = parse_query("a=b%2Fc&d=DockerVersion%3A+20&e");
+        assert_eq!(query["a"], "b/c");
+        assert_eq!(query["d"], "DockerVersion: 20");
+        assert_eq!(query.len(), 2);
+    }
+}

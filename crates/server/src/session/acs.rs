@@ -1,0 +1,359 @@
+//! The ACS session: work for one agent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use longshore_domain::ids::{Arn, Resource};
+use longshore_domain::record::{
+    AgentConnection, ContainerInstance, DesiredStatus, InstanceStatus, Task,
+};
+use longshore_domain::time::Timestamp;
+use longshore_store::tables::{TaskIndex, TaskKey};
+use longshore_store::{Changes, Kind, RecordTxn, StateError, View};
+use longshore_wire::ServiceError;
+use longshore_wire::agent::{
+    AcsToAgent, AcsToServer, HeartbeatMessage, ManifestTask, PayloadMessage, TaskIdentifier,
+    TaskManifestMessage, TaskStopVerificationAck, TaskStopVerificationMessage,
+};
+use tokio_tungstenite::tungstenite::{self, Message};
+
+use super::delivery::{Delivery, TASKS_PER_MESSAGE};
+use super::{Hello, Socket, payload};
+use crate::{Server, clock};
+
+/// How often we prove to be alive; the agent gives up after 60 to 120 seconds of silence.
+const HEARTBEAT: Duration = Duration::from_secs(25);
+/// How long an agent may be away before its instance counts as disconnected: reconnects are
+/// routine (the official agent does it every half hour) and must not refuse placements.
+const RECONNECT_GRACE: Duration = Duration::from_secs(5);
+/// How long a write to the agent may take before the session is given up.
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Everything that can happen in a session.
+enum Event {
+    /// A frame from the agent.
+    Frame(Option<Result<Message, tungstenite::Error>>),
+    /// Tasks or instances changed, or the view stopped.
+    Changed(Result<(), StateError>),
+    /// Time for a sign of life.
+    Heartbeat,
+    /// A message may have to be sent again.
+    Resend,
+    /// The server stops.
+    Shutdown,
+}
+
+/// Why a session ends.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("the agent closed the session")]
+    Closed,
+    #[error("the connection broke: {0}")]
+    Broken(#[from] tungstenite::Error),
+    #[error("the agent did not take a message in time")]
+    Stuck,
+    #[error("a newer session of the same instance took over")]
+    Superseded,
+    #[error("the instance was deregistered")]
+    Deregistered,
+    #[error("the server is stopping")]
+    Shutdown,
+    #[error("the store failed: {0}")]
+    Store(#[from] StateError),
+}
+
+/// Runs a session to its end, and keeps the instance's `agentConnected` true to it.
+pub(super) async fn run(server: Arc<Server>, hello: Hello, socket: Socket) {
+    let number = server.sessions.enter(hello.key.id);
+    server.metrics.agent_sessions.inc();
+    let instance = hello.key.id;
+    if let Err(error) = connected(&server, &hello).await {
+        tracing::warn!(%instance, %error, "cannot record that the agent connected");
+    }
+    tracing::info!(%instance, cluster = %hello.key.cluster, "agent connected");
+    let mut session = Session {
+        server: Arc::clone(&server),
+        hello,
+        socket,
+        number,
+        delivery: Delivery::default(),
+        sequence: 0,
+    };
+    let end = session.serve().await;
+    server.metrics.agent_sessions.dec();
+    tracing::info!(%instance, %end, "agent session ended");
+    let Session { hello, socket, .. } = session;
+    drop(socket);
+    if matches!(end, End::Shutdown | End::Superseded) {
+        return server.sessions.leave(instance, number);
+    }
+    tokio::time::sleep(RECONNECT_GRACE).await;
+    if server.sessions.is_current(instance, number) {
+        server.sessions.leave(instance, number);
+        if let Err(error) = disconnected(&server, &hello).await {
+            tracing::warn!(%instance, %error, "cannot record that the agent disconnected");
+        }
+    }
+}
+
+async fn connected(server: &Server, hello: &Hello) -> Result<(), ServiceError> {
+    rewrite(server, hello, |instance| {
+        let version = &mut instance.version_info;
+        version.agent_version = hello.agent_version.clone().or(version.agent_version.take());
+        version.agent_hash = hello.agent_hash.clone().or(version.agent_hash.take());
+        version.docker_version = hello.docker_version.clone().or(version.docker_version.take());
+        let since =
+            if instance.connection.connected { instance.connection.since } else { clock::now() };
+        instance.connection = AgentConnection { connected: true, since, server: server.boot };
+    })
+    .await
+}
+
+async fn disconnected(server: &Server, hello: &Hello) -> Result<(), ServiceError> {
+    rewrite(server, hello, |instance| {
+        let AgentConnection { connected, server: by, .. } = instance.connection;
+        if connected && by == server.boot {
+            instance.connection =
+                AgentConnection { connected: false, since: clock::now(), server: by };
+        }
+    })
+    .await
+}
+
+async fn rewrite(
+    server: &Server,
+    hello: &Hello,
+    change: impl Fn(&mut ContainerInstance),
+) -> Result<(), ServiceError> {
+    let decide = |view: &View, txn: &mut RecordTxn| -> Result<(), ServiceError> {
+        let Some(row) = view.container_instances.get(&hello.key) else { return Ok(()) };
+        let mut record = row.record.clone();
+        change(&mut record);
+        if record != row.record {
+            record.version += 1;
+            txn.update(row, &record);
+        }
+        Ok(())
+    };
+    server.decide(decide).await
+}
+
+struct Session {
+    server: Arc<Server>,
+    hello: Hello,
+    socket: Socket,
+    number: u64,
+    delivery: Delivery,
+    /// Orders payloads and manifests; grows over all sessions of an instance, because it starts
+    /// from the clock.
+    sequence: i64,
+}
+
+impl Session {
+    async fn serve(&mut self) -> End {
+        let mut changes = self.server.state.changes();
+        let mut shutdown = self.server.shutdown.subscribe();
+        let mut heartbeat = tokio::time::interval(HEARTBEAT);
+        let mut resend_at = None;
+        if let Err(end) = self.send_manifest().await {
+            return end;
+        }
+        match self.deliver().await {
+            Ok(next) => resend_at = next.or(resend_at),
+            Err(end) => return end,
+        }
+        loop {
+            let event = tokio::select! {
+                biased;
+                _ = shutdown.wait_for(|stop| *stop) => Event::Shutdown,
+                frame = self.socket.next() => Event::Frame(frame),
+                changed = wake(&mut changes) => Event::Changed(changed),
+                () = sleep_until(resend_at) => Event::Resend,
+                _ = heartbeat.tick() => Event::Heartbeat,
+            };
+            match self.handle(event).await {
+                Ok(next) => resend_at = next,
+                Err(end) => return end,
+            }
+        }
+    }
+
+    /// Handles one event; says when to look for messages to send again.
+    async fn handle(&mut self, event: Event) -> Result<Option<Timestamp>, End> {
+        match event {
+            Event::Shutdown => {
+                let _ = self.socket.close(None).await;
+                return Err(End::Shutdown);
+            }
+            Event::Frame(None) => return Err(End::Closed),
+            Event::Frame(Some(frame)) => match frame? {
+                Message::Text(text) => self.received(text.as_str()).await?,
+                Message::Close(_) => return Err(End::Closed),
+                _ => {}
+            },
+            Event::Heartbeat => {
+                let message_id = Some(clock::uuid());
+                let beat = HeartbeatMessage { healthy: true, message_id };
+                self.send(&AcsToAgent::Heartbeat(beat)).await?;
+            }
+            Event::Changed(result) => result?,
+            Event::Resend => {}
+        }
+        self.deliver().await
+    }
+
+    async fn received(&mut self, text: &str) -> Result<(), End> {
+        match AcsToServer::decode(text) {
+            Ok(AcsToServer::Ack(ack)) => {
+                if let Ok(number) = ack.message_id.parse() {
+                    self.delivery.acknowledged(number);
+                }
+            }
+            Ok(AcsToServer::TaskStopVerification(question)) => self.verify_stops(question).await?,
+            Ok(AcsToServer::Nack(nack)) => {
+                tracing::warn!(instance = %self.hello.key.id, reason = nack.reason, "agent refused");
+            }
+            Ok(AcsToServer::HeartbeatAck(_) | AcsToServer::IamRoleCredentialsAck(_)) => {}
+            Ok(AcsToServer::Unknown(kind)) => tracing::debug!(kind, "unknown message from agent"),
+            Err(error) => tracing::warn!(%error, "unreadable message from agent"),
+        }
+        Ok(())
+    }
+
+    /// Sends what the view has and the agent was not told.
+    async fn deliver(&mut self) -> Result<Option<Timestamp>, End> {
+        let view = self.server.state.view();
+        if !self.server.sessions.is_current(self.hello.key.id, self.number) {
+            return Err(End::Superseded);
+        }
+        match view.container_instances.get(&self.hello.key) {
+            Some(row) if row.status != InstanceStatus::Inactive => {}
+            _ => return Err(End::Deregistered),
+        }
+        let now = clock::now();
+        let tasks = view.tasks.by(&TaskIndex::Instance(self.hello.key.id)).map(|row| &row.record);
+        let (due, next) = self.delivery.due(tasks, now);
+        for batch in due.chunks(TASKS_PER_MESSAGE) {
+            let sequence = self.next_sequence(now);
+            let payload = self.payload(&view, batch, sequence, now);
+            self.send(&AcsToAgent::Payload(payload)).await?;
+            let number = u64::try_from(sequence).unwrap_or_default();
+            self.delivery.sent(batch.iter().copied(), number, now);
+        }
+        // What was just sent comes up for a look after its own wait.
+        let after = (!due.is_empty()).then(|| now + HEARTBEAT);
+        Ok(next.into_iter().chain(after).min())
+    }
+
+    fn payload(
+        &self,
+        view: &View,
+        batch: &[&Task],
+        sequence: i64,
+        now: Timestamp,
+    ) -> PayloadMessage {
+        let tasks = batch.iter().filter_map(|task| match payload::task(view, task) {
+            Ok(task) => Some(task),
+            Err(error) => {
+                tracing::error!(task = %task.id, %error, "cannot describe the task to the agent");
+                None
+            }
+        });
+        PayloadMessage {
+            message_id: sequence.to_string(),
+            cluster_arn: self.cluster_arn(),
+            container_instance_arn: self.instance_arn(),
+            seq_num: sequence,
+            generated_at: now.as_millis(),
+            tasks: tasks.collect(),
+            ..PayloadMessage::default()
+        }
+    }
+
+    /// Tells the agent which tasks should run, so that it can ask about the others.
+    async fn send_manifest(&mut self) -> Result<(), End> {
+        let view = self.server.state.view();
+        let now = clock::now();
+        let sequence = self.next_sequence(now);
+        let tasks = view.tasks.by(&TaskIndex::Instance(self.hello.key.id));
+        let tasks = tasks.filter(|task| !task.is_stopped()).map(|task| ManifestTask {
+            task_arn: task_arn(task),
+            task_cluster_arn: self.cluster_arn(),
+            desired_status: task.desired.as_str().to_owned(),
+        });
+        let manifest = TaskManifestMessage {
+            message_id: sequence.to_string(),
+            cluster_arn: self.cluster_arn(),
+            container_instance_arn: self.instance_arn(),
+            generated_at: now.as_millis(),
+            timeline: sequence,
+            tasks: tasks.collect(),
+        };
+        self.send(&AcsToAgent::TaskManifest(manifest)).await
+    }
+
+    /// Confirms the candidates that nobody wants to run.
+    async fn verify_stops(&mut self, question: TaskStopVerificationMessage) -> Result<(), End> {
+        let view = self.server.state.view();
+        let unwanted = |candidate: &TaskIdentifier| {
+            let Ok(Arn { scope, resource: Resource::Task(cluster, id) }) =
+                candidate.task_arn.parse()
+            else {
+                return true;
+            };
+            view.tasks
+                .get(&TaskKey { scope, cluster, id })
+                .is_none_or(|task| task.desired == DesiredStatus::Stopped)
+        };
+        let stop_tasks: Vec<_> = question.stop_candidates.into_iter().filter(unwanted).collect();
+        if stop_tasks.is_empty() {
+            return Ok(());
+        }
+        let answer = TaskStopVerificationAck {
+            message_id: question.message_id,
+            generated_at: clock::now().as_millis(),
+            stop_tasks,
+        };
+        self.send(&AcsToAgent::TaskStopVerificationAck(answer)).await
+    }
+
+    fn next_sequence(&mut self, now: Timestamp) -> i64 {
+        self.sequence = now.as_millis().max(self.sequence + 1);
+        self.sequence
+    }
+
+    async fn send(&mut self, message: &AcsToAgent) -> Result<(), End> {
+        let send = self.socket.send(Message::text(message.encode()));
+        match tokio::time::timeout(SEND_TIMEOUT, send).await {
+            Ok(result) => Ok(result?),
+            Err(_) => Err(End::Stuck),
+        }
+    }
+
+    fn cluster_arn(&self) -> String {
+        let key = &self.hello.key;
+        Arn::new(&key.scope, Resource::Cluster(key.cluster.clone())).to_string()
+    }
+
+    fn instance_arn(&self) -> String {
+        let key = &self.hello.key;
+        let resource = Resource::ContainerInstance(key.cluster.clone(), key.id);
+        Arn::new(&key.scope, resource).to_string()
+    }
+}
+
+fn task_arn(task: &Task) -> String {
+    Arn::new(&task.scope, Resource::Task(task.cluster.clone(), task.id)).to_string()
+}
+
+async fn wake(changes: &mut Changes) -> Result<(), StateError> {
+    changes.changed(&[Kind::Task, Kind::ContainerInstance]).await.map(drop)
+}
+
+async fn sleep_until(at: Option<Timestamp>) {
+    match at {
+        Some(at) => tokio::time::sleep(at.saturating_since(clock::now())).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,120 @@
+//! What a session has told its agent, and what is to be told next. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use longshore_domain::ids::TaskId;
+use longshore_domain::record::{DesiredStatus, Task};
+use longshore_domain::time::Timestamp;
+
+/// How long a message may stay unacknowledged, or a stop unanswered, before it is sent again.
+/// The agent's handlers are idempotent.
+const RESEND: Duration = Duration::from_secs(30);
+/// Tasks in one message. The agent acknowledges a message as a whole.
+pub(super) const TASKS_PER_MESSAGE: usize = 10;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Sent {
+    desired: DesiredStatus,
+    at: Timestamp,
+    message: u64,
+    acknowledged: bool,
+}
+
+/// What the agent was told in this session.
+#[derive(Debug, Default)]
+pub(super) struct Delivery {
+    sent: BTreeMap<TaskId, Sent>,
+}
+
+impl Delivery {
+    /// The tasks to tell the agent of now, oldest first; and when to look again at the latest.
+    pub(super) fn due<'a>(
+        &mut self,
+        tasks: impl Iterator<Item = &'a Task>,
+        now: Timestamp,
+    ) -> (Vec<&'a Task>, Option<Timestamp>) {
+        let (mut due, mut next) = (Vec::new(), None::<Timestamp>);
+        let mut alive = BTreeSet::new();
+        for task in tasks.filter(|task| !task.is_stopped()) {
+            alive.insert(task.id);
+            let wait_until = match self.sent.get(&task.id) {
+                Some(sent) if sent.desired == task.desired => {
+                    let answered = sent.acknowledged && task.desired == DesiredStatus::Running;
+                    if answered {
+                        continue;
+                    }
+                    sent.at + RESEND
+                }
+                _ => now,
+            };
+            if wait_until <= now {
+                due.push(task);
+            } else {
+                next = Some(next.map_or(wait_until, |next| next.min(wait_until)));
+            }
+        }
+        self.sent.retain(|id, _| alive.contains(id));
+        due.sort_by_key(|task| (task.created_at, task.id));
+        (due, next)
+    }
+
+    /// These tasks went out in `message`.
+    pub(super) fn sent<'a>(
+        &mut self,
+        tasks: impl Iterator<Item = &'a Task>,
+        message: u64,
+        now: Timestamp,
+    ) {
+        for task in tasks {
+            let sent = Sent { desired: task.desired, at: now, message, acknowledged: false };
+            self.sent.insert(task.id, sent);
+        }
+    }
+
+    /// The agent has accepted `message`.
+    pub(super) fn acknowledged(&mut self, message: u64) {
+        for sent in self.sent.values_mut().filter(|sent| sent.message == message) {
+            sent.acknowledged = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_records::task;
+    use longshore_domain::record::TaskStatus;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1000)
+    }
+
+    #[test]
+    fn a_task_is_sent_once_and_again_only_without_acknowledgement() {
+        let (mut delivery, task) = (Delivery::default(), task(1));
+        let (due, _) = delivery.due([&task].into_iter(), at(0));
+        assert_eq!(due.len(), 1);
+        delivery.sent(due.into_iter(), 7, at(0));
+        let (due, next) = delivery.due([&task].into_iter(), at(1));
+        assert_eq!((due.len(), next), (0, Some(at(30))));
+        assert_eq!(delivery.due([&task].into_iter(), at(30)).0.len(), 1, "never acknowledged");
+        delivery.acknowledged(7);
+        assert_eq!(delivery.due([&task].into_iter(), at(60)), (vec![], None));
+    }
+
+    #[test]
+    fn a_stop_is_repeated_until_the_task_has_stopped() {
+        let (mut delivery, mut task) = (Delivery::default(), task(1));
+        delivery.sent([&task].into_iter(), 1, at(0));
+        delivery.acknowledged(1);
+        task.desired = DesiredStatus::Stopped;
+        assert_eq!(delivery.due([&task].into_iter(), at(1)).0.len(), 1);
+        delivery.sent([&task].into_iter(), 2, at(1));
+        delivery.acknowledged(2);
+        assert_eq!(delivery.due([&task].into_iter(), at(2)).1, Some(at(31)));
+        assert_eq!(delivery.due([&task].into_iter(), at(31)).0.len(), 1);
+        task.observed.status = TaskStatus::Stopped;
+        assert_eq!(delivery.due([&task].into_iter(), at(90)), (vec![], None));
+    }
+}
