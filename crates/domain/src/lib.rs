@@ -12,7 +12,9 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod check;
 pub mod ids;
 pub mod limits;
 pub mod record;
+pub mod schedule;
 pub mod time;
