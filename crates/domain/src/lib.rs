@@ -12,8 +12,10 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod check;
 pub mod ids;
 pub mod lifecycle;
 pub mod limits;
 pub mod record;
+pub mod schedule;
 pub mod time;

@@ -20,6 +20,10 @@ pub const PLACEMENT_CONSTRAINTS: usize = 10;
 pub const EXPRESSION_LEN: usize = 2000;
 /// Nesting of parentheses and negations in a cluster query expression (ours: bounds the parser's stack).
 pub const EXPRESSION_DEPTH: usize = 32;
+/// Memory of one compiled regular expression in a cluster query expression, in bytes (ours).
+pub const PATTERN_BYTES: usize = 1024 * 1024;
+/// Nesting inside such a regular expression (ours: bounds the compiler's stack).
+pub const PATTERN_DEPTH: u32 = 32;
 /// Custom attributes per resource (ECS API, `AttributeLimitExceededException`).
 pub const CUSTOM_ATTRIBUTES: usize = 10;
 /// Tags per resource (ECS API).

@@ -25,6 +25,12 @@ macro_rules! unique {
                 Self(bits)
             }
 
+            /// The 128 bits.
+            #[must_use]
+            pub const fn bits(self) -> u128 {
+                self.0
+            }
+
             /// A fresh id.
             #[must_use]
             pub fn fresh(ids: &mut dyn IdSource) -> Self {

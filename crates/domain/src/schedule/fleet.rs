@@ -1,0 +1,111 @@
+//! The instances of a cluster with what their tasks take of them.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use super::query::Facts;
+use super::resource::Amount;
+use crate::ids::InstanceId;
+use crate::record::{ContainerInstance, DesiredStatus, PortClaim, Task};
+
+/// The instances of one cluster, sorted by id, with their load.
+#[derive(Clone, Debug, Default)]
+pub struct Fleet<'a> {
+    nodes: Vec<Node<'a>>,
+}
+
+/// One instance with its load.
+///
+/// A task holds its resources until it is STOPPED. It counts for its group, and as running, while
+/// it should run.
+#[derive(Clone, Debug)]
+pub struct Node<'a> {
+    /// The instance.
+    pub instance: &'a ContainerInstance,
+    /// What its tasks hold.
+    pub used: Amount,
+    /// Host ports that its tasks hold.
+    pub ports: BTreeSet<PortClaim>,
+    /// Tasks that should run, by group.
+    pub groups: BTreeMap<&'a str, u32>,
+    /// Tasks that should run.
+    pub running_tasks: u32,
+}
+
+impl<'a> Fleet<'a> {
+    /// A fleet of these instances; tasks on other instances are left out.
+    pub fn new(
+        instances: impl IntoIterator<Item = &'a ContainerInstance>,
+        tasks: impl IntoIterator<Item = &'a Task>,
+    ) -> Self {
+        let mut nodes: Vec<Node<'a>> = instances.into_iter().map(Node::new).collect();
+        nodes.sort_by_key(|node| node.instance.id);
+        let mut fleet = Self { nodes };
+        for task in tasks {
+            if let Some(node) = fleet.position(task.instance).and_then(|i| fleet.nodes.get_mut(i)) {
+                node.add(task);
+            }
+        }
+        fleet
+    }
+
+    /// Every instance, by id.
+    pub fn nodes(&self) -> &[Node<'a>] {
+        &self.nodes
+    }
+
+    /// One instance.
+    pub fn node(&self, id: InstanceId) -> Option<&Node<'a>> {
+        self.nodes.get(self.position(id)?)
+    }
+
+    fn position(&self, id: InstanceId) -> Option<usize> {
+        self.nodes.binary_search_by_key(&id, |node| node.instance.id).ok()
+    }
+}
+
+impl<'a> Node<'a> {
+    /// An instance without tasks.
+    pub fn new(instance: &'a ContainerInstance) -> Self {
+        Self {
+            instance,
+            used: Amount::default(),
+            ports: BTreeSet::new(),
+            groups: BTreeMap::new(),
+            running_tasks: 0,
+        }
+    }
+
+    /// Counts a task that is on the instance.
+    pub fn add(&mut self, task: &'a Task) {
+        if task.is_stopped() {
+            return;
+        }
+        self.used = self.used.plus(Amount::of(&task.demand));
+        self.ports.extend(task.demand.ports.iter().copied());
+        if task.desired == DesiredStatus::Running {
+            *self.groups.entry(&task.group).or_default() += 1;
+            self.running_tasks += 1;
+        }
+    }
+
+    /// What is left for new tasks (AWS's `remainingResources`).
+    pub fn available(&self) -> Amount {
+        Amount::registered(self.instance).minus(self.used)
+    }
+
+    /// Tasks of a group that should run there.
+    pub fn tasks_of(&self, group: &str) -> u32 {
+        self.groups.get(group).copied().unwrap_or(0)
+    }
+
+    /// What a cluster query expression sees.
+    pub fn facts(&self) -> Facts<'_> {
+        Facts {
+            instance: self.instance,
+            running_tasks: self.running_tasks,
+            groups: &self.groups,
+            placed: ("", 0),
+        }
+    }
+}
