@@ -4,6 +4,6 @@
 mod backend;
 mod conformance;
 //mod durability;
-//mod golden;
-//mod sample;
-//mod state;
+mod golden;
+mod sample;
+mod state;
