@@ -5,6 +5,7 @@
 //! it, locked for as long as the store is open, keeps a second process out from the first step.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -216,7 +217,9 @@ pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 /// What an error of redb means for this store.
 pub(super) fn fault(action: &'static str, path: &Path, error: redb::Error) -> StoreError {
     match error {
-        redb::Error::Io(source) if source.kind() == std::io::ErrorKind::InvalidData => {
+        redb::Error::Io(source)
+            if matches!(source.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) =>
+        {
             StoreError::Corrupt { path: path.into(), detail: source.to_string() }
         }
         redb::Error::Io(source) => StoreError::io(action, path, source),

@@ -9,8 +9,8 @@ use longshore_domain::ids::InstanceId;
 use longshore_domain::record::{Cluster, PortClaim, Protocol, Task, TaskStatus};
 use longshore_store::tables::{ClusterKey, ServiceEventKey, TaskDefinitionKey, TaskIndex, TaskKey};
 use longshore_store::{
-    KeyPrefix, Kind, MemoryStore, Record, RecordTxn, Retry, State, StateError, StoreError,
-    StoreId, StoreRevision, Table, Txn, TxnOutcome,
+    KeyPrefix, Kind, MemoryStore, Record, RecordTxn, Retry, State, StateError, StoreError, StoreId,
+    StoreRevision, Table, Txn, TxnOutcome,
 };
 use proptest::prelude::*;
 
