@@ -167,8 +167,8 @@ impl Writer {
         let mut written = Written::default();
         {
             let table = tx.open_table(CELLS).map_err(|e| fault(e.into()))?;
-            let leased = tx.open_table(LEASED).map_err(|e| fault(e.into()))?;
-            let mut cells = RedbCells { table, leased, path: &self.path };
+            let on_lease = tx.open_table(LEASED).map_err(|e| fault(e.into()))?;
+            let mut cells = RedbCells { table, on_lease, path: &self.path };
             let mut leases = lock(&self.leases);
             let mut revision = self.revision;
             for command in group {
@@ -296,7 +296,7 @@ fn error_chain(error: &dyn Error) -> String {
 /// The cells inside a transaction of redb.
 struct RedbCells<'a> {
     table: Table<'a, &'static str, &'static [u8]>,
-    leased: Table<'a, &'static str, ()>,
+    on_lease: Table<'a, &'static str, ()>,
     path: &'a Path,
 }
 
@@ -319,7 +319,7 @@ impl Cells for RedbCells<'_> {
         let value = encode_cell(cell);
         let mut inserted = self.table.insert(&**key, value.as_slice()).map(|_| ());
         if inserted.is_ok() && cell.lease.is_some() {
-            inserted = self.leased.insert(&**key, ()).map(|_| ());
+            inserted = self.on_lease.insert(&**key, ()).map(|_| ());
         }
         inserted.map_err(|error| self.fault(error))
     }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_store::{
-    Durability, EmbeddedOptions, EmbeddedStore, Range, Retry, Store, StoreError, StoreId, Txn,
-    TxnOutcome,
+    Durability, EmbeddedOptions, EmbeddedStore, Range, Retry, Store, StoreError, StoreId,
+    StoreRevision, Txn, TxnOutcome,
 };
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::Command;
@@ -95,6 +95,11 @@ fn note(line: &str, acknowledged: &mut BTreeMap<String, u64>) -> bool {
     true
 }
 
+fn acknowledge(key: &str, revision: StoreRevision) {
+    let line = format!("acknowledged {key} {revision}\n");
+    std::io::stdout().lock().write_all(line.as_bytes()).expect("the parent reads");
+}
+
 async fn commit_for_ever(path: &Path) -> ! {
     let store = Arc::new(open(path).expect("it opens"));
     let start = soon(store.range(Range::prefix("/").limit(1))).await.expect("works").revision;
@@ -108,12 +113,69 @@ async fn commit_for_ever(path: &Path) -> ! {
                     .put(&format!("{key}/left"), "l")
                     .put(&format!("{key}/right"), vec![b'r'; n % 3000]);
                 let revision = commit(&*store, txn).await;
-                let line = format!("acknowledged {key} {revision}\n");
-                std::io::stdout().lock().write_all(line.as_bytes()).expect("the parent reads");
+                acknowledge(&key, revision);
             }
         });
     }
     std::future::pending().await
+}
+
+/// Runs this test again in a process that may not write large files, which commits until it
+/// fails and prints what happened.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_stops_the_store_and_loses_nothing() {
+    if let Some(path) = std::env::var_os(CHILD) {
+        commit_until_full(Path::new(&path)).await;
+        return;
+    }
+    let (_dir, path) = place();
+    // Ignoring the signal makes the write fail instead of the process.
+    let script = "trap '' XFSZ; ulimit -f 20000; exec \"$0\" \"$@\"";
+    let output = Command::new("sh")
+        .args(["-c", script])
+        .arg(std::env::current_exe().expect("a test binary"))
+        .args(["--exact", "durability::a_full_disk_stops_the_store_and_loses_nothing"])
+        .arg("--nocapture")
+        .env(CHILD, &path)
+        .output();
+    let output = soon(output).await.expect("the child starts");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let mut acknowledged = BTreeMap::new();
+    let noted = said.lines().filter(|line| note(line, &mut acknowledged)).count();
+    assert!(noted > 3, "{said}");
+    let store = open(&path).expect("it opens where there is space");
+    for (key, revision) in acknowledged.iter().filter(|(key, _)| key.ends_with("/left")) {
+        let kv = soon(store.get(key)).await.expect("works").expect("it was acknowledged");
+        assert_eq!(kv.mod_revision.0, *revision);
+    }
+    commit(&store, Txn::default().put("/a", "1")).await;
+}
+
+async fn commit_until_full(path: &Path) {
+    let store = open(path).expect("it opens");
+    let mut watch = store.watch("/", StoreRevision::ZERO);
+    let mut n = 0;
+    let error = loop {
+        n += 1;
+        let key = format!("/{n}");
+        let txn = Txn::default().put(&format!("{key}/left"), vec![b'x'; 500_000]);
+        match soon(store.txn(txn)).await {
+            Ok(TxnOutcome::Committed { revision }) => {
+                acknowledge(&key, revision);
+                batch(&mut watch).await;
+            }
+            Ok(TxnOutcome::Conflict { key, .. }) => panic!("unexpected conflict at {key}"),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, StoreError::DiskFull { .. }), "{error:?}");
+    assert_eq!(error.retry(), Retry::AfterReading);
+    assert!(error.to_string().contains("free space and restart longshore"), "{error}");
+    let again = soon(store.txn(Txn::default().put("/a", "1"))).await.expect_err("it stopped");
+    assert!(matches!(again, StoreError::DiskFull { .. }), "{again:?}");
+    let closed = next(&mut watch).await.expect_err("nothing more happens");
+    assert!(matches!(closed, StoreError::Closed), "{closed:?}");
 }
 
 #[tokio::test]
