@@ -113,8 +113,8 @@ async fn what_is_no_record_is_named() {
     let newer = fault(&key, &newer).await;
     assert!(matches!(newer, RecordFault::NewerVersion { found: 9, supported: 1 }));
     assert!(newer.to_string().contains("start the newer longshore"), "{newer}");
-    let never = fault(&key, &value.replacen("\"v\":1", "\"v\":0", 1)).await;
-    assert!(matches!(never, RecordFault::NoUpgrade { found: 0 }), "{never}");
+    let unknown = fault(&key, &value.replacen("\"v\":1", "\"v\":0", 1)).await;
+    assert!(matches!(unknown, RecordFault::NoUpgrade { found: 0 }), "{unknown}");
     let damaged = fault(&key, &value.replacen("ACTIVE", "BUSY", 1)).await;
     assert!(matches!(damaged, RecordFault::Malformed(_)), "{damaged}");
     assert!(matches!(fault(&key, "").await, RecordFault::Malformed(_)));
