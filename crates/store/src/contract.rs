@@ -92,7 +92,7 @@ pub struct Range {
     /// First key that is no longer meant; `None` reads to the end of the store.
     pub end: Option<String>,
     /// Most key-values to return; never more than [`limits::RANGE_PAGE`].
-    pub limit: usize,
+    pub(crate) limit: usize,
 }
 
 impl Range {
@@ -106,10 +106,10 @@ impl Range {
         Self { start: start.into(), end: Some(end.into()), limit: limits::RANGE_PAGE }
     }
 
-    /// At most `limit` key-values per page.
+    /// At most `limit` key-values per page, and at least one.
     #[must_use]
     pub fn limit(self, limit: usize) -> Self {
-        Self { limit: limit.min(limits::RANGE_PAGE), ..self }
+        Self { limit: limit.clamp(1, limits::RANGE_PAGE), ..self }
     }
 
     /// The same range after `key`: the next page when `key` was the last of this one.
@@ -418,8 +418,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// first item is [`StoreError::Compacted`].
     fn watch(&self, prefix: &str, after: StoreRevision) -> Watch;
 
-    /// Forgets the history up to `revision`; watches from before it end with
-    /// [`StoreError::Compacted`].
+    /// Forgets the history before `revision`. A watch from after `revision` still sees
+    /// everything; one that needs what is forgotten ends with [`StoreError::Compacted`].
     fn compact(&self, revision: StoreRevision) -> StoreFuture<'_, ()>;
 
     /// Grants a lease that ends `ttl` after its last sign of life.

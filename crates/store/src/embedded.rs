@@ -81,7 +81,7 @@ struct Shared {
     history: Arc<History>,
     leases: Arc<Mutex<Leases>>,
     commands: Sender<Command>,
-    /// One for each transaction that may wait for the writer.
+    /// One for each byte that may wait for the writer.
     permits: Arc<Semaphore>,
 }
 
@@ -103,7 +103,7 @@ impl EmbeddedStore {
             history,
             leases: Arc::default(),
             commands,
-            permits: Arc::new(Semaphore::new(limits::WRITE_QUEUE)),
+            permits: Arc::new(Semaphore::new(limits::WRITE_QUEUE_BYTES)),
         });
         let writer = Writer::new(&shared, file.revision, options.durability, file.lock);
         let spawned = thread::Builder::new()
@@ -139,7 +139,10 @@ impl Shared {
 
     async fn txn(&self, txn: Txn) -> Result<TxnOutcome, StoreError> {
         txn.check()?;
-        let permit = self.permits.clone().acquire_owned().await.map_err(|_| StoreError::Closed)?;
+        // A transaction without content takes a place too.
+        let bytes = u32::try_from(txn.bytes() + limits::OP_OVERHEAD_BYTES).unwrap_or(u32::MAX);
+        let permits = self.permits.clone().acquire_many_owned(bytes);
+        let permit = permits.await.map_err(|_| StoreError::Closed)?;
         let (reply, answer) = oneshot::channel();
         self.send(Command::Txn { txn, reply, permit })?;
         answer.await.map_err(|_| StoreError::Closed)?

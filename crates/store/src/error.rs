@@ -62,7 +62,7 @@ pub enum StoreError {
         /// Newest format version that this code reads.
         supported: u64,
     },
-    /// No space for a write.
+    /// No space for a write: the disk, the quota or the file size limit is full.
     #[error(
         "no space left for {}; the store has stopped, nothing acknowledged is lost: free space \
          and restart longshore",
@@ -124,9 +124,9 @@ impl StoreError {
 
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::DiskFull { path: path.into() }
-            }
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Self::DiskFull { path: path.into() },
             _ => Self::Io { action, path: path.into(), source },
         }
     }

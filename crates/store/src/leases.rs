@@ -82,3 +82,44 @@ impl Leases {
         if due { self.end(id) } else { None }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn a_sign_of_life_moves_the_end() {
+        let (mut leases, start) = (Leases::default(), Instant::now());
+        let id = leases.grant(TTL, start);
+        leases.attach(&"/a".into(), Some(id));
+        assert!(leases.keep_alive(id, start + TTL / 2).is_ok());
+        assert_eq!(leases.deadline(id), Some(start + TTL / 2 + TTL));
+        assert_eq!(leases.end_if_due(id, start + TTL), None);
+        let keys = leases.end_if_due(id, start + TTL / 2 + TTL).expect("it is due");
+        assert_eq!(keys, BTreeSet::from(["/a".into()]));
+        assert!(!leases.is_live(id));
+    }
+
+    #[test]
+    fn a_lease_that_is_due_is_not_revived() {
+        let (mut leases, start) = (Leases::default(), Instant::now());
+        let id = leases.grant(TTL, start);
+        assert!(leases.keep_alive(id, start + TTL).is_err());
+        assert!(leases.end_if_due(id, start + TTL).is_some());
+    }
+
+    #[test]
+    fn a_key_lives_by_its_last_lease() {
+        let (mut leases, start) = (Leases::default(), Instant::now());
+        let (one, two) = (leases.grant(TTL, start), leases.grant(TTL, start));
+        assert_ne!(one, two);
+        let key: Key = "/a".into();
+        leases.attach(&key, Some(one));
+        leases.attach(&key, Some(two));
+        assert_eq!(leases.end(one), Some(BTreeSet::new()));
+        assert_eq!(leases.end(two), Some(BTreeSet::from([key])));
+        assert_eq!(leases.end(two), None);
+    }
+}

@@ -25,8 +25,9 @@ pub const LEASE_TTL_MAX: Duration = Duration::from_secs(3600);
 pub const HISTORY_BATCHES: usize = 16_384;
 /// Bytes of keys and values that the watch history keeps.
 pub const HISTORY_BYTES: usize = 64 * 1024 * 1024;
-/// Transactions that wait for the writer of the embedded store.
-pub const WRITE_QUEUE: usize = 4096;
+/// Bytes of transactions that wait for the writer of the embedded store; more callers wait
+/// before they hand theirs over.
+pub const WRITE_QUEUE_BYTES: usize = 64 * 1024 * 1024;
 /// Transactions that share one commit of the embedded store.
 pub const GROUP_TXNS: usize = 1024;
 /// Bytes of transactions that share one commit of the embedded store.

@@ -198,3 +198,36 @@ impl Store for MemoryStore {
         Box::pin(async move { self.shared.revoke(lease) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::Leadership;
+
+    #[test]
+    fn answers_are_ready_at_once() {
+        let store = MemoryStore::default();
+        let txn = store.txn(Txn::default().put("/a", "1")).now_or_never();
+        assert!(txn.expect("ready").is_ok());
+        let found = store.get("/a").now_or_never().expect("ready").expect("works");
+        assert_eq!(found.expect("it is there").value, "1");
+        assert!(store.range(Range::prefix("/")).now_or_never().is_some());
+    }
+
+    /// On the simulator's clock, an office changes hands when its time is over and not before.
+    #[tokio::test(start_paused = true)]
+    async fn leases_follow_the_paused_clock() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        let ttl = Duration::from_secs(15);
+        let office = |holder| Leadership::new(store.clone(), "office", holder, ttl);
+        let start = Instant::now();
+        let one = office("one").acquire().await.expect("works");
+        tokio::time::advance(Duration::from_secs(10)).await;
+        one.renew().await.expect("it leads");
+        office("two").acquire().await.expect("works");
+        assert_eq!(start.elapsed(), Duration::from_secs(25));
+        assert!(one.renew().await.is_err());
+    }
+}

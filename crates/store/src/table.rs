@@ -4,18 +4,17 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 
 use crate::contract::{Event, Key};
 use crate::record::{KeyPrefix, Record, RecordError, RecordKey, Row, decode};
 
-type Rows<R> = OrdMap<Key, Arc<Row<R>>>;
-
 /// All records of one kind, at one revision.
 #[derive(Debug)]
 pub struct Table<R: Record> {
-    rows: Rows<R>,
-    index: OrdMap<R::Index, Rows<R>>,
+    rows: OrdMap<Key, Arc<Row<R>>>,
+    /// Keys, not rows: most changes of a record leave its indexes alone, and then this too.
+    index: OrdMap<R::Index, OrdSet<Key>>,
 }
 
 impl<R: Record> Clone for Table<R> {
@@ -67,12 +66,13 @@ impl<R: Record> Table<R> {
 
     /// The rows with `index`, in order of their store keys.
     pub fn by(&self, index: &R::Index) -> impl Iterator<Item = &Arc<Row<R>>> {
-        self.index.get(index).into_iter().flat_map(OrdMap::values)
+        let keys = self.index.get(index).into_iter().flat_map(OrdSet::iter);
+        keys.filter_map(|key| self.rows.get(key))
     }
 
     /// Number of rows with `index`.
     pub fn count_by(&self, index: &R::Index) -> usize {
-        self.index.get(index).map_or(0, OrdMap::len)
+        self.index.get(index).map_or(0, OrdSet::len)
     }
 
     /// Number of rows.
@@ -97,39 +97,38 @@ impl<R: Record> Table<R> {
             return Ok(false);
         }
         match event {
-            Event::Put(kv) => self.put(&Arc::new(decode(kv)?)),
+            Event::Put(kv) => self.put(decode(kv)?),
             Event::Delete { key, .. } => return Ok(self.remove(key)),
         }
         Ok(true)
     }
 
-    fn put(&mut self, row: &Arc<Row<R>>) {
+    fn put(&mut self, row: Row<R>) {
+        let key = row.key.clone();
         let new = row.record.indexes();
-        if let Some(old) = self.rows.insert(row.key.clone(), row.clone()) {
-            self.unindex(&old, &new);
+        let old = self.rows.insert(key.clone(), Arc::new(row));
+        let old = old.map(|old| old.record.indexes()).unwrap_or_default();
+        for gone in old.iter().filter(|index| !new.contains(index)) {
+            self.unindex(gone, &key);
         }
-        for index in new {
-            self.index.entry(index).or_default().insert(row.key.clone(), row.clone());
+        for index in new.into_iter().filter(|index| !old.contains(index)) {
+            self.index.entry(index).or_default().insert(key.clone());
         }
     }
 
     fn remove(&mut self, key: &str) -> bool {
         let Some(old) = self.rows.remove(key) else { return false };
-        self.unindex(&old, &[]);
+        for gone in old.record.indexes() {
+            self.unindex(&gone, key);
+        }
         true
     }
 
-    /// Forgets the indexes of a row that is gone, except those in `kept`.
-    fn unindex(&mut self, old: &Row<R>, kept: &[R::Index]) {
-        for index in old.record.indexes() {
-            if kept.contains(&index) {
-                continue;
-            }
-            if let Some(rows) = self.index.get_mut(&index) {
-                rows.remove(&*old.key);
-                if rows.is_empty() {
-                    self.index.remove(&index);
-                }
+    fn unindex(&mut self, index: &R::Index, key: &str) {
+        if let Some(keys) = self.index.get_mut(index) {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.index.remove(index);
             }
         }
     }

@@ -5,6 +5,7 @@
 //! it, locked for as long as the store is open, keeps a second process out from the first step.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,8 @@ use crate::{StoreError, limits};
 
 /// Key to header and value, see [`encode_cell`].
 pub(super) const CELLS: TableDefinition<&str, &[u8]> = TableDefinition::new("cells");
+/// Keys that got a lease since the file was opened. One may have lost it again.
+pub(super) const LEASED: TableDefinition<&str, ()> = TableDefinition::new("leased");
 /// The numbers of the store, by the names below.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 /// Version of the layout of the two tables.
@@ -90,6 +93,7 @@ fn create(path: &Path, id: StoreId) -> Result<(), StoreError> {
         let tx = db.begin_write()?;
         {
             tx.open_table(CELLS)?;
+            tx.open_table(LEASED)?;
             let mut meta = tx.open_table(META)?;
             meta.insert(META_FORMAT, FORMAT)?;
             meta.insert(META_REVISION, 0)?;
@@ -136,6 +140,7 @@ fn prepare(db: &Database, path: &Path) -> Result<(StoreId, StoreRevision), Store
             for key in &leased {
                 cells.remove(key.as_str())?;
             }
+            tx.open_table(LEASED)?.retain(|_, ()| false)?;
             tx.open_table(META)?.insert(META_REVISION, revision.0)?;
         }
         Ok(tx.commit()?)
@@ -147,10 +152,11 @@ fn prepare(db: &Database, path: &Path) -> Result<(StoreId, StoreRevision), Store
 fn leased_keys(tx: &redb::WriteTransaction) -> Result<Vec<String>, redb::Error> {
     let cells = tx.open_table(CELLS)?;
     let mut leased = Vec::new();
-    for cell in cells.iter()? {
-        let (key, value) = cell?;
-        if decode_header(value.value())?.2.is_some() {
-            leased.push(key.value().to_owned());
+    for entry in tx.open_table(LEASED)?.iter()? {
+        let key = entry?.0.value().to_owned();
+        let Some(cell) = cells.get(key.as_str())? else { continue };
+        if decode_header(cell.value())?.2.is_some() {
+            leased.push(key);
         }
     }
     Ok(leased)
@@ -216,7 +222,9 @@ pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 /// What an error of redb means for this store.
 pub(super) fn fault(action: &'static str, path: &Path, error: redb::Error) -> StoreError {
     match error {
-        redb::Error::Io(source) if source.kind() == std::io::ErrorKind::InvalidData => {
+        redb::Error::Io(source)
+            if matches!(source.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) =>
+        {
             StoreError::Corrupt { path: path.into(), detail: source.to_string() }
         }
         redb::Error::Io(source) => StoreError::io(action, path, source),

@@ -11,7 +11,9 @@ use redb::{Database, ReadableTable, Table};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
-use super::file::{CELLS, META, META_REVISION, decode_header, encode_cell, fault, panic_text};
+use super::file::{
+    CELLS, LEASED, META, META_REVISION, decode_header, encode_cell, fault, panic_text,
+};
 use super::{Durability, Shared, lock};
 use crate::apply::{Applied, Cell, Cells, apply, removal};
 use crate::contract::{Batch, Key, LeaseId, StoreRevision, Txn, TxnOutcome};
@@ -165,7 +167,8 @@ impl Writer {
         let mut written = Written::default();
         {
             let table = tx.open_table(CELLS).map_err(|e| fault(e.into()))?;
-            let mut cells = RedbCells { table, path: &self.path };
+            let on_lease = tx.open_table(LEASED).map_err(|e| fault(e.into()))?;
+            let mut cells = RedbCells { table, on_lease, path: &self.path };
             let mut leases = lock(&self.leases);
             let mut revision = self.revision;
             for command in group {
@@ -293,6 +296,7 @@ fn error_chain(error: &dyn Error) -> String {
 /// The cells inside a transaction of redb.
 struct RedbCells<'a> {
     table: Table<'a, &'static str, &'static [u8]>,
+    on_lease: Table<'a, &'static str, ()>,
     path: &'a Path,
 }
 
@@ -313,7 +317,10 @@ impl Cells for RedbCells<'_> {
 
     fn put(&mut self, key: &Key, cell: &Cell) -> Result<(), StoreError> {
         let value = encode_cell(cell);
-        let inserted = self.table.insert(&**key, value.as_slice()).map(|_| ());
+        let mut inserted = self.table.insert(&**key, value.as_slice()).map(|_| ());
+        if inserted.is_ok() && cell.lease.is_some() {
+            inserted = self.on_lease.insert(&**key, ()).map(|_| ());
+        }
         inserted.map_err(|error| self.fault(error))
     }
 

@@ -3,7 +3,7 @@
 
 mod backend;
 mod conformance;
-//mod durability;
-//mod golden;
-//mod sample;
-//mod state;
+mod durability;
+mod golden;
+mod sample;
+mod state;

@@ -57,6 +57,7 @@ pub(super) async fn shows_only_its_prefix_and_how_far_it_is(b: Backend) {
 
 pub(super) async fn compaction_ends_it(b: Backend) {
     let read = commit(&*b.store, Txn::default().put("/a", "1")).await;
+    commit(&*b.store, Txn::default().put("/a", "2")).await;
     let compacted = commit(&*b.store, Txn::default().put("/a", "2")).await;
     let last = commit(&*b.store, Txn::default().put("/a", "3")).await;
     soon(b.store.compact(compacted)).await.expect("compacts");

@@ -1,0 +1,275 @@
+//! One record of each kind with every member filled, as the golden files have it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use longshore_domain::ids::{EventId, InstanceId, Revision, Scope, TaskId};
+use longshore_domain::record::{
+    AccountSetting, AgentConnection, CircuitBreaker, ClientToken, Cluster, ClusterStatus,
+    Connectivity, ConstraintKind, ContainerInstance, ContainerSpec, ContainerState,
+    ContainerStatus, Demand, DependencyCondition, Deployment, DeploymentConfiguration,
+    DeploymentStatus, DesiredStatus, Document, HealthStatus, InstanceStatus, LaunchType,
+    NetworkBinding, NetworkMode, Observed, PlacementConstraint, PlacementStrategy, PortClaim,
+    PortMapping, Protection, Protocol, Resources, RolloutState, SchedulingStrategy, Service,
+    ServiceEvent, ServiceStatus, Spread, StopCode, StopOrder, StrategyField, Tags, Task,
+    TaskDefinition, TaskDefinitionStatus, TaskSpec, TaskStatus, VersionInfo,
+};
+use longshore_domain::time::Timestamp;
+
+/// A name of any kind.
+pub(crate) fn name<T: std::str::FromStr>(text: &str) -> T {
+    text.parse().ok().expect("a valid name")
+}
+
+pub(crate) fn scope() -> Scope {
+    Scope { account: name("000000000000"), region: name("us-east-1") }
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_millis(1_790_000_000_000 + second * 1000)
+}
+
+fn tags() -> Tags {
+    BTreeMap::from([("team".to_owned(), "a \"quoted\" é".to_owned())])
+}
+
+fn document(json: &str) -> Document {
+    Document::new(json.to_owned()).expect("valid JSON")
+}
+
+pub(crate) fn cluster() -> Cluster {
+    Cluster {
+        scope: scope(),
+        name: name("web"),
+        status: ClusterStatus::Inactive,
+        created_at: at(0),
+        deleted_at: Some(at(9)),
+        settings: vec![("containerInsights".into(), "disabled".into())],
+        configuration: Some(document(r#"{"executeCommandConfiguration":{"logging":"DEFAULT"}}"#)),
+        service_connect_defaults: Some(document(r#"{"namespace":"web"}"#)),
+        capacity_providers: vec!["FARGATE".into()],
+        default_capacity_provider_strategy: Some(document(r#"[{"weight":1}]"#)),
+        tags: tags(),
+    }
+}
+
+pub(crate) fn container_instance(id: u128) -> ContainerInstance {
+    ContainerInstance {
+        scope: scope(),
+        cluster: name("web"),
+        id: InstanceId::new(id),
+        ec2_instance_id: "i-0123456789abcdef0".into(),
+        status: InstanceStatus::Draining,
+        status_reason: Some("asked for".into()),
+        connection: AgentConnection { connected: true, since: at(1), server: 7 },
+        version_info: VersionInfo {
+            agent_version: Some("1.105.1".into()),
+            agent_hash: Some("8dfceca6".into()),
+            docker_version: Some("DockerVersion: 20.10.24".into()),
+        },
+        registered: Resources {
+            cpu_units: 2048,
+            memory_mib: 3900,
+            reserved_tcp_ports: BTreeSet::from([22, 2375]),
+            reserved_udp_ports: BTreeSet::from([53]),
+            gpus: vec!["GPU-1".into()],
+        },
+        attributes: BTreeMap::from([
+            ("ecs.availability-zone".to_owned(), Some("us-east-1a".to_owned())),
+            ("com.amazonaws.ecs.capability.docker-remote-api.1.21".to_owned(), None),
+        ]),
+        registered_at: at(0),
+        capacity_provider: Some("fleet".into()),
+        registration_token: Some("token-1".into()),
+        version: 3,
+        deregistered_at: Some(at(8)),
+        tags: tags(),
+    }
+}
+
+pub(crate) fn service() -> Service {
+    Service {
+        scope: scope(),
+        cluster: name("web"),
+        name: name("front"),
+        status: ServiceStatus::Active,
+        scheduling_strategy: SchedulingStrategy::Replica,
+        desired_count: 3,
+        launch_type: LaunchType::Ec2,
+        deployment_configuration: DeploymentConfiguration {
+            minimum_healthy_percent: 100,
+            maximum_percent: 200,
+            circuit_breaker: CircuitBreaker { enable: true, rollback: false },
+        },
+        placement_constraints: vec![
+            PlacementConstraint { kind: ConstraintKind::DistinctInstance, expression: None },
+            PlacementConstraint {
+                kind: ConstraintKind::MemberOf,
+                expression: Some("attribute:ecs.os-type == linux".into()),
+            },
+        ],
+        placement_strategy: vec![
+            PlacementStrategy::Spread(Spread::Attribute("ecs.availability-zone".into())),
+            PlacementStrategy::Spread(Spread::InstanceId),
+            PlacementStrategy::Binpack(StrategyField::Memory),
+            PlacementStrategy::Random,
+        ],
+        deployments: vec![Deployment {
+            id: 1_234_567_890_123_456_789,
+            status: DeploymentStatus::Primary,
+            family: name("front"),
+            revision: Revision(7),
+            desired_count: 3,
+            failed_tasks: 1,
+            rollout: RolloutState::InProgress,
+            rollout_reason: "ECS deployment ecs-svc/1234567890123456789 in progress.".into(),
+            created_at: at(1),
+            updated_at: at(2),
+        }],
+        propagate_tags: "SERVICE".into(),
+        enable_ecs_managed_tags: true,
+        enable_execute_command: true,
+        health_check_grace_period_s: Some(30),
+        document: document(r#"{"loadBalancers":[{"containerPort":80}],"n":1.50}"#),
+        client_token: Some("token-2".into()),
+        created_by: "arn:aws:iam::000000000000:root".into(),
+        created_at: at(0),
+        deleted_at: Some(at(9)),
+        retry_at: Some(at(4)),
+        tags: tags(),
+    }
+}
+
+pub(crate) fn service_event(second: i64, id: u128) -> ServiceEvent {
+    ServiceEvent {
+        scope: scope(),
+        cluster: name("web"),
+        service: name("front"),
+        id: EventId::new(id),
+        created_at: at(second),
+        message: "(service front) has reached a steady state.".into(),
+    }
+}
+
+pub(crate) fn task(id: u128) -> Task {
+    Task {
+        scope: scope(),
+        cluster: name("web"),
+        id: TaskId::new(id),
+        family: name("front"),
+        revision: Revision(7),
+        instance: InstanceId::new(1),
+        launch_type: LaunchType::External,
+        group: "service:front".into(),
+        started_by: Some("ecs-svc/1234567890123456789".into()),
+        overrides: Some(document(r#"{"containerOverrides":[{"name":"app","cpu":64}]}"#)),
+        enable_execute_command: false,
+        demand: Demand {
+            cpu_units: 256,
+            memory_mib: 512,
+            ports: vec![PortClaim { protocol: Protocol::Tcp, port: 8080 }],
+            gpus: 1,
+        },
+        created_at: at(1),
+        desired: DesiredStatus::Running,
+        stop: Some(StopOrder {
+            code: StopCode::UserInitiated,
+            reason: "Task stopped by user".into(),
+            at: at(6),
+        }),
+        observed: observed(),
+        protection: Some(Protection { expires_at: at(7200) }),
+        version: 5,
+        tags: tags(),
+    }
+}
+
+fn observed() -> Observed {
+    Observed {
+        status: TaskStatus::Running,
+        containers: vec![ContainerState {
+            name: "app".into(),
+            id: TaskId::new(99),
+            status: ContainerStatus::Stopped,
+            exit_code: Some(-1),
+            reason: Some("OutOfMemoryError: Container killed due to memory usage".into()),
+            runtime_id: Some("4f1b".into()),
+            image_digest: Some("sha256:00".into()),
+            bindings: vec![NetworkBinding {
+                bind_ip: "0.0.0.0".into(),
+                container_port: Some(80),
+                host_port: Some(32768),
+                container_port_range: None,
+                host_port_range: Some("40000-40010".into()),
+                protocol: Protocol::Udp,
+            }],
+            health: HealthStatus::Healthy,
+            gpus: vec!["GPU-1".into()],
+        }],
+        connectivity: Connectivity::Connected,
+        connectivity_at: Some(at(2)),
+        pull_started_at: Some(at(3)),
+        pull_stopped_at: Some(at(4)),
+        started_at: Some(at(5)),
+        execution_stopped_at: Some(at(7)),
+        stopped_at: Some(at(8)),
+        ended: Some((StopCode::EssentialContainerExited, "Essential container exited".into())),
+    }
+}
+
+pub(crate) fn task_definition(revision: u32) -> TaskDefinition {
+    TaskDefinition {
+        scope: scope(),
+        family: name("front"),
+        revision: Revision(revision),
+        status: TaskDefinitionStatus::DeleteInProgress,
+        registered_at: at(0),
+        registered_by: "arn:aws:iam::000000000000:root".into(),
+        deregistered_at: Some(at(1)),
+        delete_requested_at: Some(at(2)),
+        document: document(r#"{"family":"front","containerDefinitions":[{"name":"app"}]}"#),
+        spec: TaskSpec {
+            cpu_units: Some(256),
+            memory_mib: Some(512),
+            network_mode: NetworkMode::Bridge,
+            containers: vec![ContainerSpec {
+                name: "app".into(),
+                image: "nginx:1.29".into(),
+                cpu_units: 128,
+                memory_mib: Some(256),
+                memory_reservation_mib: Some(128),
+                essential: true,
+                ports: vec![PortMapping {
+                    container_port: 80,
+                    host_port: Some(8080),
+                    protocol: Protocol::Tcp,
+                }],
+                gpus: 1,
+                has_health_check: true,
+                depends_on: vec![("init".into(), DependencyCondition::Success)],
+            }],
+            placement_constraints: vec![],
+            requires_attributes: vec![("ecs.capability.x".into(), None)],
+        },
+        tags: tags(),
+    }
+}
+
+pub(crate) fn account_setting(principal: Option<&str>) -> AccountSetting {
+    AccountSetting {
+        scope: scope(),
+        name: "containerInsights".into(),
+        principal: principal.map(str::to_owned),
+        value: "enabled".into(),
+    }
+}
+
+pub(crate) fn client_token() -> ClientToken {
+    ClientToken {
+        scope: scope(),
+        operation: "RunTask".into(),
+        token: "a/b%c~d".into(),
+        request_digest: "00ff".into(),
+        resources: vec!["arn:aws:ecs:us-east-1:000000000000:task/web/1".into()],
+        expires_at: at(86_400),
+    }
+}
