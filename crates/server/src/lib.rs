@@ -1,1 +1,196 @@
-//! Placeholder.
+//! The control plane of Longshore.
+//!
+//! The life of a request: `front` (bytes, identity) → `ecs` (one file per operation: decide on a
+//! snapshot, commit one transaction) → the view changes → `session` tells agents, `controllers`
+//! reconcile. Everything that must outlive the process is in the store; everything here can be
+//! rebuilt from it.
+
+mod call;
+mod clock;
+mod controllers;
+pub mod ecs;
+mod front;
+mod operator;
+mod session;
+#[cfg(test)]
+mod test_records;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use longshore_auth::IdentityProvider;
+use longshore_domain::ids::{ClusterName, IdSource, Region, Scope};
+use longshore_domain::record::{Cluster, ClusterStatus, Tags};
+use longshore_store::tables::ClusterKey;
+use longshore_store::{RecordTxn, State, StateError, Store, TxnOutcome, View};
+use longshore_wire::ServiceError;
+use longshore_wire::ecs::ErrorCode;
+use tokio::sync::watch;
+
+pub use front::{FrontError, Listening, TlsFiles};
+
+/// How a server is set up.
+pub struct Config {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// TLS, if wanted.
+    pub tls: Option<TlsFiles>,
+    /// Region of requests that name none.
+    pub region: Region,
+    /// Who callers are.
+    pub identity: Box<dyn IdentityProvider>,
+    /// Whether `identity` accepts everybody: then only loopback addresses are served, and
+    /// `POST /_longshore/reset` is allowed.
+    pub open: bool,
+    /// What is kept, and for how long.
+    pub retention: controllers::Retention,
+}
+
+pub use controllers::Retention;
+
+/// Why the server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The front cannot listen.
+    #[error(transparent)]
+    Front(#[from] FrontError),
+    /// The store cannot be read.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The first records could not be written.
+    #[error("cannot prepare the store: {0}")]
+    Prepare(ServiceError),
+}
+
+/// A running control plane: what front, operations, sessions and controllers share.
+pub struct Server {
+    state: State,
+    identity: Box<dyn IdentityProvider>,
+    region: Region,
+    open: bool,
+    /// Random number of this process, to tell its sessions from those of a process before it.
+    boot: u64,
+    placer: ecs::placement::Placer,
+    refusals: operator::Refusals,
+    sessions: session::Sessions,
+    metrics: front::Metrics,
+    shutdown: watch::Sender<bool>,
+}
+
+impl Server {
+    /// Decides and commits, as [`State::decide`], with errors as an API caller sees them.
+    async fn decide<T>(
+        &self,
+        decide: impl FnMut(&View, &mut RecordTxn) -> Result<T, ServiceError>,
+    ) -> Result<T, ServiceError> {
+        self.state.decide(decide).await.map_err(|error| server_exception(&error))?
+    }
+
+    /// Commits, as [`State::commit`], with errors as an API caller sees them.
+    async fn commit(&self, txn: RecordTxn) -> Result<TxnOutcome, ServiceError> {
+        let outcome = self.state.commit(txn).await.map_err(|error| server_exception(&error))?;
+        if matches!(outcome, TxnOutcome::Conflict { .. }) {
+            self.metrics.conflicts.inc();
+        }
+        Ok(outcome)
+    }
+}
+
+/// What a caller learns of a failing store; the operator finds the cause in the log.
+fn server_exception(error: &StateError) -> ServiceError {
+    tracing::error!(%error, "the store failed");
+    ErrorCode::ServerException.error(
+        "The service cannot reach its store at the moment; nothing was changed. Try again.",
+    )
+}
+
+/// A server that listens and does not answer yet.
+pub struct Started {
+    server: Arc<Server>,
+    listening: Listening,
+}
+
+/// Opens the store, binds the address, and starts the controllers.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn start(config: Config, store: Arc<dyn Store>) -> Result<Started, StartError> {
+    let listening = front::bind(config.listen, config.open, config.tls.as_ref()).await?;
+    let state = State::open(store).await?;
+    let boot = u64::try_from(clock::RandomIds.next_id() >> 65).unwrap_or(1);
+    let server = Arc::new(Server {
+        state,
+        identity: config.identity,
+        region: config.region,
+        open: config.open,
+        boot,
+        placer: ecs::placement::Placer::default(),
+        refusals: operator::Refusals::default(),
+        sessions: session::Sessions::default(),
+        metrics: front::Metrics::default(),
+        shutdown: watch::Sender::new(false),
+    });
+    controllers::spawn(&server, config.retention);
+    Ok(Started { server, listening })
+}
+
+impl Started {
+    /// The URL that clients use.
+    pub fn url(&self) -> String {
+        self.listening.url()
+    }
+
+    /// The bound address.
+    pub fn address(&self) -> SocketAddr {
+        self.listening.address
+    }
+
+    /// Makes sure that a cluster exists; `dev` starts with `default`.
+    ///
+    /// # Errors
+    /// [`StartError::Prepare`].
+    pub async fn ensure_cluster(&self, scope: &Scope, name: ClusterName) -> Result<(), StartError> {
+        ensure_cluster(&self.server, scope, name).await.map_err(StartError::Prepare)
+    }
+
+    /// Answers requests until `shutdown` completes; agents are told to come back later.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) {
+        let Self { server, listening } = self;
+        let stopping = Arc::clone(&server);
+        let shutdown = async move {
+            shutdown.await;
+            stopping.shutdown.send_replace(true);
+        };
+        listening.serve(server, shutdown).await;
+    }
+}
+
+async fn ensure_cluster(
+    server: &Server,
+    scope: &Scope,
+    name: ClusterName,
+) -> Result<(), ServiceError> {
+    let now = clock::now();
+    let decide = |view: &View, txn: &mut RecordTxn| -> Result<(), ServiceError> {
+        let key = ClusterKey { scope: scope.clone(), name: name.clone() };
+        let known = view.clusters.get(&key);
+        if known.is_some_and(|cluster| cluster.status == ClusterStatus::Active) {
+            return Ok(());
+        }
+        txn.put(&Cluster {
+            scope: scope.clone(),
+            name: name.clone(),
+            status: ClusterStatus::Active,
+            created_at: now,
+            deleted_at: None,
+            settings: vec![("containerInsights".into(), "disabled".into())],
+            configuration: None,
+            service_connect_defaults: None,
+            capacity_providers: Vec::new(),
+            default_capacity_provider_strategy: None,
+            tags: Tags::new(),
+        });
+        Ok(())
+    };
+    server.decide(decide).await
+}

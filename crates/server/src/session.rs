@@ -165,7 +165,7 @@ fn reject(status: u16, code: &str, message: &str) -> Reply {
     text(status, "application/json", body.encode())
 }
 
-fn parse_query(query: &str) -> BTreeMap<String, String> {
+pub(crate) fn parse_query(query: &str) -> BTreeMap<String, String> {
     let decode = |text: &str| {
         let text = text.replace('+', " ");
         percent_decode_str(&text).decode_utf8_lossy().into_owned()

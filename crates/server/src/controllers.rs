@@ -1,0 +1,22 @@
+//! Controllers: level-triggered loops that bring records where they should be.
+//!
+//! A controller reads a view, makes one batch of changes, and is woken by any change of the
+//! tables that it reads or by the next deadline in the records. Wake-ups carry no data, and a
+//! pass may run twice.
+
+mod driver;
+mod orphans;
+mod retention;
+
+use std::sync::Arc;
+
+pub use retention::Retention;
+
+use crate::Server;
+use driver::Controller;
+
+/// Starts all controllers; they end with the server.
+pub(crate) fn spawn(server: &Arc<Server>, retention: Retention) {
+    driver::spawn(server, orphans::Orphans);
+    driver::spawn(server, retention::Reaper { retention });
+}

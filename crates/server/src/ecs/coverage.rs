@@ -1,0 +1,159 @@
+//! What of the ECS API is built: the truth behind `docs/coverage.md`.
+
+use longshore_wire::ecs::OperationName;
+
+/// How far an operation is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coverage {
+    /// Whole.
+    Built,
+    /// Usable; the text says what is missing.
+    Partial(&'static str),
+    /// Answers `UnsupportedFeatureException`; the text says what it belongs to.
+    Missing(&'static str),
+}
+
+const CAPACITY_PROVIDERS: &str = "capacity providers";
+const DAEMONS: &str = "managed daemons";
+const EXPRESS: &str = "Express services";
+const GATEWAYS: &str = "gateways";
+const TASK_SETS: &str = "task sets and the EXTERNAL deployment controller";
+const SERVICE_DEPLOYMENTS: &str = "service deployments and revisions as resources";
+
+/// How far `operation` is built. A new operation in the model does not compile until it is here.
+pub const fn of(operation: OperationName) -> Coverage {
+    use Coverage::{Built, Missing, Partial};
+    use OperationName as O;
+    match operation {
+        O::CreateCluster => Partial("capacity providers are refused"),
+        O::DeleteCluster
+        | O::DescribeClusters
+        | O::ListClusters
+        | O::UpdateCluster
+        | O::UpdateClusterSettings
+        | O::DescribeTaskDefinition
+        | O::DeregisterTaskDefinition
+        | O::DeleteTaskDefinitions
+        | O::ListTaskDefinitions
+        | O::ListTaskDefinitionFamilies
+        | O::DeregisterContainerInstance
+        | O::ListContainerInstances
+        | O::UpdateContainerInstancesState
+        | O::PutAttributes
+        | O::DeleteAttributes
+        | O::ListAttributes
+        | O::StopTask
+        | O::DescribeTasks
+        | O::ListTasks
+        | O::GetTaskProtection
+        | O::UpdateTaskProtection
+        | O::PutAccountSetting
+        | O::PutAccountSettingDefault
+        | O::DeleteAccountSetting
+        | O::ListAccountSettings
+        | O::DiscoverPollEndpoint
+        | O::SubmitTaskStateChange
+        | O::SubmitContainerStateChange => Built,
+        O::RegisterTaskDefinition => {
+            Partial("every member is kept and validated; awsvpc networks, EFS, FSx, S3 Files, \
+                     secrets and App Mesh are not carried out by our agent")
+        }
+        O::RegisterContainerInstance => {
+            Partial("the signature of the identity document is not checked: only AWS can make one")
+        }
+        O::DescribeContainerInstances => Partial("no container instance health"),
+        O::UpdateContainerAgent => Partial("always answers that there is no update"),
+        O::RunTask | O::StartTask => {
+            Partial("launch types EC2 and EXTERNAL; no capacity provider strategy, no awsvpc \
+                     networks, no volume configurations")
+        }
+        O::TagResource | O::UntagResource | O::ListTagsForResource => {
+            Partial("clusters, services, tasks, task definitions and container instances")
+        }
+        O::SubmitAttachmentStateChanges => Partial("acknowledged; there are no attachments yet"),
+        O::CreateService
+        | O::UpdateService
+        | O::DeleteService
+        | O::DescribeServices
+        | O::ListServices
+        | O::ListServicesByNamespace => Missing("services"),
+        O::CreateCapacityProvider
+        | O::DeleteCapacityProvider
+        | O::DescribeCapacityProviders
+        | O::UpdateCapacityProvider
+        | O::PutClusterCapacityProviders => Missing(CAPACITY_PROVIDERS),
+        O::CreateDaemon
+        | O::DeleteDaemon
+        | O::DeleteDaemonTaskDefinition
+        | O::DescribeDaemon
+        | O::DescribeDaemonDeployments
+        | O::DescribeDaemonRevisions
+        | O::DescribeDaemonTaskDefinition
+        | O::ListDaemonDeployments
+        | O::ListDaemonTaskDefinitions
+        | O::ListDaemons
+        | O::RegisterDaemonTaskDefinition
+        | O::UpdateDaemon => Missing(DAEMONS),
+        O::CreateExpressGatewayService
+        | O::DeleteExpressGatewayService
+        | O::DescribeExpressGatewayService
+        | O::UpdateExpressGatewayService => Missing(EXPRESS),
+        O::AssociateGatewayWithCluster
+        | O::CreateGateway
+        | O::DeleteGateway
+        | O::DescribeGateway
+        | O::DescribeGatewayResources
+        | O::DescribeGatewayRoute
+        | O::DisassociateGatewayFromCluster
+        | O::ListGatewayClusterAssociations
+        | O::ListGatewayRoutes
+        | O::ListGateways
+        | O::UpdateGateway => Missing(GATEWAYS),
+        O::CreateTaskSet
+        | O::DeleteTaskSet
+        | O::DescribeTaskSets
+        | O::UpdateServicePrimaryTaskSet
+        | O::UpdateTaskSet => Missing(TASK_SETS),
+        O::ContinueServiceDeployment
+        | O::DescribeServiceDeployments
+        | O::DescribeServiceRevisions
+        | O::ListServiceDeployments
+        | O::StopServiceDeployment => Missing(SERVICE_DEPLOYMENTS),
+        O::ExecuteCommand => Missing("commands in running containers"),
+    }
+}
+
+/// The message of an operation that is not built.
+pub(super) fn refusal(operation: OperationName) -> String {
+    let name = operation.info().name;
+    match of(operation) {
+        Coverage::Missing(what) => {
+            format!("{name} is not available in this version of Longshore: {what} are not built yet.")
+        }
+        _ => format!("{name} is not available in this version of Longshore."),
+    }
+}
+
+/// `docs/coverage.md`.
+pub fn document() -> String {
+    let mut built = 0;
+    let mut rows = String::new();
+    for operation in OperationName::ALL {
+        let name = operation.info().name;
+        let (state, note) = match of(*operation) {
+            Coverage::Built => ("built", ""),
+            Coverage::Partial(note) => ("partial", note),
+            Coverage::Missing(what) => ("missing", what),
+        };
+        built += usize::from(state != "missing");
+        rows.push_str(&format!("| {name} | {state} | {note} |\n"));
+    }
+    let total = OperationName::ALL.len();
+    format!(
+        "# Coverage of the ECS API\n\n\
+         Generated from the code (`server/src/ecs/coverage.rs`); a test compares it.\n\n\
+         {built} of {total} operations answer. A missing operation answers \
+         `UnsupportedFeatureException` and changes nothing.\n\n\
+         | Operation | State | Notes |\n|---|---|---|\n{rows}"
+    )
+}

@@ -1,0 +1,66 @@
+//! What the public AWS API has no place for: `/_longshore/…` for `longshore ctl` and test suites.
+//!
+//! `GET /_longshore/explain?cluster=C&group=G` says why a placement was refused, instance by
+//! instance; `POST /_longshore/reset` empties a development server. Requests are authenticated
+//! like any other.
+
+mod explain;
+mod reset;
+
+pub(crate) use explain::Refusals;
+
+use std::sync::Arc;
+
+use http::{Method, Request, StatusCode};
+use hyper::body::Incoming;
+use longshore_auth as auth;
+use longshore_domain::ids::Scope;
+
+use crate::front::{Reply, text};
+use crate::{Server, clock};
+
+/// Where these endpoints live.
+pub(crate) const PREFIX: &str = "/_longshore/";
+
+/// Answers an operator's request.
+pub(crate) async fn answer(server: Arc<Server>, request: Request<Incoming>) -> Reply {
+    let scope = match scope_of(&server, &request) {
+        Ok(scope) => scope,
+        Err(error) => {
+            let answer = error.response(auth::Protocol::Json);
+            let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::FORBIDDEN);
+            return json(status, &serde_json::json!({ "error": answer.message }));
+        }
+    };
+    match (request.method(), request.uri().path().trim_start_matches(PREFIX)) {
+        (&Method::GET, "explain") => {
+            let query = crate::session::parse_query(request.uri().query().unwrap_or_default());
+            explain::answer(&server, &scope, &query)
+        }
+        (&Method::POST, "reset") => reset::answer(&server).await,
+        (method, path) => {
+            let error = format!("no such endpoint: {method} {PREFIX}{path}");
+            json(StatusCode::NOT_FOUND, &serde_json::json!({ "error": error }))
+        }
+    }
+}
+
+fn scope_of(server: &Server, request: &Request<Incoming>) -> Result<Scope, auth::AuthError> {
+    let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let uri = request.uri();
+    let query = uri.query().unwrap_or_default();
+    let parts = auth::RequestParts::new(request.method().as_str(), uri.path(), query, headers);
+    let expected = auth::Expected { region: None, service: None };
+    let now_s = clock::now().as_millis() / 1000;
+    let body = auth::PayloadHash::of(b"");
+    let principal = server.identity.identify(&parts, &body, &expected, now_s)?;
+    let region = auth::peek(&parts).and_then(|peeked| peeked.region.parse().ok());
+    Ok(Scope {
+        account: principal.account.as_str().parse().unwrap_or_default(),
+        region: region.unwrap_or_else(|| server.region.clone()),
+    })
+}
+
+fn json(status: StatusCode, body: &serde_json::Value) -> Reply {
+    text(status, "application/json", format!("{body}\n"))
+}
