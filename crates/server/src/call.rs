@@ -22,8 +22,6 @@ pub(crate) struct Call {
     pub(crate) now: Timestamp,
     /// How the caller reached us.
     pub(crate) base_url: String,
-    /// Id for logs and the answer's header.
-    pub(crate) request_id: String,
 }
 
 impl Call {

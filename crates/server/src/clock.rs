@@ -32,12 +32,5 @@ pub(crate) fn uuid() -> String {
 /// `id` in the form of a UUID.
 pub(crate) fn format_uuid(id: u128) -> String {
     let text = format!("{id:032x}");
-    format!(
-        "{}-{}-{}-{}-{}",
-        &text[..8],
-        &text[8..12],
-        &text[12..16],
-        &text[16..20],
-        &text[20..]
-    )
+    format!("{}-{}-{}-{}-{}", &text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..])
 }

@@ -13,7 +13,6 @@ use std::sync::Arc;
 pub use retention::Retention;
 
 use crate::Server;
-use driver::Controller;
 
 /// Starts all controllers; they end with the server.
 pub(crate) fn spawn(server: &Arc<Server>, retention: Retention) {

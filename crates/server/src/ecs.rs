@@ -45,8 +45,7 @@ pub(crate) async fn dispatch(
         ($op:ident, $handler:path) => {{
             let input = decode::<op::$op>(body)?;
             let request: Authorized<_> = call.authorize(concat!("ecs:", stringify!($op)), input)?;
-            let output: <op::$op as Operation>::Output =
-                Box::pin($handler(call, request)).await?;
+            let output: <op::$op as Operation>::Output = Box::pin($handler(call, request)).await?;
             Ok(json::encode(&output))
         }};
     }
@@ -107,7 +106,6 @@ pub(crate) async fn dispatch(
         O::SubmitAttachmentStateChanges => {
             run!(SubmitAttachmentStateChanges, submit_state_change::attachments)
         }
-        O::DescribeServices => run!(DescribeServices, services::describe),
         missing => {
             // Bad input is reported as such even where the operation is missing.
             json::parse(body).map_err(|error| decode_problem(&error))?;

@@ -30,7 +30,7 @@ pub(crate) async fn answer(server: Arc<Server>, secure: bool, request: Request<I
             text(StatusCode::OK, metrics::CONTENT_TYPE, server.metrics.render())
         }
         (&Method::GET, path) if path == "/ws" || path.ends_with("/ws") => {
-            crate::session::open(server, request).await
+            crate::session::open(server, request)
         }
         (_, path) if path.starts_with(crate::operator::PREFIX) => {
             crate::operator::answer(server, request).await

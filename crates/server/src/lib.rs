@@ -43,7 +43,7 @@ pub struct Config {
     /// `POST /_longshore/reset` is allowed.
     pub open: bool,
     /// What is kept, and for how long.
-    pub retention: controllers::Retention,
+    pub retention: Retention,
 }
 
 pub use controllers::Retention;
@@ -96,12 +96,16 @@ impl Server {
     }
 }
 
+/// Completes when the switch is on, or gone.
+async fn stopped(switch: &mut watch::Receiver<bool>) {
+    let _ = switch.wait_for(|on| *on).await;
+}
+
 /// What a caller learns of a failing store; the operator finds the cause in the log.
 fn server_exception(error: &StateError) -> ServiceError {
     tracing::error!(%error, "the store failed");
-    ErrorCode::ServerException.error(
-        "The service cannot reach its store at the moment; nothing was changed. Try again.",
-    )
+    ErrorCode::ServerException
+        .error("The service cannot reach its store at the moment; nothing was changed. Try again.")
 }
 
 /// A server that listens and does not answer yet.

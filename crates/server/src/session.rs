@@ -78,7 +78,7 @@ struct Hello {
 }
 
 /// Answers an upgrade: authenticates, finds the instance, and starts the session.
-pub(crate) async fn open(server: Arc<Server>, mut request: Request<Incoming>) -> Reply {
+pub(crate) fn open(server: Arc<Server>, mut request: Request<Incoming>) -> Reply {
     let query = parse_query(request.uri().query().unwrap_or_default());
     let is_acs = query.contains_key("containerInstanceArn");
     let name = if is_acs { "containerInstanceArn" } else { "containerInstance" };
@@ -119,8 +119,7 @@ pub(crate) async fn open(server: Arc<Server>, mut request: Request<Incoming>) ->
         let config = WebSocketConfig::default()
             .max_frame_size(Some(FRAME_BYTES))
             .max_message_size(Some(FRAME_BYTES));
-        let socket =
-            WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(config)).await;
+        let socket = WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(config)).await;
         if is_acs {
             acs::run(server, hello, socket).await;
         } else {
@@ -152,9 +151,9 @@ fn authenticate(
 ) -> Result<auth::Principal, auth::AuthError> {
     let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let uri = request.uri();
-    let parts = auth::RequestParts::new("GET", uri.path(), uri.query().unwrap_or_default(), headers);
-    let expected =
-        auth::Expected { region: None, service: Some(ecs::SERVICE.signing_name) };
+    let parts =
+        auth::RequestParts::new("GET", uri.path(), uri.query().unwrap_or_default(), headers);
+    let expected = auth::Expected { region: None, service: Some(ecs::SERVICE.signing_name) };
     let now_s = clock::now().as_millis() / 1000;
     server.identity.identify(&parts, &auth::PayloadHash::of(b""), &expected, now_s)
 }

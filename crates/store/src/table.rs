@@ -45,7 +45,10 @@ impl<R: Record> Table<R> {
     }
 
     /// The rows whose keys begin with `prefix`, in order.
-    pub fn range<'a>(&'a self, prefix: &KeyPrefix<R>) -> impl Iterator<Item = &'a Arc<Row<R>>> {
+    pub fn range<'a>(
+        &'a self,
+        prefix: &KeyPrefix<R>,
+    ) -> impl Iterator<Item = &'a Arc<Row<R>>> + use<'a, R> {
         let prefix: Box<str> = prefix.as_str().into();
         let rows = self.rows.range::<_, str>((Bound::Included(&*prefix), Bound::Unbounded));
         rows.take_while(move |(key, _)| key.starts_with(&*prefix)).map(|(_, row)| row)
@@ -57,7 +60,7 @@ impl<R: Record> Table<R> {
         &'a self,
         prefix: &KeyPrefix<R>,
         key: &R::Key,
-    ) -> impl Iterator<Item = &'a Arc<Row<R>>> {
+    ) -> impl Iterator<Item = &'a Arc<Row<R>>> + use<'a, R> {
         let prefix: Box<str> = prefix.as_str().into();
         let key = key.encode();
         let rows = self.rows.range::<_, str>((Bound::Excluded(&*key), Bound::Unbounded));
@@ -65,7 +68,10 @@ impl<R: Record> Table<R> {
     }
 
     /// The rows with `index`, in order of their store keys.
-    pub fn by(&self, index: &R::Index) -> impl Iterator<Item = &Arc<Row<R>>> {
+    pub fn by<'a>(
+        &'a self,
+        index: &R::Index,
+    ) -> impl Iterator<Item = &'a Arc<Row<R>>> + use<'a, R> {
         let keys = self.index.get(index).into_iter().flat_map(OrdSet::iter);
         keys.filter_map(|key| self.rows.get(key))
     }

@@ -49,6 +49,32 @@ impl<'a> Fleet<'a> {
         fleet
     }
 
+    /// A fleet of nodes whose loads are known already. Tasks of `counted` are only counted by
+    /// group, since their load is known; `pending` ones add to the load too.
+    pub fn with_loads(
+        nodes: impl IntoIterator<Item = Node<'a>>,
+        counted: impl IntoIterator<Item = &'a Task>,
+        pending: impl IntoIterator<Item = &'a Task>,
+    ) -> Self {
+        let mut nodes: Vec<Node<'a>> = nodes.into_iter().collect();
+        nodes.sort_by_key(|node| node.instance.id);
+        let mut fleet = Self { nodes };
+        for task in counted {
+            if !task.is_stopped()
+                && task.desired == DesiredStatus::Running
+                && let Some(node) = fleet.node_mut(task.instance)
+            {
+                *node.groups.entry(&task.group).or_default() += 1;
+            }
+        }
+        for task in pending {
+            if let Some(node) = fleet.node_mut(task.instance) {
+                node.add(task);
+            }
+        }
+        fleet
+    }
+
     /// Every instance, by id.
     pub fn nodes(&self) -> &[Node<'a>] {
         &self.nodes
@@ -57,6 +83,11 @@ impl<'a> Fleet<'a> {
     /// One instance.
     pub fn node(&self, id: InstanceId) -> Option<&Node<'a>> {
         self.nodes.get(self.position(id)?)
+    }
+
+    fn node_mut(&mut self, id: InstanceId) -> Option<&mut Node<'a>> {
+        let position = self.position(id)?;
+        self.nodes.get_mut(position)
     }
 
     fn position(&self, id: InstanceId) -> Option<usize> {

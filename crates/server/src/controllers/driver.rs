@@ -47,7 +47,7 @@ pub(super) fn spawn<C: Controller>(server: &Arc<Server>, controller: C) {
         let mut shutdown = server.shutdown.subscribe();
         tokio::select! {
             biased;
-            _ = shutdown.wait_for(|stop| *stop) => {}
+            () = crate::stopped(&mut shutdown) => {}
             () = run(&server, &controller) => {}
         }
     });
@@ -62,7 +62,7 @@ async fn run<C: Controller>(server: &Server, controller: &C) {
         };
         tokio::select! {
             biased;
-            changed = changes.changed(C::READS) => if let Err(error) = changed {
+            woken = changes.changed(C::READS) => if let Err(error) = woken {
                 tracing::error!(controller = C::NAME, %error, "controller stops");
                 return;
             },

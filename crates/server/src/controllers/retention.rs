@@ -28,10 +28,7 @@ pub struct Retention {
 
 impl Default for Retention {
     fn default() -> Self {
-        Self {
-            stopped_tasks: limits::STOPPED_TASK_RETENTION,
-            inactive: limits::INACTIVE_RETENTION,
-        }
+        Self { stopped_tasks: limits::STOPPED_TASK_RETENTION, inactive: limits::INACTIVE_RETENTION }
     }
 }
 
@@ -115,7 +112,8 @@ fn events(view: &View, bin: &mut Bin) {
             (current, kept) = (Some(owner), 0);
         }
         kept += 1;
-        let gone = crate::ecs::lookup::service(view, &row.scope, &row.cluster, &row.service).is_none();
+        let gone =
+            crate::ecs::lookup::service(view, &row.scope, &row.cluster, &row.service).is_none();
         if gone || kept > limits::SERVICE_EVENTS {
             bin.change(|txn| {
                 txn.remove(row);

@@ -31,7 +31,7 @@ fn factory(name: SettingName) -> &'static str {
         SettingName::DefaultLogDriverMode => "non-blocking",
         SettingName::AwsvpcTrunking
         | SettingName::ContainerInsights
-        | SettingName::FargateFipsMode
+        | SettingName::FargateFIPSMode
         | SettingName::FargateEventWindows => "disabled",
     }
 }
@@ -46,7 +46,7 @@ fn check(name: SettingName, value: &str) -> Result<(), ServiceError> {
         SettingName::FargateTaskRetirementWaitPeriod => &["0", "7", "14"],
         SettingName::DefaultLogDriverMode => &["blocking", "non-blocking"],
         SettingName::AwsvpcTrunking
-        | SettingName::FargateFipsMode
+        | SettingName::FargateFIPSMode
         | SettingName::FargateEventWindows => &["enabled", "disabled", "on", "off"],
     };
     if allowed.contains(&value) {

@@ -1,11 +1,13 @@
 //! Custom attributes of container instances.
 
+use std::sync::Arc;
+
 use longshore_auth::Authorized;
 use longshore_domain::ids::Resource;
 use longshore_domain::limits;
 use longshore_domain::record::{ContainerInstance, InstanceStatus};
 use longshore_store::tables::ContainerInstanceKey;
-use longshore_store::{RecordTxn, View};
+use longshore_store::{RecordTxn, Row, View};
 use longshore_wire::ServiceError;
 use longshore_wire::ecs::enums::TargetType;
 use longshore_wire::ecs::{
@@ -56,12 +58,11 @@ fn target<'a>(
     view: &'a View,
     cluster: Option<&str>,
     attribute: &Attribute,
-) -> Result<&'a std::sync::Arc<longshore_store::Row<ContainerInstance>>, ServiceError> {
+) -> Result<&'a Arc<Row<ContainerInstance>>, ServiceError> {
     let cluster = lookup::cluster(view, &call.scope, cluster)?;
-    let id = attribute
-        .target_id
-        .as_deref()
-        .ok_or_else(|| invalid_parameter(format!("Attribute '{}' has no targetId.", attribute.name)))?;
+    let id = attribute.target_id.as_deref().ok_or_else(|| {
+        invalid_parameter(format!("Attribute '{}' has no targetId.", attribute.name))
+    })?;
     instance_ref(&call.scope, &cluster.name, id)
         .and_then(|id| lookup::instance(view, &call.scope, &cluster.name, id))
         .filter(|row| row.status != InstanceStatus::Inactive)
@@ -119,12 +120,10 @@ async fn change(
         return Err(invalid_parameter("attributes must hold 1 to 10 attributes."));
     }
     let decide = |view: &View, txn: &mut RecordTxn| -> Result<(), ServiceError> {
-        let mut changed = Vec::new();
+        let mut changed: Vec<(&Arc<Row<ContainerInstance>>, ContainerInstance)> = Vec::new();
         for attribute in attributes {
             let row = target(call, view, cluster, attribute)?;
-            let index = changed
-                .iter()
-                .position(|(r, _): &(&std::sync::Arc<_>, ContainerInstance)| r.id == row.id);
+            let index = changed.iter().position(|(r, _)| r.id == row.id);
             let index = index.unwrap_or_else(|| {
                 changed.push((row, row.record.clone()));
                 changed.len() - 1
@@ -170,7 +169,8 @@ pub(crate) async fn list(
             }
         }
     }
-    let key = |row: &Attribute| format!("{}/{}", row.target_id.as_deref().unwrap_or_default(), row.name);
+    let key =
+        |row: &Attribute| format!("{}/{}", row.target_id.as_deref().unwrap_or_default(), row.name);
     rows.sort_by_key(key);
     let (rows, next_token) = page.cut(rows, key);
     Ok(ListAttributesResponse { attributes: Some(rows), next_token })

@@ -230,5 +230,6 @@ pub(crate) async fn update_agent(
     if row.status == InstanceStatus::Inactive {
         return Err(client_error("The container instance is INACTIVE."));
     }
-    Err(ErrorCode::NoUpdateAvailableException.error("There is no update available for your container agent."))
+    Err(ErrorCode::NoUpdateAvailableException
+        .error("There is no update available for your container agent."))
 }

@@ -1,5 +1,7 @@
 //! What of the ECS API is built: the truth behind `docs/coverage.md`.
 
+use std::fmt::Write as _;
+
 use longshore_wire::ecs::OperationName;
 
 /// How far an operation is built.
@@ -54,19 +56,19 @@ pub const fn of(operation: OperationName) -> Coverage {
         | O::DiscoverPollEndpoint
         | O::SubmitTaskStateChange
         | O::SubmitContainerStateChange => Built,
-        O::RegisterTaskDefinition => {
-            Partial("every member is kept and validated; awsvpc networks, EFS, FSx, S3 Files, \
-                     secrets and App Mesh are not carried out by our agent")
-        }
+        O::RegisterTaskDefinition => Partial(
+            "every member is kept and validated; awsvpc networks, EFS, FSx, S3 Files, \
+                     secrets and App Mesh are not carried out by our agent",
+        ),
         O::RegisterContainerInstance => {
             Partial("the signature of the identity document is not checked: only AWS can make one")
         }
         O::DescribeContainerInstances => Partial("no container instance health"),
         O::UpdateContainerAgent => Partial("always answers that there is no update"),
-        O::RunTask | O::StartTask => {
-            Partial("launch types EC2 and EXTERNAL; no capacity provider strategy, no awsvpc \
-                     networks, no volume configurations")
-        }
+        O::RunTask | O::StartTask => Partial(
+            "launch types EC2 and EXTERNAL; no capacity provider strategy, no awsvpc \
+                     networks, no volume configurations",
+        ),
         O::TagResource | O::UntagResource | O::ListTagsForResource => {
             Partial("clusters, services, tasks, task definitions and container instances")
         }
@@ -128,7 +130,9 @@ pub(super) fn refusal(operation: OperationName) -> String {
     let name = operation.info().name;
     match of(operation) {
         Coverage::Missing(what) => {
-            format!("{name} is not available in this version of Longshore: {what} are not built yet.")
+            format!(
+                "{name} is not available in this version of Longshore: {what} are not built yet."
+            )
         }
         _ => format!("{name} is not available in this version of Longshore."),
     }
@@ -146,7 +150,8 @@ pub fn document() -> String {
             Coverage::Missing(what) => ("missing", what),
         };
         built += usize::from(state != "missing");
-        rows.push_str(&format!("| {name} | {state} | {note} |\n"));
+        // Writing to a string does not fail.
+        let _ = writeln!(rows, "| {name} | {state} | {note} |");
     }
     let total = OperationName::ALL.len();
     format!(

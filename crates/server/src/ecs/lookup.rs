@@ -68,8 +68,7 @@ pub(crate) fn service<'a>(
     cluster: &ClusterName,
     name: &ServiceName,
 ) -> Option<&'a Arc<Row<Service>>> {
-    let key =
-        ServiceKey { scope: scope.clone(), cluster: cluster.clone(), name: name.clone() };
+    let key = ServiceKey { scope: scope.clone(), cluster: cluster.clone(), name: name.clone() };
     view.services.get(&key)
 }
 

@@ -32,9 +32,11 @@ impl PageRequest {
         let digest = hex::encode(&Sha256::digest(format!("{filters:?}"))[..8]);
         let size = match max_results {
             None => default_size,
-            Some(n) => usize::try_from(n).ok().filter(|n| (1..=max_size).contains(n)).ok_or_else(
-                || invalid_parameter(format!("maxResults must be between 1 and {max_size}.")),
-            )?,
+            Some(n) => {
+                usize::try_from(n).ok().filter(|n| (1..=max_size).contains(n)).ok_or_else(|| {
+                    invalid_parameter(format!("maxResults must be between 1 and {max_size}."))
+                })?
+            }
         };
         let after = match next_token.filter(|token| !token.is_empty()) {
             None => None,

@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use longshore_domain::ids::{ClusterName, Scope, TaskId};
+use longshore_domain::limits;
 use longshore_domain::record::{
     ConstraintKind, ContainerInstance, NetworkMode, PlacementConstraint, PlacementStrategy, Spread,
     StrategyField, Task,
 };
 use longshore_domain::schedule::query::{Expression, Facts};
 use longshore_domain::schedule::{Amount, Fleet, Node};
-use longshore_domain::limits;
 use longshore_store::View;
 use longshore_store::tables::{ContainerInstanceKey, TaskIndex, TaskKey};
 use longshore_wire::ServiceError;

@@ -61,9 +61,9 @@ pub(crate) fn task_definition_ref(
                 Ok(TaskDefinitionRef { family, revision: Some(revision) })
             }
             Ok(Arn { resource: Resource::TaskDefinition(..), .. }) => Err(unable()),
-            _ => Err(invalid_parameter(format!(
-                "Invalid identifier: {text} is no task definition."
-            ))),
+            _ => {
+                Err(invalid_parameter(format!("Invalid identifier: {text} is no task definition.")))
+            }
         };
     }
     let (family, revision) = match text.split_once(':') {

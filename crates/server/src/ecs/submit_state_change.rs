@@ -20,7 +20,7 @@ use longshore_wire::ecs::{
 };
 
 use super::references::task_ref;
-use super::{invalid_parameter, lookup, ClusterRef};
+use super::{ClusterRef, invalid_parameter, lookup};
 use crate::call::Call;
 
 const ACKNOWLEDGED: &str = "ACK";

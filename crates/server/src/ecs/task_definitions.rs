@@ -6,7 +6,6 @@ mod quantity;
 mod register;
 mod spec;
 
-pub(crate) use container::parse_range;
 pub(crate) use quantity::{cpu_units, memory_mib};
 pub(crate) use register::register;
 
@@ -59,7 +58,9 @@ pub(crate) async fn deregister(
     let (_, request) = request.into_parts();
     let reference = task_definition_ref(&call.scope, &request.task_definition)?;
     if reference.revision.is_none() {
-        return Err(invalid_parameter("Invalid revision: a revision is required, as FAMILY:REVISION."));
+        return Err(invalid_parameter(
+            "Invalid revision: a revision is required, as FAMILY:REVISION.",
+        ));
     }
     let decide = |view: &View, txn: &mut RecordTxn| {
         let found = lookup::task_definition(view, &call.scope, &reference)
@@ -78,7 +79,9 @@ pub(crate) async fn deregister(
         Ok(changed)
     };
     let record = call.server.decide(decide).await?;
-    Ok(DeregisterTaskDefinitionResponse { task_definition: Some(encode::task_definition(&record)?) })
+    Ok(DeregisterTaskDefinitionResponse {
+        task_definition: Some(encode::task_definition(&record)?),
+    })
 }
 
 /// DeleteTaskDefinitions: INACTIVE becomes DELETE_IN_PROGRESS; a controller removes what
@@ -156,8 +159,11 @@ pub(crate) async fn list(
 ) -> Result<ListTaskDefinitionsResponse, ServiceError> {
     let (_, request) = request.into_parts();
     let filters = (&request.family_prefix, request.status, request.sort);
-    let page =
-        PageRequest::list(&("definitions", filters), request.max_results, request.next_token.as_deref())?;
+    let page = PageRequest::list(
+        &("definitions", filters),
+        request.max_results,
+        request.next_token.as_deref(),
+    )?;
     let status = match request.status.unwrap_or(WireStatus::Active) {
         WireStatus::Active => TaskDefinitionStatus::Active,
         WireStatus::Inactive => TaskDefinitionStatus::Inactive,
@@ -177,7 +183,9 @@ pub(crate) async fn list(
     }
     let (rows, next_token) = page.cut_ordered(rows, descending, |row| row.key.to_string());
     Ok(ListTaskDefinitionsResponse {
-        task_definition_arns: Some(rows.iter().map(|row| encode::task_definition_arn(row)).collect()),
+        task_definition_arns: Some(
+            rows.iter().map(|row| encode::task_definition_arn(row)).collect(),
+        ),
         next_token,
     })
 }
@@ -206,7 +214,7 @@ pub(crate) async fn list_families(
         TaskDefinitionFamilyStatus::Active => *active,
         TaskDefinitionFamilyStatus::Inactive => !*active,
     });
-    let (families, next_token) = page.cut(families.into_keys(), |family| family.to_string());
+    let (families, next_token) = page.cut(families.into_keys(), ToString::to_string);
     Ok(ListTaskDefinitionFamiliesResponse {
         families: Some(families.into_iter().map(ToString::to_string).collect()),
         next_token,

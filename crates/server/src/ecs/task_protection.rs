@@ -75,9 +75,10 @@ pub(crate) async fn update(
     }
     let minutes = match request.expires_in_minutes {
         None => DEFAULT_MINUTES,
-        Some(n) => u64::try_from(n).ok().filter(|n| MINUTES.contains(n)).ok_or_else(|| {
-            invalid_parameter("expiresInMinutes must be between 1 and 2880.")
-        })?,
+        Some(n) => u64::try_from(n)
+            .ok()
+            .filter(|n| MINUTES.contains(n))
+            .ok_or_else(|| invalid_parameter("expiresInMinutes must be between 1 and 2880."))?,
     };
     let protection = request
         .protection_enabled

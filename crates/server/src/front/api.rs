@@ -36,7 +36,7 @@ pub(super) async fn answer(server: Arc<Server>, secure: bool, request: Request<I
         .and_then(|(_, name)| ecs::OperationName::parse(name))
         .map_or("-", |operation| operation.info().name);
     let span = tracing::debug_span!("request", operation, request_id);
-    let outcome = serve(&server, secure, &parts, body, &request_id).instrument(span).await;
+    let outcome = serve(&server, secure, &parts, body).instrument(span).await;
     let code = outcome.as_ref().map_or_else(|error| error.code, |_| "OK");
     server.metrics.request(operation, code, started.elapsed());
     reply(outcome, &request_id)
@@ -47,7 +47,6 @@ async fn serve(
     secure: bool,
     parts: &Parts,
     body: Incoming,
-    request_id: &str,
 ) -> Result<Vec<u8>, ServiceError> {
     let path = parts.uri.path();
     let query = parts.uri.query().unwrap_or_default();
@@ -72,7 +71,7 @@ async fn serve(
             &auth::Expected { region: None, service: Some(service) },
             now.as_millis() / 1000,
         )
-        .map_err(refused)?;
+        .map_err(|error| refused(&error))?;
     let region = peeked.and_then(|peeked| peeked.region.parse().ok());
     let scope = Scope {
         account: principal.account.as_str().parse().map_err(|_| internal("account"))?,
@@ -84,7 +83,6 @@ async fn serve(
         principal,
         now,
         base_url: base_url(parts, secure),
-        request_id: request_id.to_owned(),
     };
     crate::ecs::dispatch(&call, operation, &body).await
 }
@@ -108,7 +106,10 @@ async fn collect(body: Incoming) -> Result<Bytes, ServiceError> {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
             let message = format!("request body exceeds {} bytes", limits::REQUEST_BYTES);
-            Err(ServiceError { status: 413, ..ServiceError::client("RequestEntityTooLarge", message) })
+            Err(ServiceError {
+                status: 413,
+                ..ServiceError::client("RequestEntityTooLarge", message)
+            })
         }
         Err(error) => Err(ErrorCode::ClientException.error(format!("body not readable: {error}"))),
     }
@@ -129,7 +130,7 @@ fn internal(what: &str) -> ServiceError {
     ErrorCode::ServerException.error(format!("internal error: {what}"))
 }
 
-fn refused(error: auth::AuthError) -> ServiceError {
+fn refused(error: &auth::AuthError) -> ServiceError {
     let auth::ErrorResponse { code, status, message } = error.response(auth::Protocol::Json);
     ServiceError { status, ..ServiceError::client(code, message) }
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::Server;
@@ -56,6 +56,12 @@ pub enum FrontError {
     /// Certificate or key cannot be used.
     #[error("cannot use the TLS files: {0}")]
     Tls(String),
+}
+
+/// What a connection holds while it is open.
+struct Guard {
+    _open: mpsc::Sender<()>,
+    stop: watch::Receiver<bool>,
 }
 
 /// A bound front that does not answer yet.
@@ -113,14 +119,16 @@ impl Listening {
 
     /// Answers requests until `shutdown` completes, then lets those in flight finish.
     pub async fn serve(self, server: Arc<Server>, shutdown: impl Future<Output = ()>) {
-        let graceful = GracefulShutdown::new();
+        // Each connection holds a sender; when all are gone, the channel ends.
+        let (open, mut all_closed) = mpsc::channel::<()>(1);
+        let stop = watch::Sender::new(false);
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => self.spawn(&server, stream, &graceful),
+                    Ok((stream, _)) => self.spawn(&server, stream, Guard { _open: open.clone(), stop: stop.subscribe() }),
                     // Out of file descriptors, mostly; the next accept may work.
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
@@ -129,24 +137,26 @@ impl Listening {
                 },
             }
         }
-        if tokio::time::timeout(SHUTDOWN_TIMEOUT, graceful.shutdown()).await.is_err() {
+        stop.send_replace(true);
+        drop(open);
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, all_closed.recv()).await.is_err() {
             tracing::warn!("requests were still running when the server stopped");
         }
     }
 
-    fn spawn(&self, server: &Arc<Server>, stream: TcpStream, graceful: &GracefulShutdown) {
+    fn spawn(&self, server: &Arc<Server>, stream: TcpStream, guard: Guard) {
         // Small answers must not wait for an acknowledgement.
         let _ = stream.set_nodelay(true);
-        let (server, watcher) = (Arc::clone(server), graceful.watcher());
+        let server = Arc::clone(server);
         match self.tls.clone() {
             None => {
-                tokio::spawn(connection(server, false, stream, watcher));
+                tokio::spawn(connection(server, false, stream, guard));
             }
             Some(config) => {
                 tokio::spawn(async move {
                     let accept = TlsAcceptor::from(config).accept(stream);
                     match tokio::time::timeout(HANDSHAKE_TIMEOUT, accept).await {
-                        Ok(Ok(stream)) => connection(server, true, stream, watcher).await,
+                        Ok(Ok(stream)) => connection(server, true, stream, guard).await,
                         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
                         Err(_) => tracing::debug!("TLS handshake timed out"),
                     }
@@ -160,7 +170,7 @@ async fn connection(
     server: Arc<Server>,
     secure: bool,
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    watcher: hyper_util::server::graceful::Watcher,
+    mut guard: Guard,
 ) {
     let service = service_fn(move |request| {
         let server = Arc::clone(&server);
@@ -171,7 +181,16 @@ async fn connection(
         .header_read_timeout(HEADER_TIMEOUT)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    if let Err(error) = watcher.watch(serving).await {
+    tokio::pin!(serving);
+    let result = tokio::select! {
+        biased;
+        result = &mut serving => result,
+        () = crate::stopped(&mut guard.stop) => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = result {
         tracing::debug!(%error, "connection ended");
     }
 }

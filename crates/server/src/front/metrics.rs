@@ -11,8 +11,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 /// Content type of the rendered metrics.
-pub(super) const CONTENT_TYPE: &str =
-    "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -48,15 +47,23 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("longshore");
         let requests = Family::default();
-        let duration = Family::new_with_constructor(|| {
-            Histogram::new(exponential_buckets(0.000_25, 2.0, 14))
-        });
+        let constructor: fn() -> Histogram =
+            || Histogram::new(exponential_buckets(0.000_25, 2.0, 14));
+        let duration = Family::new_with_constructor(constructor);
         let (passes, pass_seconds) = (Family::default(), Family::default());
         let (agent_sessions, conflicts) = (Gauge::default(), Counter::default());
-        registry.register("api_requests", "API requests by operation and error code", Family::clone(&requests));
+        registry.register(
+            "api_requests",
+            "API requests by operation and error code",
+            Family::clone(&requests),
+        );
         registry.register("api_request_seconds", "Time to answer", Family::clone(&duration));
         registry.register("controller_passes", "Reconcile passes", Family::clone(&passes));
-        registry.register("controller_pass_seconds", "Time in passes", Family::clone(&pass_seconds));
+        registry.register(
+            "controller_pass_seconds",
+            "Time in passes",
+            Family::clone(&pass_seconds),
+        );
         registry.register("agent_sessions", "Open ACS sessions", agent_sessions.clone());
         registry.register("store_conflicts", "Transactions tried again", conflicts.clone());
         Self { registry, requests, duration, passes, pass_seconds, agent_sessions, conflicts }

@@ -59,11 +59,7 @@ impl Refusals {
 }
 
 /// Answers with the last report of a task group.
-pub(super) fn answer(
-    server: &Server,
-    scope: &Scope,
-    query: &BTreeMap<String, String>,
-) -> Reply {
+pub(super) fn answer(server: &Server, scope: &Scope, query: &BTreeMap<String, String>) -> Reply {
     let cluster = query.get("cluster").map_or("default", String::as_str);
     let group = query.get("group").map(String::as_str).unwrap_or_default();
     let Ok(cluster) = cluster.parse::<ClusterName>() else {
@@ -71,7 +67,8 @@ pub(super) fn answer(
     };
     match server.refusals.get(&(scope.clone(), cluster, group.to_owned())) {
         None => {
-            let error = format!("no placement of group '{group}' was refused since the server started");
+            let error =
+                format!("no placement of group '{group}' was refused since the server started");
             json(StatusCode::NOT_FOUND, &json!({ "error": error }))
         }
         Some((at, report)) => {

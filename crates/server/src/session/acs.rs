@@ -166,9 +166,9 @@ impl Session {
         loop {
             let event = tokio::select! {
                 biased;
-                _ = shutdown.wait_for(|stop| *stop) => Event::Shutdown,
+                () = crate::stopped(&mut shutdown) => Event::Shutdown,
                 frame = self.socket.next() => Event::Frame(frame),
-                changed = wake(&mut changes) => Event::Changed(changed),
+                woken = wake(&mut changes) => Event::Changed(woken),
                 () = sleep_until(resend_at) => Event::Resend,
                 _ = heartbeat.tick() => Event::Heartbeat,
             };

@@ -53,7 +53,8 @@ pub(super) fn task(view: &View, task: &record::Task) -> Result<Task, ServiceErro
     let memory = overrides.memory.as_ref().or(document.memory.as_ref());
     let containers = document.container_definitions.iter().flatten().map(|container| {
         let name = container.name.as_deref();
-        let over = overrides.container_overrides.iter().flatten().find(|o| o.name.as_deref() == name);
+        let over =
+            overrides.container_overrides.iter().flatten().find(|o| o.name.as_deref() == name);
         self::container(task, container, over, &document, spec)
     });
     Ok(Task {
@@ -89,9 +90,10 @@ fn container(
     let reservation = over.and_then(|o| o.memory_reservation).or(definition.memory_reservation);
     let cpu = over.and_then(|o| o.cpu).or(definition.cpu);
     let command = over.and_then(|o| o.command.clone()).or(definition.command.clone());
-    let overrides = over
-        .and_then(|o| o.command.as_ref())
-        .map_or_else(|| "{}".to_owned(), |command| serde_json::json!({ "command": command }).to_string());
+    let overrides = over.and_then(|o| o.command.as_ref()).map_or_else(
+        || "{}".to_owned(),
+        |command| serde_json::json!({ "command": command }).to_string(),
+    );
     Container {
         image: definition.image.clone().unwrap_or_default(),
         cpu: unsigned(cpu),
@@ -169,12 +171,12 @@ fn environment(
     definition: &ContainerDefinition,
     over: Option<&ContainerOverride>,
 ) -> BTreeMap<String, String> {
-    let pair = |pair: &KeyValuePair| {
-        Some((pair.name.clone()?, pair.value.clone().unwrap_or_default()))
-    };
+    let pair =
+        |pair: &KeyValuePair| Some((pair.name.clone()?, pair.value.clone().unwrap_or_default()));
     let mut environment: BTreeMap<String, String> =
         definition.environment.iter().flatten().filter_map(pair).collect();
-    environment.extend(over.and_then(|o| o.environment.as_ref()).into_iter().flatten().filter_map(pair));
+    environment
+        .extend(over.and_then(|o| o.environment.as_ref()).into_iter().flatten().filter_map(pair));
     let (name, value) = EXECUTION_ENV;
     environment.entry(name.to_owned()).or_insert_with(|| value.to_owned());
     environment
@@ -184,11 +186,15 @@ fn environment_files(
     definition: &ContainerDefinition,
     over: Option<&ContainerOverride>,
 ) -> Vec<EnvironmentFile> {
-    let files = over.and_then(|o| o.environment_files.as_ref()).or(definition.environment_files.as_ref());
+    let files =
+        over.and_then(|o| o.environment_files.as_ref()).or(definition.environment_files.as_ref());
     files
         .into_iter()
         .flatten()
-        .map(|file| EnvironmentFile { kind: file.r#type.as_str().to_owned(), value: file.value.clone() })
+        .map(|file| EnvironmentFile {
+            kind: file.r#type.as_str().to_owned(),
+            value: file.value.clone(),
+        })
         .collect()
 }
 
@@ -243,7 +249,8 @@ fn registry(
     let image = definition.image.as_deref()?;
     let host = image.split('/').next()?;
     let mut labels = host.split('.');
-    let (account, dkr, ecr, region) = (labels.next()?, labels.next()?, labels.next()?, labels.next()?);
+    let (account, dkr, ecr, region) =
+        (labels.next()?, labels.next()?, labels.next()?, labels.next()?);
     (dkr == "dkr" && ecr == "ecr" && host.contains(".amazonaws.com")).then(|| {
         RegistryAuthentication {
             kind: "ecr".to_owned(),

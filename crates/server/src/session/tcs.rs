@@ -31,7 +31,7 @@ pub(super) async fn run(server: Arc<Server>, hello: Hello, mut socket: Socket) {
     loop {
         let answer = tokio::select! {
             biased;
-            _ = shutdown.wait_for(|stop| *stop) => break,
+            () = crate::stopped(&mut shutdown) => break,
             frame = socket.next() => match frame {
                 Some(Ok(Message::Text(text))) => received(&server, text.as_str()).await,
                 Some(Ok(Message::Close(_)) | Err(_)) | None => break,

@@ -101,7 +101,9 @@ fn known<'a>(
         {
             id
         }
-        _ => return Err(invalid_parameter(format!("{arn} is no container instance of {cluster}."))),
+        _ => {
+            return Err(invalid_parameter(format!("{arn} is no container instance of {cluster}.")));
+        }
     };
     lookup::instance(view, &call.scope, cluster, id)
         .filter(|row| row.status != InstanceStatus::Inactive)
@@ -168,8 +170,9 @@ fn resources(request: &RegisterContainerInstanceRequest) -> Result<Resources, Se
         set.into_iter()
             .flatten()
             .map(|port| {
-                port.parse()
-                    .map_err(|_| invalid_parameter(format!("Resource {name}: '{port}' is no port.")))
+                port.parse().map_err(|_| {
+                    invalid_parameter(format!("Resource {name}: '{port}' is no port."))
+                })
             })
             .collect()
     };

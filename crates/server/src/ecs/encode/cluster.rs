@@ -35,10 +35,8 @@ pub(crate) fn cluster(
         .collect();
     let active = services.iter().filter(|s| s.status == ServiceStatus::Active).count();
     let statistics = include.contains(&ClusterField::Statistics).then(|| {
-        let daemons = services
-            .iter()
-            .filter(|s| s.scheduling_strategy == SchedulingStrategy::Daemon)
-            .count();
+        let daemons =
+            services.iter().filter(|s| s.scheduling_strategy == SchedulingStrategy::Daemon).count();
         statistics(&tasks, active, services.len() - active, daemons)
     });
     let settings = record.settings.iter().map(|(_, value)| ClusterSetting {

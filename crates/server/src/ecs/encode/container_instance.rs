@@ -1,5 +1,7 @@
 //! Container instances.
 
+use std::collections::BTreeSet;
+
 use longshore_domain::ids::{Arn, Resource as Named};
 use longshore_domain::record::{self, DesiredStatus, Protocol, TaskStatus};
 use longshore_store::tables::TaskIndex;
@@ -71,15 +73,16 @@ fn resources(registered: &record::Resources, used: &Used) -> Vec<Resource> {
         integer_value: Some(0),
         string_set_value: Some(values),
     };
-    let ports = |reserved: &std::collections::BTreeSet<u16>, protocol: Protocol| {
+    let ports = |reserved: &BTreeSet<u16>, protocol: Protocol| -> Vec<String> {
         let claimed = used.ports.keys().filter(|claim| claim.protocol == protocol);
-        reserved.iter().copied().chain(claimed.map(|claim| claim.port)).map(|p| p.to_string())
+        let all = reserved.iter().copied().chain(claimed.map(|claim| claim.port));
+        all.map(|port| port.to_string()).collect()
     };
     let mut list = vec![
         number("CPU", left(registered.cpu_units, used.cpu_units)),
         number("MEMORY", left(registered.memory_mib, used.memory_mib)),
-        set("PORTS", ports(&registered.reserved_tcp_ports, Protocol::Tcp).collect()),
-        set("PORTS_UDP", ports(&registered.reserved_udp_ports, Protocol::Udp).collect()),
+        set("PORTS", ports(&registered.reserved_tcp_ports, Protocol::Tcp)),
+        set("PORTS_UDP", ports(&registered.reserved_udp_ports, Protocol::Udp)),
     ];
     if !registered.gpus.is_empty() {
         let taken = usize::try_from(used.gpus).unwrap_or(usize::MAX);

@@ -48,7 +48,8 @@ pub(crate) fn task(
     let stop_code = record.stop.as_ref().map(|s| s.code).or(ended.map(|e| e.0));
     let reason = record.stop.as_ref().map(|s| s.reason.clone()).or(ended.map(|e| e.1.clone()));
     let cpu = overrides.cpu.clone().or(spec.and_then(|s| s.cpu_units).map(|n| n.to_string()));
-    let memory = overrides.memory.clone().or(spec.and_then(|s| s.memory_mib).map(|n| n.to_string()));
+    let memory =
+        overrides.memory.clone().or(spec.and_then(|s| s.memory_mib).map(|n| n.to_string()));
     Ok(Task {
         attachments: Some(Vec::new()),
         attributes: Some(
@@ -117,7 +118,8 @@ fn container(
     spec: Option<&record::ContainerSpec>,
     task_arn: &str,
 ) -> Container {
-    let id = clock::format_uuid(u128::from_str_radix(&state.id.to_string(), 16).unwrap_or_default());
+    let id =
+        clock::format_uuid(u128::from_str_radix(&state.id.to_string(), 16).unwrap_or_default());
     let arn =
         Arn::new(&task.scope, Resource::Container(task.cluster.clone(), task.id, id)).to_string();
     let bindings = state.bindings.iter().map(|binding| NetworkBinding {

@@ -119,7 +119,9 @@ fn check_port(
         }
         return match parse_range(range) {
             Some(_) => Ok(()),
-            None => Err(invalid(container, "containerPortRange", "expected FIRST-LAST, 1 to 65535")),
+            None => {
+                Err(invalid(container, "containerPortRange", "expected FIRST-LAST, 1 to 65535"))
+            }
         };
     }
     match port.container_port {
@@ -133,7 +135,7 @@ fn check_port(
 }
 
 /// `FIRST-LAST` as two ports.
-pub(crate) fn parse_range(text: &str) -> Option<(u16, u16)> {
+fn parse_range(text: &str) -> Option<(u16, u16)> {
     let (first, last) = text.split_once('-')?;
     let (first, last) = (first.parse().ok()?, last.parse().ok()?);
     (first > 0 && first <= last).then_some((first, last))
@@ -141,16 +143,15 @@ pub(crate) fn parse_range(text: &str) -> Option<(u16, u16)> {
 
 fn check_lifecycle(container: &ContainerDefinition, name: &str) -> Result<(), ServiceError> {
     if let Some(check) = &container.health_check {
-        let within = |value: Option<i32>, range: std::ops::RangeInclusive<i32>, setting: &str| {
-            match value {
+        let within =
+            |value: Option<i32>, range: std::ops::RangeInclusive<i32>, setting: &str| match value {
                 Some(n) if !range.contains(&n) => Err(invalid(
                     name,
                     &format!("healthCheck.{setting}"),
                     &format!("expected {} to {}", range.start(), range.end()),
                 )),
                 _ => Ok(()),
-            }
-        };
+            };
         match check.command.first().map(String::as_str) {
             Some("CMD" | "CMD-SHELL") if check.command.len() > 1 => {}
             Some("NONE") if check.command.len() == 1 => {}
@@ -186,9 +187,12 @@ fn check_lifecycle(container: &ContainerDefinition, name: &str) -> Result<(), Se
 }
 
 fn check_environment(container: &ContainerDefinition, name: &str) -> Result<(), ServiceError> {
-    if container.environment.iter().flatten().any(|pair| {
-        pair.name.as_deref().unwrap_or_default().is_empty()
-    }) {
+    if container
+        .environment
+        .iter()
+        .flatten()
+        .any(|pair| pair.name.as_deref().unwrap_or_default().is_empty())
+    {
         return Err(invalid(name, "environment", "a variable has no name"));
     }
     let mut names: Vec<&str> = container.secrets.iter().flatten().map(|s| &*s.name).collect();

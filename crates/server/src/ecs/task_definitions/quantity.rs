@@ -35,7 +35,8 @@ mod tests {
 
     #[test]
     fn units_are_normalised() {
-        for (text, expected) in [("256", 256), ("1 vCPU", 1024), (".25 vcpu", 256), ("2vCPU", 2048)] {
+        for (text, expected) in [("256", 256), ("1 vCPU", 1024), (".25 vcpu", 256), ("2vCPU", 2048)]
+        {
             assert_eq!(cpu_units(text).ok(), Some(expected), "{text}");
         }
         for (text, expected) in [("512", 512), ("1GB", 1024), ("0.5 GB", 512)] {

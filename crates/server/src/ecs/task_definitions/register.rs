@@ -3,7 +3,8 @@
 use longshore_auth::Authorized;
 use longshore_domain::ids::{Family, Revision};
 use longshore_domain::limits;
-use longshore_domain::record::{Document, TaskDefinition, TaskDefinitionStatus};
+use longshore_domain::record::{Document, TaskDefinition, TaskDefinitionStatus, TaskSpec};
+use longshore_domain::schedule::required_attributes;
 use longshore_store::tables::TaskDefinitionKey;
 use longshore_store::{RecordTxn, View};
 use longshore_wire::ServiceError;
@@ -26,9 +27,9 @@ pub(crate) async fn register(
         .parse()
         .map_err(|why| client_error(format!("Invalid family '{}': it {why}.", request.family)))?;
     let tags = tags::checked(request.tags.take())?;
-    let document = normalize(request)?;
-    let spec = spec(&document)?;
-    let text = String::from_utf8(json::encode(&document)).map_err(|e| client_error(e.to_string()))?;
+    let converted = normalize(request)?;
+    let text =
+        String::from_utf8(json::encode(&converted)).map_err(|e| client_error(e.to_string()))?;
     if text.len() > limits::TASK_DEFINITION_BYTES {
         return Err(client_error(format!(
             "Task definition is too large: {} bytes; the limit is {}.",
@@ -37,6 +38,11 @@ pub(crate) async fn register(
         )));
     }
     let document = Document::new(text).map_err(|e| client_error(e.to_string()))?;
+    let spec = TaskSpec {
+        requires_attributes: required_attributes(&document)
+            .map_err(|e| client_error(e.to_string()))?,
+        ..spec(&converted)?
+    };
     let decide = |view: &View, txn: &mut RecordTxn| -> Result<_, ServiceError> {
         // Numbers of deleted revisions are not given out again.
         let last = view

@@ -10,6 +10,8 @@ use longshore_wire::ecs::enums::{
 };
 use longshore_wire::ecs::{ContainerDefinition, TaskDefinition};
 
+use crate::ecs::placement;
+
 /// The typed view of `document`, which [`super::normalize`] made.
 ///
 /// # Errors
@@ -22,20 +24,22 @@ pub(crate) fn spec(document: &TaskDefinition) -> Result<TaskSpec, ServiceError> 
         Some(WireMode::Awsvpc) => NetworkMode::Awsvpc,
         Some(WireMode::None) => NetworkMode::None,
     };
+    let placement_constraints: Vec<PlacementConstraint> = document
+        .placement_constraints
+        .iter()
+        .flatten()
+        .map(|constraint| PlacementConstraint {
+            kind: ConstraintKind::MemberOf,
+            expression: constraint.expression.clone(),
+        })
+        .collect();
+    placement::parsed(&placement_constraints)?;
     Ok(TaskSpec {
         cpu_units: amount(&document.cpu),
         memory_mib: amount(&document.memory),
         network_mode,
         containers: document.container_definitions.iter().flatten().map(container).collect(),
-        placement_constraints: document
-            .placement_constraints
-            .iter()
-            .flatten()
-            .map(|constraint| PlacementConstraint {
-                kind: ConstraintKind::MemberOf,
-                expression: constraint.expression.clone(),
-            })
-            .collect(),
+        placement_constraints,
         requires_attributes: Vec::new(),
     })
 }

@@ -30,9 +30,11 @@ pub(super) fn check_overrides(
                 "Override for container named {name} is not a container in the TaskDefinition."
             )));
         }
-        for (setting, value) in
-            [("cpu", over.cpu), ("memory", over.memory), ("memoryReservation", over.memory_reservation)]
-        {
+        for (setting, value) in [
+            ("cpu", over.cpu),
+            ("memory", over.memory),
+            ("memoryReservation", over.memory_reservation),
+        ] {
             if value.is_some_and(|n| n < 0) {
                 return Err(invalid_parameter(format!(
                     "Override of {setting} for container {name} cannot be negative."

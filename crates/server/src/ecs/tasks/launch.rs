@@ -1,15 +1,16 @@
 //! What a new task is made from, the same for RunTask, StartTask and services.
 
+use longshore_domain::ids::IdSource;
 use longshore_domain::ids::{ClusterName, InstanceId, Scope, TaskId};
 use longshore_domain::record::{
-    ContainerState, ContainerStatus, Connectivity, Demand, DesiredStatus, Document, HealthStatus,
+    Connectivity, ContainerState, ContainerStatus, Demand, DesiredStatus, Document, HealthStatus,
     LaunchType, Observed, Tags, Task, TaskDefinition, TaskStatus,
 };
-use longshore_domain::ids::IdSource;
 use longshore_domain::time::Timestamp;
 
 /// Everything about a new task but its id and place.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_field_names, reason = "AWS's name of the member")]
 pub(crate) struct Launch<'a> {
     /// Account and region.
     pub(crate) scope: &'a Scope,

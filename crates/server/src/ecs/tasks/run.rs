@@ -241,7 +241,8 @@ fn wire_failures(failures: Vec<schedule::Failure>) -> Vec<Failure> {
             detail: None,
         }];
     }
-    let wire = |f: schedule::Failure| Failure { arn: f.arn, reason: Some(f.reason), detail: f.detail };
+    let wire =
+        |f: schedule::Failure| Failure { arn: f.arn, reason: Some(f.reason), detail: f.detail };
     failures.into_iter().map(wire).collect()
 }
 
@@ -288,7 +289,9 @@ impl Token {
         let Some(text) = request.client_token.take().filter(|text| !text.is_empty()) else {
             return Ok(None);
         };
-        if text.chars().count() > CLIENT_TOKEN_LEN || text.chars().any(|c| !('!'..='~').contains(&c)) {
+        if text.chars().count() > CLIENT_TOKEN_LEN
+            || text.chars().any(|c| !('!'..='~').contains(&c))
+        {
             return Err(invalid_parameter(
                 "clientToken must have 1 to 64 printable ASCII characters.",
             ));
@@ -311,12 +314,13 @@ impl Token {
                 .with_list("resourceIds", known.resources.clone());
             return Some(Err(error));
         }
-        let tasks = known.resources.iter().filter_map(|arn| match arn.parse::<Arn>().ok()?.resource {
-            Resource::Task(cluster, id) => {
-                lookup::task(view, &call.scope, &cluster, id).map(|row| row.record.clone())
-            }
-            _ => None,
-        });
+        let tasks =
+            known.resources.iter().filter_map(|arn| match arn.parse::<Arn>().ok()?.resource {
+                Resource::Task(cluster, id) => {
+                    lookup::task(view, &call.scope, &cluster, id).map(|row| row.record.clone())
+                }
+                _ => None,
+            });
         Some(Ok(tasks.collect()))
     }
 }

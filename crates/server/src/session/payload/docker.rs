@@ -3,6 +3,7 @@
 
 use longshore_domain::record::NetworkMode;
 use longshore_wire::agent::DockerConfig;
+use longshore_wire::ecs::enums::{IpcMode, PidMode};
 use longshore_wire::ecs::{ContainerDefinition, LinuxParameters, TaskDefinition};
 use serde_json::{Map, Value, json};
 
@@ -77,7 +78,11 @@ fn host_config(
     map.insert("CapAdd".to_owned(), json!([]));
     map.insert("CapDrop".to_owned(), json!([]));
     set(&mut map, "Privileged", definition.privileged.filter(|v| *v).map(|v| json!(v)));
-    set(&mut map, "ReadonlyRootfs", definition.readonly_root_filesystem.filter(|v| *v).map(|v| json!(v)));
+    set(
+        &mut map,
+        "ReadonlyRootfs",
+        definition.readonly_root_filesystem.filter(|v| *v).map(|v| json!(v)),
+    );
     set(&mut map, "MemoryReservation", reservation.map(|mib| json!(i64::from(mib) * MIB)));
     set(&mut map, "Dns", some_list(definition.dns_servers.as_ref()));
     set(&mut map, "DnsSearch", some_list(definition.dns_search_domains.as_ref()));
@@ -110,7 +115,10 @@ fn host_config(
             json!({ "Type": log.log_driver.as_str(), "Config": options }),
         );
     }
-    for (name, mode) in [("PidMode", document.pid_mode.map(|m| m.as_str())), ("IpcMode", document.ipc_mode.map(|m| m.as_str()))] {
+    for (name, mode) in [
+        ("PidMode", document.pid_mode.map(PidMode::as_str)),
+        ("IpcMode", document.ipc_mode.map(IpcMode::as_str)),
+    ] {
         // `task` needs a container to share with, which the agent arranges.
         set(&mut map, name, mode.filter(|mode| *mode != "task").map(|mode| json!(mode)));
     }
