@@ -1,2 +1,71 @@
-//! The `longshore` binary.
-fn main() {}
+//! The `longshore` binary: control plane, agent and tools.
+//!
+//! Data goes to standard output (tables for people, `--output json` for programs), progress and
+//! logs to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage, 5 (agent only) do not
+//! restart.
+
+mod agent;
+mod args;
+mod client;
+mod compose;
+mod ctl;
+mod deploy;
+mod dev;
+mod failure;
+mod logging;
+mod output;
+mod progress;
+mod run;
+mod server;
+mod shutdown;
+mod task;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use args::{Cli, Command};
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logging::init(&cli.log);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let why = format!("the operating system gives no threads or timers: {error}");
+            return report(&Failure::new("cannot start", why));
+        }
+    };
+    match runtime.block_on(dispatch(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(&failure),
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<(), Failure> {
+    let Cli { endpoint, region, output, command, .. } = cli;
+    let client = || client::connect(&endpoint, &region);
+    match command {
+        Command::Dev(options) => dev::run(options, &region).await,
+        Command::Server(options) => server::run(options, &region).await,
+        Command::Agent(options) => agent::run(options, &endpoint, &region).await,
+        Command::Ctl(command) => ctl::run(command, &client()?, output).await,
+        Command::Run(options) => run::run(options, &client()?, output).await,
+        Command::Deploy(options) => deploy::run(options, &client()?, output).await,
+        Command::Env => {
+            output::line(&args::exports(&endpoint, &region));
+            Ok(())
+        }
+        Command::Completions { shell } => {
+            let mut command = Cli::command();
+            clap_complete::generate(shell, &mut command, "longshore", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}
+
+fn report(failure: &Failure) -> ExitCode {
+    output::error(&failure.to_string());
+    ExitCode::from(failure.exit_code)
+}

@@ -1,0 +1,37 @@
+//! `longshore agent`: one container instance.
+
+use longshore_agent::{AgentError, Config, Credentials, PullBehavior};
+
+use crate::args::AgentOptions;
+use crate::failure::Failure;
+use crate::{client, shutdown};
+
+/// Exit code that tells a supervisor not to start the agent again.
+const TERMINAL: u8 = 5;
+
+/// Runs the agent until it is asked to stop; its containers keep running.
+pub(crate) async fn run(
+    options: AgentOptions,
+    endpoint: &str,
+    region: &str,
+) -> Result<(), Failure> {
+    let credentials: Credentials = client::credentials();
+    let mut config = Config::new(endpoint, region, credentials, options.cluster, options.data_dir);
+    config.host_address = options.host_address;
+    config.availability_zone = options.availability_zone;
+    config.docker_socket = options.docker_socket;
+    config.cpu_units = options.cpu;
+    config.memory_mib = options.memory;
+    config.reserved_memory_mib = options.reserved_memory;
+    config.attributes = options.attributes.into_iter().collect();
+    if options.prefer_cached {
+        config.pull = PullBehavior::PreferCached;
+    }
+    longshore_agent::run(config, shutdown::requested()).await.map_err(|error| failure(&error))
+}
+
+/// The failure of an agent, with the exit code that a supervisor reads.
+pub(crate) fn failure(error: &AgentError) -> Failure {
+    let failure = Failure::new("the agent stopped", error);
+    if error.is_terminal() { failure.exit_code(TERMINAL) } else { failure }
+}

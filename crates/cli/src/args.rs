@@ -1,0 +1,259 @@
+//! The command line.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::output::Output;
+
+/// Where emulators of AWS listen, and so do we.
+pub(crate) const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:4566";
+
+/// Amazon ECS on machines you own.
+#[derive(Debug, Parser)]
+#[command(name = "longshore", version, propagate_version = true)]
+pub(crate) struct Cli {
+    /// URL of the control plane.
+    #[arg(long, global = true, env = "AWS_ENDPOINT_URL", default_value = DEFAULT_ENDPOINT)]
+    pub(crate) endpoint: String,
+    /// Region.
+    #[arg(long, global = true, env = "AWS_REGION", default_value = "us-east-1")]
+    pub(crate) region: String,
+    /// Form of data on standard output.
+    #[arg(long, global = true, value_enum, default_value = "table")]
+    pub(crate) output: Output,
+    /// Log filter, e.g. `info` or `longshore_server=debug`.
+    #[arg(long, global = true, env = "LONGSHORE_LOG", default_value = "warn")]
+    pub(crate) log: String,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run everything on this machine: control plane and container instances.
+    Dev(DevOptions),
+    /// Run the control plane.
+    Server(ServerOptions),
+    /// Run the agent of a container instance.
+    Agent(AgentOptions),
+    /// Look into a running system.
+    #[command(subcommand)]
+    Ctl(CtlCommand),
+    /// Run an image as a service, and wait until it is steady.
+    Run(RunOptions),
+    /// Deploy a Docker Compose file as services.
+    Deploy(DeployOptions),
+    /// Print the exports that point AWS's tools here.
+    Env,
+    /// Print shell completions.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// Options of `longshore dev`.
+#[derive(Debug, Args)]
+pub(crate) struct DevOptions {
+    /// Where to listen; a loopback address, since anyone who reaches it is the account's root.
+    #[arg(long, default_value = "127.0.0.1:4566")]
+    pub(crate) listen: SocketAddr,
+    /// Number of container instances; each in the next of three availability zones.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(crate) instances: u8,
+    /// CPU units of each instance [default: this machine's, divided].
+    #[arg(long)]
+    pub(crate) cpu: Option<u32>,
+    /// Memory in MiB of each instance [default: this machine's, divided].
+    #[arg(long)]
+    pub(crate) memory: Option<u32>,
+    /// Where state is kept [default: /var/lib/longshore for root, else ~/.local/share/longshore].
+    #[arg(long, env = "LONGSHORE_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Docker's socket.
+    #[arg(long, default_value = "/var/run/docker.sock")]
+    pub(crate) docker_socket: String,
+}
+
+/// Options of `longshore server`.
+#[derive(Debug, Args)]
+pub(crate) struct ServerOptions {
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:4566")]
+    pub(crate) listen: SocketAddr,
+    /// Where state is kept [default: /var/lib/longshore for root, else ~/.local/share/longshore].
+    #[arg(long, env = "LONGSHORE_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Accept anybody as root of their account; only on a loopback address.
+    #[arg(long, conflicts_with = "keys")]
+    pub(crate) open: bool,
+    /// File with access keys: a JSON list of {accessKeyId, secretAccessKey, account}.
+    #[arg(long, required_unless_present = "open")]
+    pub(crate) keys: Option<PathBuf>,
+    /// Certificate chain for TLS, as PEM.
+    #[arg(long, requires = "tls_key")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// Private key for TLS, as PEM.
+    #[arg(long, requires = "tls_certificate")]
+    pub(crate) tls_key: Option<PathBuf>,
+}
+
+/// Options of `longshore agent`. Credentials come from AWS_ACCESS_KEY_ID and its kin.
+#[derive(Debug, Args)]
+pub(crate) struct AgentOptions {
+    /// Cluster to join.
+    #[arg(long, env = "ECS_CLUSTER", default_value = "default")]
+    pub(crate) cluster: String,
+    /// Where state is kept.
+    #[arg(long, env = "ECS_DATADIR", default_value = "/var/lib/longshore/agent")]
+    pub(crate) data_dir: PathBuf,
+    /// Address that containers' ports are published on [default: all].
+    #[arg(long)]
+    pub(crate) host_address: Option<IpAddr>,
+    /// Availability zone of the instance.
+    #[arg(long)]
+    pub(crate) availability_zone: Option<String>,
+    /// Docker's socket.
+    #[arg(long, default_value = "/var/run/docker.sock")]
+    pub(crate) docker_socket: String,
+    /// CPU units to register [default: this machine's].
+    #[arg(long)]
+    pub(crate) cpu: Option<u32>,
+    /// Memory in MiB to register [default: this machine's].
+    #[arg(long)]
+    pub(crate) memory: Option<u32>,
+    /// Memory in MiB kept back for the machine.
+    #[arg(long, env = "ECS_RESERVED_MEMORY", default_value_t = 0)]
+    pub(crate) reserved_memory: u32,
+    /// Custom attribute NAME=VALUE; may be repeated.
+    #[arg(long = "attribute", value_parser = pair)]
+    pub(crate) attributes: Vec<(String, String)>,
+    /// Use images that are there before pulling.
+    #[arg(long)]
+    pub(crate) prefer_cached: bool,
+}
+
+/// Commands of `longshore ctl`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CtlCommand {
+    /// Clusters, instances, services and tasks at a glance.
+    Status,
+    /// Say why: what a task, a service or a task group waits for, or why it ended.
+    Explain {
+        /// Task id or ARN, service name, or task group (family:NAME).
+        subject: String,
+        /// Cluster.
+        #[arg(long, default_value = "default")]
+        cluster: String,
+    },
+    /// Events of services.
+    Events {
+        /// Only of this service.
+        #[arg(long)]
+        service: Option<String>,
+        /// Cluster.
+        #[arg(long, default_value = "default")]
+        cluster: String,
+        /// Wait for more.
+        #[arg(long)]
+        follow: bool,
+    },
+    /// Check this machine: Docker, cgroups, ports, disk.
+    Doctor {
+        /// Docker's socket.
+        #[arg(long, default_value = "/var/run/docker.sock")]
+        docker_socket: PathBuf,
+    },
+    /// Empty a development server, and stop its containers.
+    Reset,
+}
+
+/// Options of `longshore run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunOptions {
+    /// Image.
+    #[arg(long)]
+    pub(crate) image: String,
+    /// Port in the container; may be repeated.
+    #[arg(long = "port")]
+    pub(crate) ports: Vec<u16>,
+    /// Number of tasks.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) count: u32,
+    /// Name of the service [default: from the image].
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Cluster.
+    #[arg(long, default_value = "default")]
+    pub(crate) cluster: String,
+    /// CPU units of each task.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) cpu: u32,
+    /// Memory in MiB of each task.
+    #[arg(long, default_value_t = 128)]
+    pub(crate) memory: u32,
+    /// Environment variable NAME=VALUE; may be repeated.
+    #[arg(long = "env", value_parser = pair)]
+    pub(crate) environment: Vec<(String, String)>,
+    /// Give up waiting after this many seconds.
+    #[arg(long, default_value_t = 300)]
+    pub(crate) timeout: u64,
+    /// Command, instead of the image's.
+    #[arg(last = true)]
+    pub(crate) command: Vec<String>,
+}
+
+/// Options of `longshore deploy`.
+#[derive(Debug, Args)]
+pub(crate) struct DeployOptions {
+    /// Docker Compose file.
+    #[arg(short, long, default_value = "compose.yaml")]
+    pub(crate) file: PathBuf,
+    /// Cluster.
+    #[arg(long, default_value = "default")]
+    pub(crate) cluster: String,
+    /// Give up waiting after this many seconds.
+    #[arg(long, default_value_t = 300)]
+    pub(crate) timeout: u64,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    if name.is_empty() { Err("the name is empty".to_owned()) } else { Ok((name.into(), value.into())) }
+}
+
+/// The exports that point AWS's tools at `endpoint`.
+pub(crate) fn exports(endpoint: &str, region: &str) -> String {
+    format!(
+        "export AWS_ENDPOINT_URL={endpoint}\nexport AWS_DEFAULT_REGION={region}\n\
+         export AWS_ACCESS_KEY_ID=longshore AWS_SECRET_ACCESS_KEY=longshore"
+    )
+}
+
+/// The private address of the `number`th instance of `dev`, counted from 0.
+pub(crate) fn dev_address(number: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(127, 0, 1, number + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn pairs_need_a_name() {
+        assert_eq!(pair("a=b=c"), Ok(("a".into(), "b=c".into())));
+        assert!(pair("a").is_err());
+        assert!(pair("=a").is_err());
+    }
+}

@@ -1,0 +1,119 @@
+//! `longshore dev`: control plane and container instances on this machine, in one process.
+//!
+//! The instances speak the agent protocol over the loopback like any other; only the process
+//! is shared. Each has a private loopback address, so that fixed host ports on two of them do
+//! not collide. Containers keep running when it stops, and are found again when it starts.
+
+use std::num::NonZeroUsize;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use longshore_agent::{Config as AgentConfig, PullBehavior};
+use longshore_auth::{Account, Open};
+use longshore_domain::ids::{ClusterName, Scope};
+use longshore_server::{Config, Retention};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::args::{self, DevOptions};
+use crate::failure::Failure;
+use crate::{agent, client, output, server, shutdown};
+
+/// Availability zones of a development region.
+const ZONES: [char; 3] = ['a', 'b', 'c'];
+/// How long containers of stopped tasks stay for a look at their logs.
+const CONTAINER_RETENTION: Duration = Duration::from_secs(600);
+/// Memory in MiB that instances leave to the machine.
+const RESERVED_MIB: u64 = 512;
+
+/// Runs until Ctrl-C.
+pub(crate) async fn run(options: DevOptions, region: &str) -> Result<(), Failure> {
+    let data_dir = server::data_dir(options.data_dir.clone())?;
+    let region_name = server::parse_region(region)?;
+    let config = Config {
+        listen: options.listen,
+        tls: None,
+        region: region_name.clone(),
+        identity: Box::new(Open::new(Account::default())),
+        open: true,
+        retention: Retention::default(),
+    };
+    let started = server::start(config, &data_dir).await?;
+    let scope = Scope { account: longshore_domain::ids::AccountId::default(), region: region_name };
+    started
+        .ensure_cluster(&scope, ClusterName::default_cluster())
+        .await
+        .map_err(|error| Failure::new("cannot prepare the default cluster", error))?;
+    let url = started.url();
+
+    let stop = watch::Sender::new(false);
+    let stopped = |mut switch: watch::Receiver<bool>| async move {
+        let _ = switch.wait_for(|on| *on).await;
+    };
+    let mut agents = JoinSet::new();
+    for number in 0..options.instances {
+        let mut config = instance(&options, number, region)?;
+        config.endpoint.clone_from(&url);
+        config.data_dir = data_dir.join(format!("agent-{}", number + 1));
+        agents.spawn(longshore_agent::run(config, stopped(stop.subscribe())));
+    }
+    let serving = tokio::spawn(started.serve(stopped(stop.subscribe())));
+    output::note(&format!(
+        "longshore dev: {url}, {} container instances, state in {}\n{}",
+        options.instances,
+        data_dir.display(),
+        args::exports(&url, region),
+    ));
+
+    let mut result = Ok(());
+    tokio::select! {
+        biased;
+        () = shutdown::requested() => {}
+        Some(ended) = agents.join_next(), if !agents.is_empty() => {
+            result = match ended {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(error)) => Err(agent::failure(&error)),
+                Err(error) => Err(Failure::new("an agent broke", error)),
+            };
+        }
+    }
+    // Agents first: they report what they still know.
+    stop.send_replace(true);
+    while agents.join_next().await.is_some() {}
+    let _ = serving.await;
+    output::note("longshore dev stopped; containers keep running and are found again");
+    result
+}
+
+fn instance(options: &DevOptions, number: u8, region: &str) -> Result<AgentConfig, Failure> {
+    let mut config = AgentConfig::new("", region, client::credentials(), "default", "");
+    let zone = ZONES[usize::from(number) % ZONES.len()];
+    config.name = Some(format!("dev-{}", number + 1));
+    config.host_address = Some(args::dev_address(number));
+    config.availability_zone = Some(format!("{region}{zone}"));
+    config.docker_socket.clone_from(&options.docker_socket);
+    config.pull = PullBehavior::PreferCached;
+    config.cleanup.task_wait = CONTAINER_RETENTION;
+    config.cleanup.images = false;
+    let share = u64::from(options.instances.max(1));
+    let cores = available_parallelism().map_or(1, NonZeroUsize::get) as u64;
+    let narrow = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    config.cpu_units = Some(options.cpu.unwrap_or(narrow((cores * 1024 / share).max(128))));
+    config.memory_mib = match options.memory {
+        Some(mib) => Some(mib),
+        None => {
+            let total = machine_memory_mib()?;
+            Some(narrow((total.saturating_sub(RESERVED_MIB) / share).max(128)))
+        }
+    };
+    Ok(config)
+}
+
+fn machine_memory_mib() -> Result<u64, Failure> {
+    let what = "cannot read this machine's memory from /proc/meminfo";
+    let text = std::fs::read_to_string("/proc/meminfo").map_err(|e| Failure::new(what, e))?;
+    text.lines()
+        .find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse().ok())
+        .map(|kib: u64| kib / 1024)
+        .ok_or_else(|| Failure::new(what, "it has no MemTotal").fix("give --memory"))
+}

@@ -1,0 +1,123 @@
+//! `longshore server`: the control plane.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use longshore_auth::{Account, Credentials, IdentityProvider, Keys, Open, PrincipalKind, StaticKey};
+use longshore_server::{Config, Retention, Started, TlsFiles};
+use longshore_store::{EmbeddedOptions, EmbeddedStore, Store, StoreId};
+use serde::Deserialize;
+
+use crate::args::ServerOptions;
+use crate::failure::Failure;
+use crate::{output, shutdown};
+
+/// File of the embedded store within the data directory.
+const STORE_FILE: &str = "longshore.redb";
+
+/// Runs the control plane until it is asked to stop.
+pub(crate) async fn run(options: ServerOptions, region: &str) -> Result<(), Failure> {
+    let data_dir = data_dir(options.data_dir)?;
+    let identity: Box<dyn IdentityProvider> = match &options.keys {
+        Some(file) => Box::new(Keys::new(read_keys(file)?)),
+        None => Box::new(Open::new(Account::default())),
+    };
+    let tls = options
+        .tls_certificate
+        .zip(options.tls_key)
+        .map(|(certificate, key)| TlsFiles { certificate, key });
+    let config = Config {
+        listen: options.listen,
+        tls,
+        region: parse_region(region)?,
+        identity,
+        open: options.open,
+        retention: Retention::default(),
+    };
+    let started = start(config, &data_dir).await?;
+    output::note(&format!("longshore server listens on {}", started.url()));
+    started.serve(shutdown::requested()).await;
+    Ok(())
+}
+
+/// Opens the store in `data_dir` and starts a server on it.
+pub(crate) async fn start(config: Config, data_dir: &Path) -> Result<Started, Failure> {
+    let path = data_dir.join(STORE_FILE);
+    let opened = tokio::task::spawn_blocking(move || {
+        EmbeddedStore::open(&path, EmbeddedOptions::new(StoreId(random())))
+    });
+    let store = opened
+        .await
+        .map_err(|error| Failure::new("cannot open the store", error))?
+        .map_err(|error| Failure::new("cannot open the store", error))?;
+    let store: Arc<dyn Store> = Arc::new(store);
+    longshore_server::start(config, store)
+        .await
+        .map_err(|error| Failure::new("cannot start the server", error))
+}
+
+fn random() -> u64 {
+    getrandom::u64().expect("the operating system has a random source")
+}
+
+/// The region of the command line.
+pub(crate) fn parse_region(region: &str) -> Result<longshore_domain::ids::Region, Failure> {
+    region.parse().map_err(|why| Failure::new(format!("region '{region}'"), format!("it {why}")))
+}
+
+/// The data directory, made if it is not there.
+pub(crate) fn data_dir(chosen: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    let path = chosen.unwrap_or_else(default_data_dir);
+    std::fs::create_dir_all(&path).map_err(|error| {
+        Failure::new(format!("cannot make the data directory {}", path.display()), error)
+            .fix("choose another one with --data-dir")
+    })?;
+    Ok(path)
+}
+
+fn default_data_dir() -> PathBuf {
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    if rustix::process::geteuid().is_root() {
+        PathBuf::from("/var/lib/longshore")
+    } else {
+        home.join(".local/share/longshore")
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct KeyEntry {
+    access_key_id: String,
+    secret_access_key: String,
+    account: String,
+    user: Option<String>,
+}
+
+fn read_keys(path: &Path) -> Result<Vec<StaticKey>, Failure> {
+    let what = || format!("cannot use the key file {}", path.display());
+    let form = "write a JSON list of {\"accessKeyId\", \"secretAccessKey\", \"account\", \"user\"?}";
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::new(what(), error))?;
+    let entries: Vec<KeyEntry> =
+        serde_json::from_str(&text).map_err(|error| Failure::new(what(), error).fix(form))?;
+    if entries.is_empty() {
+        return Err(Failure::new(what(), "it has no keys, so nobody could call").fix(form));
+    }
+    entries
+        .into_iter()
+        .map(|entry| {
+            let account: Account = entry.account.parse().map_err(|_| {
+                Failure::new(what(), format!("'{}' is no 12-digit account", entry.account))
+            })?;
+            Ok(StaticKey {
+                credentials: Credentials {
+                    access_key_id: entry.access_key_id,
+                    secret_access_key: entry.secret_access_key,
+                    session_token: None,
+                },
+                account,
+                kind: entry.user.map_or(PrincipalKind::Root, |name| PrincipalKind::User { name }),
+                expires_at_s: None,
+            })
+        })
+        .collect()
+}
