@@ -5,9 +5,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::{Progress, Published, StateError};
-use crate::contract::{Batch, Event, Range, Store, StoreRevision, Watch};
+use crate::contract::{Batch, Event, Page, Range, Store, StoreRevision, Watch};
 use crate::view::{Kind, View};
 use crate::{Retry, StoreError, limits};
 
@@ -24,7 +25,7 @@ pub(super) struct Follower {
 impl Follower {
     /// Reads all of `store`.
     pub(super) async fn start(store: Arc<dyn Store>) -> Result<Self, StateError> {
-        let (view, watch) = list(&*store).await?;
+        let (view, watch) = list(&store).await?;
         let progress = Progress::of_list(view.revision);
         let published = Arc::new(Published {
             view: ArcSwap::from_pointee(view.clone()),
@@ -104,7 +105,7 @@ impl Follower {
                 }
                 _ => return Err(error),
             }
-            match list(&*self.store).await {
+            match list(&self.store).await {
                 Ok((view, watch)) => {
                     // Nobody knows what has changed in between, so everything may have.
                     self.progress = Progress::of_list(view.revision);
@@ -126,7 +127,7 @@ impl Progress {
 }
 
 /// Reads all of `store`, with the watch that goes on from there.
-async fn list(store: &dyn Store) -> Result<(View, Watch), StateError> {
+async fn list(store: &Arc<dyn Store>) -> Result<(View, Watch), StateError> {
     loop {
         match try_list(store).await {
             Err(StateError::Store(error @ StoreError::Compacted { .. })) => {
@@ -137,21 +138,20 @@ async fn list(store: &dyn Store) -> Result<(View, Watch), StateError> {
     }
 }
 
-async fn try_list(store: &dyn Store) -> Result<(View, Watch), StateError> {
+async fn try_list(store: &Arc<dyn Store>) -> Result<(View, Watch), StateError> {
     let mut view = View::default();
-    let mut range = Range::prefix("/");
     let mut first = None;
-    loop {
-        let page = store.range(range.clone()).await?;
+    let mut next = Some(fetch(store, Range::prefix("/")));
+    while let Some(fetched) = next {
+        // A task ends without an answer only while everything shuts down.
+        let page = fetched.await.unwrap_or(Err(StoreError::Closed))?;
         first = first.or(Some(page.revision));
         view.revision = page.revision;
-        let last = page.kvs.last().map(|kv| kv.key.clone());
+        // The store reads the next page while this one is decoded.
+        let last = page.kvs.last().filter(|_| page.more);
+        next = last.map(|last| fetch(store, Range::prefix("/").after(&last.key)));
         for kv in page.kvs {
             view.apply(&Event::Put(kv))?;
-        }
-        match last {
-            Some(last) if page.more => range = range.after(&last),
-            _ => break,
         }
     }
     // Pages were read at different revisions; what happened in between makes them one.
@@ -167,4 +167,9 @@ async fn try_list(store: &dyn Store) -> Result<(View, Watch), StateError> {
     }
     view.revision = reached;
     Ok((view, watch))
+}
+
+fn fetch(store: &Arc<dyn Store>, range: Range) -> JoinHandle<Result<Page, StoreError>> {
+    let store = store.clone();
+    tokio::spawn(async move { store.range(range).await })
 }
