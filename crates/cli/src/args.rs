@@ -224,7 +224,11 @@ pub(crate) struct DeployOptions {
 
 fn pair(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
-    if name.is_empty() { Err("the name is empty".to_owned()) } else { Ok((name.into(), value.into())) }
+    if name.is_empty() {
+        Err("the name is empty".to_owned())
+    } else {
+        Ok((name.into(), value.into()))
+    }
 }
 
 /// The exports that point AWS's tools at `endpoint`.

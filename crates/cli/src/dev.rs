@@ -57,7 +57,7 @@ pub(crate) async fn run(options: DevOptions, region: &str) -> Result<(), Failure
         config.data_dir = data_dir.join(format!("agent-{}", number + 1));
         agents.spawn(longshore_agent::run(config, stopped(stop.subscribe())));
     }
-    let serving = tokio::spawn(started.serve(stopped(stop.subscribe())));
+    let mut serving = tokio::spawn(started.serve(stopped(stop.subscribe())));
     output::note(&format!(
         "longshore dev: {url}, {} container instances, state in {}\n{}",
         options.instances,
@@ -69,6 +69,14 @@ pub(crate) async fn run(options: DevOptions, region: &str) -> Result<(), Failure
     tokio::select! {
         biased;
         () = shutdown::requested() => {}
+        served = &mut serving => {
+            stop.send_replace(true);
+            while agents.join_next().await.is_some() {}
+            return match served {
+                Ok(served) => served.map_err(|error| server::failure(&error)),
+                Err(error) => Err(Failure::new("the server broke", error)),
+            };
+        }
         Some(ended) = agents.join_next(), if !agents.is_empty() => {
             result = match ended {
                 Ok(Ok(())) => Ok(()),

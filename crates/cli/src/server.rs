@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use longshore_auth::{Account, Credentials, IdentityProvider, Keys, Open, PrincipalKind, StaticKey};
+use longshore_auth::{
+    Account, Credentials, IdentityProvider, Keys, Open, PrincipalKind, StaticKey,
+};
 use longshore_server::{Config, Retention, Started, TlsFiles};
-use longshore_store::{EmbeddedOptions, EmbeddedStore, Store, StoreId};
+use longshore_store::{EmbeddedOptions, EmbeddedStore, StateError, Store, StoreId};
 use serde::Deserialize;
 
 use crate::args::ServerOptions;
@@ -36,8 +38,7 @@ pub(crate) async fn run(options: ServerOptions, region: &str) -> Result<(), Fail
     };
     let started = start(config, &data_dir).await?;
     output::note(&format!("longshore server listens on {}", started.url()));
-    started.serve(shutdown::requested()).await;
-    Ok(())
+    started.serve(shutdown::requested()).await.map_err(|error| failure(&error))
 }
 
 /// Opens the store in `data_dir` and starts a server on it.
@@ -54,6 +55,12 @@ pub(crate) async fn start(config: Config, data_dir: &Path) -> Result<Started, Fa
     longshore_server::start(config, store)
         .await
         .map_err(|error| Failure::new("cannot start the server", error))
+}
+
+/// The failure of a server whose store failed.
+pub(crate) fn failure(error: &StateError) -> Failure {
+    Failure::new("the server stopped", error)
+        .fix("look at the disk and the log, and start it again")
 }
 
 fn random() -> u64 {
@@ -95,7 +102,8 @@ struct KeyEntry {
 
 fn read_keys(path: &Path) -> Result<Vec<StaticKey>, Failure> {
     let what = || format!("cannot use the key file {}", path.display());
-    let form = "write a JSON list of {\"accessKeyId\", \"secretAccessKey\", \"account\", \"user\"?}";
+    let form =
+        "write a JSON list of {\"accessKeyId\", \"secretAccessKey\", \"account\", \"user\"?}";
     let text = std::fs::read_to_string(path).map_err(|error| Failure::new(what(), error))?;
     let entries: Vec<KeyEntry> =
         serde_json::from_str(&text).map_err(|error| Failure::new(what(), error).fix(form))?;

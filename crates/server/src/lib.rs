@@ -158,14 +158,26 @@ impl Started {
     }
 
     /// Answers requests until `shutdown` completes; agents are told to come back later.
-    pub async fn serve(self, shutdown: impl Future<Output = ()>) {
+    ///
+    /// # Errors
+    /// The store can be followed no more: what the process shows would go stale, so it must end
+    /// and be started again.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), StateError> {
         let Self { server, listening } = self;
-        let stopping = Arc::clone(&server);
-        let shutdown = async move {
-            shutdown.await;
+        let (stopping, state) = (Arc::clone(&server), server.state.clone());
+        let mut result = Ok(());
+        let until = async {
+            // No table is waited for, so this completes only when the view has stopped.
+            let mut changes = state.changes();
+            tokio::select! {
+                biased;
+                () = shutdown => {}
+                stopped = changes.changed(&[]) => result = stopped.map(drop),
+            }
             stopping.shutdown.send_replace(true);
         };
-        listening.serve(server, shutdown).await;
+        listening.serve(server, until).await;
+        result
     }
 }
 

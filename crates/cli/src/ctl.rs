@@ -1,0 +1,33 @@
+//! `longshore ctl`: what the AWS CLI has no command for.
+
+mod doctor;
+mod events;
+mod explain;
+mod status;
+
+use longshore_agent::api::Api;
+
+use crate::args::CtlCommand;
+use crate::client::failed;
+use crate::failure::Failure;
+use crate::output::{self, Output};
+
+/// Runs one command.
+pub(crate) async fn run(command: CtlCommand, client: &Api, output: Output) -> Result<(), Failure> {
+    match command {
+        CtlCommand::Status => status::run(client, output).await,
+        CtlCommand::Explain { subject, cluster } => {
+            explain::run(client, &cluster, &subject, output).await
+        }
+        CtlCommand::Events { service, cluster, follow } => {
+            events::run(client, &cluster, service.as_deref(), follow, output).await
+        }
+        CtlCommand::Doctor { docker_socket } => doctor::run(client, &docker_socket, output).await,
+        CtlCommand::Reset => {
+            let what = "cannot reset the server";
+            client.operator("POST", "reset").await.map_err(failed(what))?;
+            output::note("the server is empty; its instances stay");
+            Ok(())
+        }
+    }
+}

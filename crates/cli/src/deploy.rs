@@ -1,0 +1,43 @@
+//! `longshore deploy`: every service of a Docker Compose file becomes an ECS service.
+
+use std::time::Duration;
+
+use longshore_agent::api::Api;
+
+use crate::args::DeployOptions;
+use crate::compose;
+use crate::failure::Failure;
+use crate::output::{self, Output};
+use crate::progress;
+use crate::run::{Wanted, apply};
+
+/// Applies the file, waits for all services, and prints where they answer.
+pub(crate) async fn run(
+    options: DeployOptions,
+    client: &Api,
+    output: Output,
+) -> Result<(), Failure> {
+    let path = &options.file;
+    let what = || format!("cannot deploy {}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::new(what(), error))?;
+    let project = compose::project(&text).map_err(|error| Failure::new(what(), error))?;
+    for note in &project.not_mapped {
+        output::note(&format!("not mapped: {note}"));
+    }
+    for service in &project.services {
+        let wanted = Wanted {
+            cluster: options.cluster.clone(),
+            name: service.name.clone(),
+            count: service.count,
+        };
+        apply(client, &wanted, service.definition.clone()).await?;
+    }
+    let timeout = Duration::from_secs(options.timeout);
+    let mut tasks = Vec::new();
+    for service in &project.services {
+        let running = progress::until_steady(client, &options.cluster, &service.name, timeout);
+        tasks.extend(running.await?);
+    }
+    progress::print_tasks(&tasks, output);
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! What the tools say of tasks and services: statuses, addresses, reasons.
+
+use longshore_wire::ecs::{Service, Task};
+
+/// The last part of an ARN.
+pub(crate) fn short(arn: Option<&str>) -> String {
+    arn.and_then(|arn| arn.rsplit('/').next()).unwrap_or("-").to_owned()
+}
+
+/// Where the containers of a task answer: `http://ADDRESS:PORT` for each published TCP port.
+pub(crate) fn addresses(task: &Task) -> Vec<String> {
+    let bindings =
+        task.containers.iter().flatten().flat_map(|c| c.network_bindings.iter().flatten());
+    bindings
+        .filter_map(|binding| {
+            let ip =
+                binding.bind_ip.as_deref().filter(|ip| *ip != "0.0.0.0").unwrap_or("127.0.0.1");
+            Some(format!("http://{ip}:{}", binding.host_port?))
+        })
+        .collect()
+}
+
+/// What a task waits for, or why it ended, in one line.
+pub(crate) fn reason(task: &Task) -> String {
+    if let Some(reason) = task.stopped_reason.as_deref() {
+        let code = task.stop_code.map_or("stopped", |code| code.as_str());
+        return format!("{code}: {reason}");
+    }
+    match (task.last_status.as_deref(), task.desired_status.as_deref()) {
+        (Some("PENDING"), Some("RUNNING")) => {
+            "waits for its instance to pull the image and start the containers".to_owned()
+        }
+        (Some("RUNNING"), Some("STOPPED")) => "is being stopped".to_owned(),
+        (Some(status), _) => status.to_ascii_lowercase(),
+        (None, _) => String::new(),
+    }
+}
+
+/// What is known of each container of a task, one line each.
+pub(crate) fn containers(task: &Task) -> Vec<String> {
+    task.containers
+        .iter()
+        .flatten()
+        .map(|container| {
+            let mut line = format!(
+                "container {}: {}",
+                container.name.as_deref().unwrap_or("-"),
+                container.last_status.as_deref().unwrap_or("-")
+            );
+            if let Some(code) = container.exit_code {
+                line += &format!(", exit code {code}{}", exit_hint(code));
+            }
+            if let Some(reason) = &container.reason {
+                line += &format!(", {reason}");
+            }
+            line
+        })
+        .collect()
+}
+
+fn exit_hint(code: i32) -> &'static str {
+    match code {
+        126 => " (the command cannot be executed)",
+        127 => " (the command was not found in the image)",
+        137 => " (killed: out of memory, or it did not stop in time)",
+        139 => " (crashed: segmentation fault)",
+        143 => " (stopped by SIGTERM)",
+        _ => "",
+    }
+}
+
+/// Whether a service has what it wants: ECS's own condition in the waiter `services-stable`.
+pub(crate) fn is_stable(service: &Service) -> bool {
+    service.deployments.as_ref().is_some_and(|deployments| deployments.len() == 1)
+        && service.running_count == service.desired_count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use longshore_wire::ecs::{Container, Deployment, NetworkBinding};
+
+    #[test]
+    fn addresses_name_every_published_port() {
+        let binding = |ip: &str, port| NetworkBinding {
+            bind_ip: Some(ip.to_owned()),
+            host_port: Some(port),
+            ..NetworkBinding::default()
+        };
+        let container = Container {
+            network_bindings: Some(vec![binding("127.0.1.1", 8080), binding("0.0.0.0", 9090)]),
+            ..Container::default()
+        };
+        let task = Task { containers: Some(vec![container]), ..Task::default() };
+        assert_eq!(addresses(&task), ["http://127.0.1.1:8080", "http://127.0.0.1:9090"]);
+    }
+
+    #[test]
+    fn stable_means_one_deployment_and_all_tasks_running() {
+        let deployments = |n| Some(vec![Deployment::default(); n]);
+        let service = |n, running| Service {
+            deployments: deployments(n),
+            running_count: Some(running),
+            desired_count: Some(2),
+            ..Service::default()
+        };
+        assert!(is_stable(&service(1, 2)));
+        assert!(!is_stable(&service(2, 2)));
+        assert!(!is_stable(&service(1, 1)));
+    }
+}
