@@ -32,6 +32,12 @@ pub(crate) async fn run(
 
 /// The failure of an agent, with the exit code that a supervisor reads.
 pub(crate) fn failure(error: &AgentError) -> Failure {
-    let failure = Failure::new("the agent stopped", error);
-    if error.is_terminal() { failure.exit_code(TERMINAL) } else { failure }
+    let failure = Failure::caused("the agent stopped", error);
+    // Starting again cannot help where the set-up is wrong.
+    let terminal = match error {
+        AgentError::Endpoint(_) | AgentError::OtherCluster { .. } => true,
+        AgentError::Register(cause) => !cause.is_temporary(),
+        AgentError::Runtime(_) | AgentError::DataDir { .. } | AgentError::Tls(_) => false,
+    };
+    if terminal { failure.exit_code(TERMINAL) } else { failure }
 }

@@ -21,14 +21,14 @@ pub(crate) fn credentials() -> Credentials {
 /// A client of the control plane at `endpoint`.
 pub(crate) fn connect(endpoint: &str, region: &str) -> Result<Api, Failure> {
     Api::connect(endpoint, region, credentials())
-        .map_err(|error| Failure::new(format!("cannot use the endpoint {endpoint}"), error))
+        .map_err(|error| Failure::caused(format!("cannot use the endpoint {endpoint}"), &error))
 }
 
 /// What a failed call means to an operator.
 pub(crate) fn failed(what: &str) -> impl Fn(ApiError) -> Failure + '_ {
     move |error| {
         let no_answer = matches!(error, ApiError::Transport(_));
-        let failure = Failure::new(what, error);
+        let failure = Failure::caused(what, &error);
         if no_answer {
             failure.fix("start `longshore dev`, or point --endpoint at a running server")
         } else {

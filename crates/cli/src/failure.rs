@@ -1,5 +1,6 @@
 //! What an operator is told when a command fails: what, why, and what to do.
 
+use std::error::Error;
 use std::fmt;
 
 /// A failed command.
@@ -16,6 +17,21 @@ impl Failure {
     /// `what` failed because of `why`.
     pub(crate) fn new(what: impl Into<String>, why: impl fmt::Display) -> Self {
         Self { what: what.into(), why: why.to_string(), fix: None, exit_code: 1 }
+    }
+
+    /// `what` failed because of `error` and everything behind it.
+    pub(crate) fn caused(what: impl Into<String>, error: &dyn Error) -> Self {
+        let mut why = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let text = cause.to_string();
+            // Some errors repeat their cause in their own text.
+            if !why.contains(&text) {
+                why = format!("{why}: {text}");
+            }
+            source = cause.source();
+        }
+        Self::new(what, why)
     }
 
     /// The same with something to do about it.
@@ -43,4 +59,4 @@ impl fmt::Display for Failure {
     }
 }
 
-impl std::error::Error for Failure {}
+impl Error for Failure {}

@@ -50,11 +50,11 @@ pub(crate) async fn start(config: Config, data_dir: &Path) -> Result<Started, Fa
     let store = opened
         .await
         .map_err(|error| Failure::new("cannot open the store", error))?
-        .map_err(|error| Failure::new("cannot open the store", error))?;
+        .map_err(|error| Failure::caused("cannot open the store", &error))?;
     let store: Arc<dyn Store> = Arc::new(store);
     longshore_server::start(config, store)
         .await
-        .map_err(|error| Failure::new("cannot start the server", error))
+        .map_err(|error| Failure::caused("cannot start the server", &error))
 }
 
 /// The failure of a server whose store failed.

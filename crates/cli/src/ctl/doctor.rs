@@ -65,7 +65,8 @@ pub(super) async fn run(client: &Api, socket: &Path, output: Output) -> Result<(
 type Finding = Result<String, (String, &'static str)>;
 
 async fn server(client: &Api) -> Finding {
-    let call = client.call::<op::ListClusters>(&ListClustersRequest::default());
+    let request = ListClustersRequest::default();
+    let call = client.call::<op::ListClusters>(&request);
     let fix = "start `longshore dev`, or point --endpoint at a running server";
     match tokio::time::timeout(TIMEOUT, call).await {
         Ok(Ok(_)) => Ok("answers".to_owned()),
