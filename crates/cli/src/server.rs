@@ -59,7 +59,7 @@ pub(crate) async fn start(config: Config, data_dir: &Path) -> Result<Started, Fa
 
 /// The failure of a server whose store failed.
 pub(crate) fn failure(error: &StateError) -> Failure {
-    Failure::new("the server stopped", error)
+    Failure::caused("the server stopped", error)
         .fix("look at the disk and the log, and start it again")
 }
 
