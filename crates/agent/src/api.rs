@@ -1,12 +1,14 @@
 //! Calls to the control plane's API, signed.
 //!
-//! One client for all of an agent's calls; connections are kept. It knows no retries: whoever
+//! One client for all of an agent's calls, and for the command-line tools; connections are kept. It knows no retries: whoever
 //! calls knows how long the matter may take ([`ApiError::is_temporary`] tells whether to try).
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -61,7 +63,7 @@ impl ApiError {
 
 /// The API of one control plane, as one instance role.
 #[derive(Clone, Debug)]
-pub(crate) struct Api {
+pub struct Api {
     http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     endpoint: Uri,
     region: String,
@@ -84,6 +86,18 @@ pub(crate) struct SideCall<'a> {
 }
 
 impl Api {
+    /// A client of the control plane at the base URL `endpoint`. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When `endpoint` is not an `http` or `https` URL.
+    pub fn connect(
+        endpoint: &str,
+        region: &str,
+        credentials: Credentials,
+    ) -> Result<Self, AgentError> {
+        Self::new(endpoint, region, credentials, &*tls()?)
+    }
+
     pub(crate) fn new(
         endpoint: &str,
         region: &str,
@@ -112,8 +126,11 @@ impl Api {
         &self.credentials
     }
 
-    /// Calls an ECS operation as the instance role.
-    pub(crate) async fn call<O: Operation>(&self, input: &O::Input) -> Result<O::Output, ApiError> {
+    /// Calls an ECS operation.
+    ///
+    /// # Errors
+    /// With the service's error, or why there is no answer.
+    pub async fn call<O: Operation>(&self, input: &O::Input) -> Result<O::Output, ApiError> {
         self.call_as::<O>(input, &self.credentials).await
     }
 
@@ -205,6 +222,23 @@ impl Api {
         }
         Ok(request)
     }
+}
+
+/// How TLS is spoken, with the roots that the system trusts.
+pub(crate) fn tls() -> Result<Arc<rustls::ClientConfig>, AgentError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| AgentError::Tls(std::io::Error::other(error)))?;
+    // A machine without certificates can still use plain HTTP.
+    let config = match builder.clone().with_native_roots() {
+        Ok(roots) => roots.with_no_client_auth(),
+        Err(error) => {
+            tracing::debug!(%error, "no trusted certificates; only http:// will work");
+            builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
+        }
+    };
+    Ok(Arc::new(config))
 }
 
 /// An error with its causes.

@@ -45,8 +45,7 @@ impl Backoff {
     pub(crate) fn wait(&mut self) -> Duration {
         let wait = self.next;
         self.next = wait.mul_f64(self.factor).min(self.most);
-        let spread = wait.mul_f64(self.jitter);
-        wait - spread + random::up_to(spread * 2)
+        wait.mul_f64(1.0 - self.jitter) + random::up_to(wait.mul_f64(2.0 * self.jitter))
     }
 
     /// Begins anew after a success.

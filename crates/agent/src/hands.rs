@@ -188,16 +188,13 @@ impl Hands {
             }
             Ok(()) => match Self::within(limit, self.runtime.inspect(id)).await {
                 Ok(None) => TaskEvent::Vanished(index),
-                Ok(Some(found)) => match exit(&found) {
-                    Some(exit) => TaskEvent::Exited(index, exit),
-                    None => {
-                        let reason = Reason::new(
-                            "CannotStopContainerError",
-                            "the container runs although it was stopped",
-                        );
-                        TaskEvent::StopFailed(index, reason)
-                    }
-                },
+                Ok(Some(found)) => {
+                    let runs = "the container runs although it was stopped";
+                    let reason = Reason::new("CannotStopContainerError", runs);
+                    exit(&found).map_or(TaskEvent::StopFailed(index, reason), |exit| {
+                        TaskEvent::Exited(index, exit)
+                    })
+                }
                 Err(error) => {
                     let reason = named("CannotInspectContainerError", &error);
                     TaskEvent::StopFailed(index, reason)

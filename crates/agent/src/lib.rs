@@ -12,7 +12,7 @@
 //!
 //! What it leaves out: choosing what to run, and networks of the kind `awsvpc`.
 
-mod api;
+pub mod api;
 mod backoff;
 mod cgroup;
 mod clock;

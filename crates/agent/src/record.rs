@@ -105,11 +105,6 @@ impl TaskRecord {
         let sent = Sent { phase: None, containers: vec![Status::None; task.containers.len()] };
         Self { version: VERSION, task, state, containers, sent, accepted_at: now, stopped_at: None }
     }
-
-    /// The last part of its ARN.
-    pub(crate) fn id(&self) -> &str {
-        id_of(&self.task.arn)
-    }
 }
 
 /// The last part of an ARN.

@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::api::Api;
+use crate::api::{self, Api};
 use crate::cgroup::TaskLimits;
 use crate::engine::{Engine, Event};
 use crate::hands::{EndWithAgent, Hands};
@@ -67,15 +67,16 @@ async fn live(
     let limit = config.timeouts.inspect;
     let description =
         Hands::within(limit, runtime.describe()).await.map_err(AgentError::Runtime)?;
-    let tls = tls()?;
+    let tls = api::tls()?;
     let api = Api::new(&config.endpoint, &config.region, config.credentials.clone(), &tls)?;
     let instance = identify(&api, &config, &description, &saved, &store).await?;
     let arn = instance.container_instance_arn.clone();
     tracing::info!(container_instance = arn, cluster = config.cluster, "registered");
 
-    let endpoint = match config.endpoints {
-        true => metadata::shared(description.gateway.as_deref()).await,
-        false => None,
+    let endpoint = if config.endpoints {
+        metadata::shared(description.gateway.as_deref()).await
+    } else {
+        None
     };
     let surroundings = Surroundings {
         cluster: config.cluster.clone(),
@@ -170,23 +171,6 @@ async fn identify(
         .save_instance(&instance)
         .map_err(|source| AgentError::DataDir { path: config.data_dir.clone(), source })?;
     Ok(instance)
-}
-
-fn tls() -> Result<Arc<rustls::ClientConfig>, AgentError> {
-    use hyper_rustls::ConfigBuilderExt;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| AgentError::Tls(std::io::Error::other(error)))?;
-    // A machine without certificates can still use plain HTTP.
-    let config = match builder.clone().with_native_roots() {
-        Ok(roots) => roots.with_no_client_auth(),
-        Err(error) => {
-            tracing::debug!(%error, "no trusted certificates; only http:// will work");
-            builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
-        }
-    };
-    Ok(Arc::new(config))
 }
 
 type Events =

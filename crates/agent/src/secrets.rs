@@ -70,15 +70,11 @@ pub(crate) async fn registry_login(
             let text = answer.get("SecretString").and_then(Value::as_str).unwrap_or_default();
             let login: Value = serde_json::from_str(text).unwrap_or_default();
             let part = |name: &str| login.get(name).and_then(Value::as_str).map(str::to_owned);
-            match (part("username"), part("password")) {
-                (Some(username), Some(password)) => {
-                    Ok(Some(RegistryAuth { username, password, server }))
-                }
-                _ => {
-                    let text = format!("the secret {id} has no username and password");
-                    Err(Reason::new("CannotPullContainerAuthError", text))
-                }
-            }
+            let (Some(username), Some(password)) = (part("username"), part("password")) else {
+                let text = format!("the secret {id} has no username and password");
+                return Err(Reason::new("CannotPullContainerAuthError", text));
+            };
+            Ok(Some(RegistryAuth { username, password, server }))
         }
         "ecr" => {
             let data = auth.ecr_auth_data.clone().unwrap_or_default();

@@ -82,9 +82,9 @@ impl Collector {
                     continue;
                 };
                 let limit = self.hands.config.timeouts.inspect;
-                let stats = Hands::within(limit, self.hands.runtime.stats(id)).await;
-                let Ok(Some(stats)) = stats else { continue };
-                let before = self.before.get(id).map(|(stats, restarts)| (stats, *restarts));
+                let used = Hands::within(limit, self.hands.runtime.stats(id)).await;
+                let Ok(Some(used)) = used else { continue };
+                let before = self.before.get(id).map(|(used, restarts)| (used, *restarts));
                 let container = &task.task.containers[index];
                 let policy = container.restart_policy.as_ref().is_some_and(|policy| policy.enabled);
                 containers.push(ContainerMetric {
@@ -93,9 +93,9 @@ impl Collector {
                     restart_stats_set: policy.then(|| RestartStatsSet {
                         restart_count: i64::from(state.restarts - before.map_or(0, |(_, n)| n)),
                     }),
-                    ..measure(before.map(|(stats, _)| stats), &stats)
+                    ..measure(before.map(|(used, _)| used), &used)
                 });
-                now.insert(id.clone(), (stats, state.restarts));
+                now.insert(id.clone(), (used, state.restarts));
             }
             if !containers.is_empty() {
                 metrics.push(TaskMetric {

@@ -88,17 +88,15 @@ fn cluster(agent: &AgentHandle, record: &TaskRecord) -> String {
 async fn role(agent: &AgentHandle, record: &TaskRecord) -> Result<Credentials, Answer> {
     let arn = record.task.arn.clone();
     let role = agent.ask(|reply| Query::TaskRole(arn.clone(), reply)).await.flatten();
-    match role {
-        Some(role) => Ok(Credentials {
-            access_key_id: role.access_key_id,
-            secret_access_key: role.secret_access_key,
-            session_token: Some(role.session_token).filter(|token| !token.is_empty()),
-        }),
-        None => {
-            let text = "Invalid Request: no task IAM role credentials available for task";
-            Err(refuse(StatusCode::FORBIDDEN, &arn, "AccessDeniedException", text))
-        }
-    }
+    let Some(role) = role else {
+        let text = "Invalid Request: no task IAM role credentials available for task";
+        return Err(refuse(StatusCode::FORBIDDEN, &arn, "AccessDeniedException", text));
+    };
+    Ok(Credentials {
+        access_key_id: role.access_key_id,
+        secret_access_key: role.secret_access_key,
+        session_token: Some(role.session_token).filter(|token| !token.is_empty()),
+    })
 }
 
 fn tell(arn: &str, protected: Vec<ecs::ProtectedTask>, failures: Vec<ecs::Failure>) -> Answer {
