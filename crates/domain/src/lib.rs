@@ -18,4 +18,5 @@ pub mod lifecycle;
 pub mod limits;
 pub mod record;
 pub mod schedule;
+pub mod task;
 pub mod time;

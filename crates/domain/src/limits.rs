@@ -54,3 +54,9 @@ pub const STOPPED_TASK_RETENTION: Duration = Duration::from_secs(3600);
 pub const INACTIVE_RETENTION: Duration = Duration::from_secs(3600);
 /// How long a client token is remembered (ours; ECS does not document it).
 pub const CLIENT_TOKEN_RETENTION: Duration = Duration::from_secs(24 * 3600);
+/// Attempts to stop a container before its task is given up as stopped (ours).
+pub const STOP_ATTEMPTS: u32 = 3;
+/// Pause before a container is stopped again, times the attempts so far (ours).
+pub const STOP_RETRY: Duration = Duration::from_secs(2);
+/// Exit code of a container that was never made because of its dependencies (as the ECS agent reports).
+pub const UNSTARTABLE_EXIT_CODE: i32 = 143;

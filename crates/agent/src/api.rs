@@ -1,0 +1,254 @@
+//! Calls to the control plane's API, signed.
+//!
+//! One client for all of an agent's calls, and for the command-line tools; connections are kept. It knows no retries: whoever
+//! calls knows how long the matter may take ([`ApiError::is_temporary`] tells whether to try).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Uri, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use longshore_auth::{Credentials, PayloadHash, RequestParts, sign};
+use longshore_wire::codec::json;
+use longshore_wire::{Operation, Peer, ecs};
+use serde_json::Value;
+
+use crate::{AgentError, clock, limits};
+
+/// Name and version, as servers see them.
+const USER_AGENT: &str = concat!("longshore-agent/", env!("CARGO_PKG_VERSION"));
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The service answered with an error.
+    #[error("{code}: {message}")]
+    Service {
+        /// Name of the exception.
+        code: String,
+        /// Text.
+        message: String,
+        /// HTTP status.
+        status: u16,
+    },
+    /// There was no answer.
+    #[error("the control plane did not answer: {0}")]
+    Transport(String),
+    /// The answer has not the shape of the operation's.
+    #[error("the control plane's answer cannot be read: {0}")]
+    Answer(String),
+}
+
+impl ApiError {
+    /// Whether the same call may succeed later.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Transport(_) => true,
+            Self::Service { code, status, .. } => {
+                *status >= 500 || code.contains("Throttl") || code == "ServerException"
+            }
+            Self::Answer(_) => false,
+        }
+    }
+
+    /// Whether this is the exception of that name.
+    pub fn is(&self, name: &str) -> bool {
+        matches!(self, Self::Service { code, .. } if code == name)
+    }
+}
+
+/// The API of one control plane, as one instance role.
+#[derive(Clone, Debug)]
+pub struct Api {
+    http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    endpoint: Uri,
+    region: String,
+    credentials: Credentials,
+}
+
+/// A call to a service other than ECS that speaks the same protocol.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SideCall<'a> {
+    /// Base URL; the control plane's when absent.
+    pub(crate) endpoint: Option<&'a str>,
+    /// Name in the signature.
+    pub(crate) service: &'a str,
+    /// `X-Amz-Target`.
+    pub(crate) target: &'a str,
+    /// Region; the agent's when absent.
+    pub(crate) region: Option<&'a str>,
+    /// Keys; the instance role's when absent.
+    pub(crate) credentials: Option<&'a Credentials>,
+}
+
+impl Api {
+    /// A client of the control plane at the base URL `endpoint`. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When `endpoint` is not an `http` or `https` URL.
+    pub fn connect(
+        endpoint: &str,
+        region: &str,
+        credentials: Credentials,
+    ) -> Result<Self, AgentError> {
+        Self::new(endpoint, region, credentials, &*tls()?)
+    }
+
+    pub(crate) fn new(
+        endpoint: &str,
+        region: &str,
+        credentials: Credentials,
+        tls: &rustls::ClientConfig,
+    ) -> Result<Self, AgentError> {
+        let wrong = || AgentError::Endpoint(endpoint.to_owned());
+        let endpoint: Uri = endpoint.trim_end_matches('/').parse().map_err(|_| wrong())?;
+        if !matches!(endpoint.scheme_str(), Some("http" | "https")) {
+            return Err(wrong());
+        }
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls.clone())
+            .https_or_http()
+            .enable_http1()
+            .build();
+        let http = Client::builder(TokioExecutor::new()).build(connector);
+        Ok(Self { http, endpoint, region: region.to_owned(), credentials })
+    }
+
+    pub(crate) fn region(&self) -> &str {
+        &self.region
+    }
+
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// Calls an ECS operation.
+    ///
+    /// # Errors
+    /// With the service's error, or why there is no answer.
+    pub async fn call<O: Operation>(&self, input: &O::Input) -> Result<O::Output, ApiError> {
+        self.call_as::<O>(input, &self.credentials).await
+    }
+
+    /// Calls an ECS operation with other keys.
+    pub(crate) async fn call_as<O: Operation>(
+        &self,
+        input: &O::Input,
+        credentials: &Credentials,
+    ) -> Result<O::Output, ApiError> {
+        let target = format!("{}.{}", ecs::SERVICE.target_prefix, O::INFO.name);
+        let side = SideCall {
+            endpoint: None,
+            service: ecs::SERVICE.signing_name,
+            target: &target,
+            region: None,
+            credentials: Some(credentials),
+        };
+        let answer = self.send(side, json::encode(input)).await?;
+        json::decode(&answer, Peer::Server).map_err(|error| ApiError::Answer(error.to_string()))
+    }
+
+    /// Calls another service of the same protocol.
+    pub(crate) async fn call_side(
+        &self,
+        side: SideCall<'_>,
+        body: &Value,
+    ) -> Result<Value, ApiError> {
+        let answer = self.send(side, body.to_string().into_bytes()).await?;
+        serde_json::from_slice(&answer).map_err(|error| ApiError::Answer(error.to_string()))
+    }
+
+    async fn send(&self, side: SideCall<'_>, body: Vec<u8>) -> Result<Bytes, ApiError> {
+        let request = self.request(side, body)?;
+        let exchange = async {
+            let response =
+                self.http.request(request).await.map_err(|e| ApiError::Transport(chain(&e)))?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), limits::ANSWER_BYTES);
+            let body = body.collect().await.map_err(|e| ApiError::Transport(e.to_string()))?;
+            Ok((status, body.to_bytes()))
+        };
+        let late =
+            |_| ApiError::Transport(format!("no answer within {}s", limits::API_CALL.as_secs()));
+        let (status, body) =
+            tokio::time::timeout(limits::API_CALL, exchange).await.map_err(late)??;
+        if status.is_success() {
+            return Ok(body);
+        }
+        let (code, message) = json::decode_error(&body).unwrap_or_else(|| {
+            let text = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
+            (format!("HTTP {}", status.as_u16()), text)
+        });
+        Err(ApiError::Service { code, message, status: status.as_u16() })
+    }
+
+    fn request(&self, side: SideCall<'_>, body: Vec<u8>) -> Result<Request<Full<Bytes>>, ApiError> {
+        let wrong = |error: &dyn std::fmt::Display| ApiError::Transport(error.to_string());
+        let uri: Uri = match side.endpoint {
+            Some(endpoint) => endpoint.parse().map_err(|e: http::uri::InvalidUri| wrong(&e))?,
+            None => self.endpoint.clone(),
+        };
+        let host = uri.authority().map_or("", http::uri::Authority::as_str).to_owned();
+        let signed = [
+            ("host", host.as_bytes()),
+            ("content-type", json::CONTENT_TYPE.as_bytes()),
+            ("x-amz-target", side.target.as_bytes()),
+        ];
+        let parts = RequestParts::new("POST", "/", "", signed);
+        let added = sign(
+            &parts,
+            &PayloadHash::of(&body),
+            side.credentials.unwrap_or(&self.credentials),
+            side.region.unwrap_or(&self.region),
+            side.service,
+            clock::now().as_millis() / 1000,
+        );
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri(uri)
+            .header(header::HOST, host)
+            .header(header::CONTENT_TYPE, json::CONTENT_TYPE)
+            .header("x-amz-target", side.target)
+            .header(header::USER_AGENT, USER_AGENT)
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|e| wrong(&e))?;
+        for (name, value) in added {
+            let value = HeaderValue::from_str(&value).map_err(|e| wrong(&e))?;
+            request.headers_mut().insert(name, value);
+        }
+        Ok(request)
+    }
+}
+
+/// How TLS is spoken, with the roots that the system trusts.
+pub(crate) fn tls() -> Result<Arc<rustls::ClientConfig>, AgentError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| AgentError::Tls(std::io::Error::other(error)))?;
+    // A machine without certificates can still use plain HTTP.
+    let config = match builder.clone().with_native_roots() {
+        Ok(roots) => roots.with_no_client_auth(),
+        Err(error) => {
+            tracing::debug!(%error, "no trusted certificates; only http:// will work");
+            builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
+        }
+    };
+    Ok(Arc::new(config))
+}
+
+/// An error with its causes.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,56 @@
+//! Limits of the agent, beside what they mirror.
+
+use std::time::Duration;
+
+/// Calls to make or start containers at the same time (ours: what one daemon does well).
+pub(crate) const RUNTIME_CALLS: usize = 8;
+/// Image pulls at the same time (ours).
+pub(crate) const PULLS: usize = 4;
+/// Reports in flight at the same time, over all tasks (as the ECS agent).
+pub(crate) const REPORTS: usize = 10;
+/// Events waiting for the engine (ours; whoever sends waits).
+pub(crate) const EVENTS: usize = 1024;
+/// Changes of one task waiting to be reported; beyond it the oldest container change goes (ours).
+pub(crate) const CHANGES_PER_TASK: usize = 32;
+/// Bytes of a frame that the control plane may send (ours; a payload of ten large tasks).
+pub(crate) const FRAME_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of an API answer (ours).
+pub(crate) const ANSWER_BYTES: usize = 4 * 1024 * 1024;
+/// Time for one API call (as the ECS agent).
+pub(crate) const API_CALL: Duration = Duration::from_secs(42);
+/// Characters of a reason (ECS API).
+pub(crate) const REASON_LEN: usize = 1024;
+/// Memory that a container gets at least, in MiB (Docker refuses less).
+pub(crate) const MEMORY_MIN_MIB: u32 = 6;
+/// CPU shares that a container gets at least (Linux).
+pub(crate) const CPU_SHARES_MIN: u32 = 2;
+/// CPU shares that a container gets at most (Linux).
+pub(crate) const CPU_SHARES_MAX: u32 = 262_144;
+/// Tasks per frame of metrics or health (as the ECS agent).
+pub(crate) const TASKS_PER_FRAME: usize = 10;
+/// How long the addresses of the control plane's websockets are believed (as the ECS agent).
+pub(crate) const POLL_ENDPOINT_LIFE: Duration = Duration::from_secs(12 * 3600);
+/// Silence after which a session is given up; up to as much again is added (as the ECS agent).
+pub(crate) const SESSION_SILENCE: Duration = Duration::from_secs(60);
+/// Age after which a session is renewed; up to five minutes are added (as the ECS agent).
+pub(crate) const SESSION_AGE: Duration = Duration::from_secs(30 * 60);
+/// Spread added to [`SESSION_AGE`].
+pub(crate) const SESSION_AGE_SPREAD: Duration = Duration::from_secs(5 * 60);
+/// Time for opening a session or writing a frame (as the ECS agent).
+pub(crate) const SESSION_IO: Duration = Duration::from_secs(180);
+/// Time beyond the stop timeout for a daemon to stop a container (ours).
+pub(crate) const STOP_MARGIN: Duration = Duration::from_secs(30);
+/// Pause before a broken event stream is opened again (ours).
+pub(crate) const EVENTS_RETRY: Duration = Duration::from_millis(500);
+/// How long a task waits to be cleared away while its end is not reported (as the ECS agent).
+pub(crate) const UNREPORTED_WAIT: Duration = Duration::from_secs(72 * 3600);
+/// Host ports tried for a range before it is given up (ours).
+pub(crate) const PORT_RANGE_TRIES: u32 = 64;
+/// Requests per second and burst that one container may make to the metadata endpoint (AWS: 40, 60).
+pub(crate) const METADATA_RPS: (f64, f64) = (40.0, 60.0);
+/// Ports remembered as handed out for ranges, before they are forgotten at once (ours).
+pub(crate) const PORTS_REMEMBERED: usize = 4096;
+/// Clients of the metadata endpoint whose rate is remembered, before all are forgotten at once (ours).
+pub(crate) const METADATA_CLIENTS: usize = 4096;
+/// Time for a task-protection call (as the ECS agent).
+pub(crate) const PROTECTION_CALL: Duration = Duration::from_secs(4);

@@ -1,0 +1,222 @@
+//! Putting an agent together, and taking it apart.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::api::{self, Api};
+use crate::cgroup::TaskLimits;
+use crate::engine::{Engine, Event};
+use crate::hands::{EndWithAgent, Hands};
+use crate::images::Images;
+use crate::metadata::{self, AgentHandle};
+use crate::ports::PortRanges;
+use crate::record::{InstanceRecord, VERSION};
+use crate::register::register;
+use crate::runtime::{Description, DockerRuntime, RuntimeError, SharedRuntime};
+use crate::session::{Links, acs, tcs};
+use crate::store::{Saved, Store};
+use crate::task::Surroundings;
+use crate::{AgentError, Config, labels, limits};
+
+/// Runs an agent on Docker until `shutdown` is ready. Containers go on running after that.
+///
+/// # Errors
+/// When it cannot start; see [`AgentError`].
+pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), AgentError> {
+    let connect = DockerRuntime::connect(&config.docker_socket);
+    let limit = config.timeouts.inspect;
+    let runtime = tokio::time::timeout(limit, connect)
+        .await
+        .unwrap_or(Err(RuntimeError::TimedOut(limit)))
+        .map_err(AgentError::Runtime)?;
+    run_with(config, Arc::new(runtime), shutdown).await
+}
+
+/// Runs an agent on any runtime until `shutdown` is ready.
+///
+/// # Errors
+/// When it cannot start; see [`AgentError`].
+pub async fn run_with(
+    config: Config,
+    runtime: SharedRuntime,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), AgentError> {
+    let mut parts = JoinSet::new();
+    tokio::select! {
+        biased;
+        () = shutdown => Ok(()),
+        result = live(config, runtime, &mut parts) => result,
+    }
+    // The parts end with their set.
+}
+
+async fn live(
+    config: Config,
+    runtime: SharedRuntime,
+    parts: &mut JoinSet<()>,
+) -> Result<(), AgentError> {
+    let config = Arc::new(config);
+    let (store, saved) = Store::open(&config.data_dir)?;
+    check_cluster(&config, &saved)?;
+    let limit = config.timeouts.inspect;
+    let description =
+        Hands::within(limit, runtime.describe()).await.map_err(AgentError::Runtime)?;
+    let tls = api::tls()?;
+    let api = Api::new(&config.endpoint, &config.region, config.credentials.clone(), &tls)?;
+    let instance = identify(&api, &config, &description, &saved, &store).await?;
+    let arn = instance.container_instance_arn.clone();
+    tracing::info!(container_instance = arn, cluster = config.cluster, "registered");
+
+    let endpoint = if config.endpoints {
+        metadata::shared(description.gateway.as_deref()).await
+    } else {
+        None
+    };
+    let surroundings = Surroundings {
+        cluster: config.cluster.clone(),
+        region: config.region.clone(),
+        container_instance_arn: arn.clone(),
+        host_address: config.host_address,
+        metadata: endpoint.as_ref().map(|endpoint| endpoint.base().to_owned()),
+        well_known: endpoint.as_ref().is_some_and(|endpoint| endpoint.is_well_known()),
+    };
+    let (events, inbox) = mpsc::channel(limits::EVENTS);
+    let machine = description.memory_mib;
+    let hands = Arc::new(Hands {
+        runtime: Arc::clone(&runtime),
+        api: api.clone(),
+        surroundings,
+        images: Images::new(Arc::clone(&runtime), config.pull, config.timeouts.pull),
+        limits: TaskLimits::new(description.cgroups.filter(|_| config.task_limits)),
+        ports: PortRanges::default(),
+        calls: Semaphore::new(limits::RUNTIME_CALLS),
+        reports: Semaphore::new(limits::REPORTS),
+        memory_mib: config.memory_mib.map_or(machine, u64::from),
+        events: events.clone(),
+        under_way: Mutex::default(),
+        config: Arc::clone(&config),
+    });
+    let _end = EndWithAgent(Arc::clone(&hands));
+    let handle = AgentHandle { hands: Arc::clone(&hands), events: events.clone() };
+    if config.endpoints {
+        metadata::introspection::serve(handle.clone(), config.host_address, parts).await;
+    }
+    let routes = endpoint.map(|endpoint| metadata::Routes::new(endpoint, handle));
+    let mut engine = Engine::new(Arc::clone(&hands), store, instance, routes, inbox);
+    let first = open_events(&runtime, &arn, limit).await.map_err(AgentError::Runtime)?;
+    let found = Hands::within(limit, runtime.list(labels::CONTAINER_INSTANCE_ARN, &arn)).await;
+    engine.restore(saved.tasks, &found.map_err(AgentError::Runtime)?);
+
+    parts.spawn(watch(runtime, arn.clone(), limit, first, events.clone()));
+    let links = Links::new(api, &tls, &config.cluster, &arn, &description.version);
+    start_sessions(Arc::new(links), &hands, &events, &config, parts);
+    engine.run().await;
+    Ok(())
+}
+
+fn start_sessions(
+    links: Arc<Links>,
+    hands: &Arc<Hands>,
+    events: &mpsc::Sender<Event>,
+    config: &Config,
+    parts: &mut JoinSet<()>,
+) {
+    let shared = Arc::<acs::Shared>::default();
+    let (inactive, is_inactive) = watch::channel(false);
+    if config.metrics {
+        parts.spawn(tcs::run(
+            Arc::clone(&links),
+            Arc::clone(hands),
+            events.clone(),
+            Arc::clone(&shared),
+            is_inactive,
+            config.timeouts.metrics,
+        ));
+    }
+    parts.spawn(acs::run(links, events.clone(), shared, inactive, config.timeouts.inactive));
+}
+
+fn check_cluster(config: &Config, saved: &Saved) -> Result<(), AgentError> {
+    match &saved.instance {
+        Some(instance) if instance.cluster != config.cluster => Err(AgentError::OtherCluster {
+            saved: instance.cluster.clone(),
+            configured: config.cluster.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+async fn identify(
+    api: &Api,
+    config: &Config,
+    description: &Description,
+    saved: &Saved,
+    store: &Store,
+) -> Result<InstanceRecord, AgentError> {
+    let known = saved.instance.as_ref().map(|instance| instance.container_instance_arn.clone());
+    let arn = register(api, config, description, known).await?;
+    let instance = InstanceRecord {
+        version: VERSION,
+        cluster: config.cluster.clone(),
+        container_instance_arn: arn,
+        latest_seq_num: saved.instance.as_ref().map_or(0, |instance| instance.latest_seq_num),
+    };
+    store
+        .save_instance(&instance)
+        .map_err(|source| AgentError::DataDir { path: config.data_dir.clone(), source })?;
+    Ok(instance)
+}
+
+type Events =
+    futures_util::stream::BoxStream<'static, Result<crate::runtime::RuntimeEvent, RuntimeError>>;
+
+async fn open_events(
+    runtime: &SharedRuntime,
+    arn: &str,
+    limit: Duration,
+) -> Result<Events, RuntimeError> {
+    Hands::within(limit, runtime.events(labels::CONTAINER_INSTANCE_ARN, arn)).await
+}
+
+/// Passes on what the runtime sees. When the stream breaks it is opened again, and what was
+/// missed is found by looking at every container.
+async fn watch(
+    runtime: SharedRuntime,
+    arn: String,
+    limit: Duration,
+    mut stream: Events,
+    events: mpsc::Sender<Event>,
+) {
+    loop {
+        while let Some(event) = stream.next().await {
+            match event {
+                Ok(event) => {
+                    if events.send(Event::Runtime(event)).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the runtime's events broke");
+                    break;
+                }
+            }
+        }
+        loop {
+            sleep(limits::EVENTS_RETRY).await;
+            let Ok(opened) = open_events(&runtime, &arn, limit).await else { continue };
+            let list = runtime.list(labels::CONTAINER_INSTANCE_ARN, &arn);
+            let Ok(found) = Hands::within(limit, list).await else { continue };
+            stream = opened;
+            if events.send(Event::Resync(found)).await.is_err() {
+                return;
+            }
+            break;
+        }
+    }
+}

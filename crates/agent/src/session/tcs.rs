@@ -1,0 +1,116 @@
+//! The TCS session: what the tasks use and how they feel, every twenty seconds.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use longshore_wire::agent::{TcsToAgent, TcsToServer, sign_frame};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::Message;
+
+use super::acs::Shared;
+use super::{End, Links, SessionError, Socket, is_normal_close};
+use crate::backoff::Backoff;
+use crate::engine::Event;
+use crate::hands::Hands;
+use crate::telemetry::Collector;
+use crate::{limits, random};
+
+/// Keeps a session open until the agent ends.
+pub(crate) async fn run(
+    links: Arc<Links>,
+    hands: Arc<Hands>,
+    events: mpsc::Sender<Event>,
+    shared: Arc<Shared>,
+    mut inactive: watch::Receiver<bool>,
+    period: Duration,
+) {
+    let mut backoff = Backoff::tcs();
+    let mut collector =
+        Collector::new(hands, events, links.cluster(), links.container_instance_arn());
+    loop {
+        if inactive.wait_for(|inactive| !inactive).await.is_err() {
+            return;
+        }
+        let end = match links.tcs().await {
+            Ok(socket) => {
+                tokio::select! {
+                    biased;
+                    end = talk(socket, &links, &mut collector, &shared, period) => end,
+                    _ = inactive.wait_for(|inactive| *inactive) => End::Normal,
+                }
+            }
+            Err(error) => End::Failed(error),
+        };
+        match end {
+            End::Normal => backoff.reset(),
+            End::Failed(error) => {
+                let wait = backoff.wait();
+                tracing::debug!(%error, ?wait, "no session for telemetry");
+                sleep(wait).await;
+            }
+        }
+    }
+}
+
+async fn talk(
+    mut socket: Socket,
+    links: &Links,
+    collector: &mut Collector,
+    shared: &Shared,
+    period: Duration,
+) -> End {
+    let silence =
+        || Instant::now() + limits::SESSION_SILENCE + random::up_to(limits::SESSION_SILENCE);
+    let renew_at = Instant::now() + limits::SESSION_AGE + random::up_to(limits::SESSION_AGE_SPREAD);
+    let mut silent_at = silence();
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let message = tokio::select! {
+            biased;
+            message = socket.next() => message,
+            _ = ticks.tick() => {
+                let check = shared.check_health.swap(false, Ordering::Relaxed);
+                for frame in collector.collect(check).await {
+                    if let Err(error) = send(&mut socket, links, &frame).await {
+                        return End::Failed(error);
+                    }
+                }
+                continue;
+            }
+            () = sleep_until(silent_at) => return End::Failed(SessionError::Silent),
+            () = sleep_until(renew_at) => return End::Normal,
+        };
+        match message {
+            Some(Ok(Message::Text(text))) => match TcsToAgent::decode(&text) {
+                Ok(TcsToAgent::Unknown(name)) => tracing::debug!(name, "an unknown message"),
+                Ok(_) => silent_at = silence(),
+                Err(error) => tracing::warn!(%error, "a frame that cannot be read"),
+            },
+            Some(Ok(Message::Close(frame))) if is_normal_close(frame.as_ref()) => {
+                return End::Normal;
+            }
+            Some(Ok(Message::Close(_))) => {
+                return End::Failed(SessionError::Broken("closed".to_owned()));
+            }
+            Some(Ok(_)) => {}
+            None => return End::Normal,
+            Some(Err(error)) => return End::Failed(SessionError::Broken(error.to_string())),
+        }
+    }
+}
+
+async fn send(socket: &mut Socket, links: &Links, frame: &TcsToServer) -> Result<(), SessionError> {
+    let body = frame.encode();
+    let headers = links.frame_headers(body.as_bytes());
+    let headers = headers.iter().map(|(name, value)| (*name, value.as_str()));
+    let message = Message::text(sign_frame(headers, &body));
+    match timeout(limits::SESSION_IO, socket.send(message)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(SessionError::Broken(error.to_string())),
+        Err(_) => Err(SessionError::Silent),
+    }
+}
