@@ -1,7 +1,8 @@
-//! Developer tasks: `cargo xtask codegen [--check]`.
+//! Developer tasks: `cargo xtask codegen [--check]`, `cargo xtask tidy`.
 
 mod codegen;
 mod names;
+mod tidy;
 
 use std::process::ExitCode;
 
@@ -11,7 +12,8 @@ fn main() -> ExitCode {
     let result = match arguments.as_slice() {
         ["codegen"] => codegen::run(codegen::Mode::Write),
         ["codegen", "--check"] => codegen::run(codegen::Mode::Check),
-        _ => Err("usage: cargo xtask codegen [--check]".to_owned()),
+        ["tidy"] => tidy::run(),
+        _ => Err("usage: cargo xtask codegen [--check] | tidy".to_owned()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -162,3 +162,23 @@ pub fn document() -> String {
          | Operation | State | Notes |\n|---|---|---|\n{rows}"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    /// `UPDATE_DOCS=1 cargo test -p longshore-server coverage` writes the file.
+    #[test]
+    fn the_document_says_what_the_code_does() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/coverage.md");
+        let document = super::document();
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, &document).expect("docs/coverage.md can be written");
+        }
+        let committed = std::fs::read_to_string(&path).expect("docs/coverage.md can be read");
+        assert!(
+            committed == document,
+            "docs/coverage.md is stale: UPDATE_DOCS=1 cargo test -p longshore-server coverage"
+        );
+    }
+}

@@ -1,0 +1,54 @@
+# Longshore: one command for each thing that one does here. `make` lists them.
+
+CARGO_TARGET_DIR ?= $(CURDIR)/target
+export CARGO_TARGET_DIR
+DEBUG_BIN := $(CARGO_TARGET_DIR)/debug/longshore
+RELEASE_BIN := $(CARGO_TARGET_DIR)/release/longshore
+PYTHON := .venv/bin/python
+
+.PHONY: help setup demo test unit e2e lint bench build release fmt docs stop-docker clean
+
+help: ## list the commands
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: ## install what is missing: packages, Docker, Python clients
+	@scripts/setup
+
+demo: setup release ## see it work; ONCE=1 ends after the check
+	@LONGSHORE_BIN=$(RELEASE_BIN) $(PYTHON) demo/demo.py $(if $(ONCE),--once)
+
+test: setup lint unit e2e ## everything that must hold before a change lands
+
+unit: ## Rust tests, without Docker, network or root
+	cargo test --quiet --workspace
+
+e2e: build ## whole processes, real Docker, unmodified AWS clients; ARGS goes to pytest
+	LONGSHORE_BIN=$(DEBUG_BIN) $(PYTHON) -m pytest $(ARGS)
+
+lint: ## formats, lints, generated code
+	scripts/lint
+
+bench: setup release ## measure, side by side with others
+	@scripts/setup bench
+	@LONGSHORE_BIN=$(RELEASE_BIN) $(PYTHON) bench/bench.py $(ARGS)
+
+build:
+	cargo build --quiet --package longshore
+
+release:
+	cargo build --quiet --release --package longshore
+
+fmt: ## format everything
+	cargo fmt --all
+	.venv/bin/ruff format --quiet .
+	.venv/bin/ruff check --quiet --fix .
+
+docs: ## write the generated pages again
+	UPDATE_DOCS=1 cargo test --quiet --package longshore-server coverage
+
+stop-docker: ## stop the Docker daemon that `make setup` started, if it did
+	@scripts/setup stop-docker
+
+clean: ## remove what was built
+	cargo clean
+	rm -rf .venv .cache
