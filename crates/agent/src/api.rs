@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Uri, header};
+use http::{Request, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -162,8 +162,32 @@ impl Api {
         serde_json::from_slice(&answer).map_err(|error| ApiError::Answer(error.to_string()))
     }
 
+    /// Calls one of the control plane's own endpoints: `/_longshore/PATH`, without a body.
+    ///
+    /// # Errors
+    /// See [`ApiError`]; a refusal is [`ApiError::Service`] with the HTTP status.
+    pub async fn operator(&self, method: &str, path: &str) -> Result<Value, ApiError> {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let path = format!("/_longshore/{path}");
+        let target = Target { method, path: &path, query, headers: &[] };
+        let side = SideCall {
+            endpoint: None,
+            service: ecs::SERVICE.signing_name,
+            target: "",
+            region: None,
+            credentials: None,
+        };
+        let answer = self.exchange(self.signed(side, &target, Vec::new())?).await?;
+        serde_json::from_slice(&answer).map_err(|error| ApiError::Answer(error.to_string()))
+    }
+
     async fn send(&self, side: SideCall<'_>, body: Vec<u8>) -> Result<Bytes, ApiError> {
-        let request = self.request(side, body)?;
+        let headers = [("content-type", json::CONTENT_TYPE), ("x-amz-target", side.target)];
+        let target = Target { method: "POST", path: "/", query: "", headers: &headers };
+        self.exchange(self.signed(side, &target, body)?).await
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Bytes, ApiError> {
         let exchange = async {
             let response =
                 self.http.request(request).await.map_err(|e| ApiError::Transport(chain(&e)))?;
@@ -186,19 +210,26 @@ impl Api {
         Err(ApiError::Service { code, message, status: status.as_u16() })
     }
 
-    fn request(&self, side: SideCall<'_>, body: Vec<u8>) -> Result<Request<Full<Bytes>>, ApiError> {
+    fn signed(
+        &self,
+        side: SideCall<'_>,
+        target: &Target<'_>,
+        body: Vec<u8>,
+    ) -> Result<Request<Full<Bytes>>, ApiError> {
         let wrong = |error: &dyn std::fmt::Display| ApiError::Transport(error.to_string());
-        let uri: Uri = match side.endpoint {
+        let base: Uri = match side.endpoint {
             Some(endpoint) => endpoint.parse().map_err(|e: http::uri::InvalidUri| wrong(&e))?,
             None => self.endpoint.clone(),
         };
-        let host = uri.authority().map_or("", http::uri::Authority::as_str).to_owned();
-        let signed = [
-            ("host", host.as_bytes()),
-            ("content-type", json::CONTENT_TYPE.as_bytes()),
-            ("x-amz-target", side.target.as_bytes()),
-        ];
-        let parts = RequestParts::new("POST", "/", "", signed);
+        let host = base.authority().map_or("", http::uri::Authority::as_str).to_owned();
+        let path_and_query = match target.query {
+            "" => target.path.to_owned(),
+            query => format!("{}?{query}", target.path),
+        };
+        let scheme = base.scheme_str().unwrap_or("http");
+        let own = target.headers.iter().map(|(name, value)| (*name, value.as_bytes()));
+        let headers = std::iter::once(("host", host.as_bytes())).chain(own);
+        let parts = RequestParts::new(target.method, target.path, target.query, headers);
         let added = sign(
             &parts,
             &PayloadHash::of(&body),
@@ -208,20 +239,26 @@ impl Api {
             clock::now().as_millis() / 1000,
         );
         let mut request = Request::builder()
-            .method(Method::POST)
-            .uri(uri)
+            .method(target.method)
+            .uri(format!("{scheme}://{host}{path_and_query}"))
             .header(header::HOST, host)
-            .header(header::CONTENT_TYPE, json::CONTENT_TYPE)
-            .header("x-amz-target", side.target)
-            .header(header::USER_AGENT, USER_AGENT)
-            .body(Full::new(Bytes::from(body)))
-            .map_err(|e| wrong(&e))?;
-        for (name, value) in added {
-            let value = HeaderValue::from_str(&value).map_err(|e| wrong(&e))?;
-            request.headers_mut().insert(name, value);
+            .header(header::USER_AGENT, USER_AGENT);
+        for (name, value) in target.headers {
+            request = request.header(*name, *value);
         }
-        Ok(request)
+        for (name, value) in added {
+            request = request.header(name, value);
+        }
+        request.body(Full::new(Bytes::from(body))).map_err(|e| wrong(&e))
     }
+}
+
+/// Where a request goes, and the headers that it has besides the usual ones.
+struct Target<'a> {
+    method: &'a str,
+    path: &'a str,
+    query: &'a str,
+    headers: &'a [(&'a str, &'a str)],
 }
 
 /// How TLS is spoken, with the roots that the system trusts.

@@ -143,10 +143,10 @@ fn port(spec: &str) -> Mapped<PortMapping> {
         "udp" => TransportProtocol::Udp,
         _ => return Err(wrong()),
     };
-    let mut parts = ports.rsplit(':');
+    let mut numbers = ports.rsplit(':');
     let number = |text: &str| text.parse::<u16>().map(i32::from).map_err(|_| wrong());
-    let container = number(parts.next().ok_or_else(wrong)?)?;
-    let host = parts.next().filter(|host| !host.is_empty()).map(number).transpose()?;
+    let container = number(numbers.next().ok_or_else(wrong)?)?;
+    let host = numbers.next().filter(|host| !host.is_empty()).map(number).transpose()?;
     Ok(PortMapping {
         container_port: Some(container),
         host_port: host,
