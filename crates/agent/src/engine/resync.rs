@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use longshore_domain::task::{ContainerIndex, Event as TaskEvent, Found, Status, restore};
+use longshore_domain::task::{
+    ContainerIndex, Doing, Effect, Event as TaskEvent, Found, Status, restore,
+};
 
 use super::{Engine, Entry, TaskKey};
 use crate::record::{Binding, TaskRecord};
@@ -46,10 +48,10 @@ impl Engine {
         entry.record.state = state;
         tracing::info!(task = %key, "taken up");
         self.dirty.insert(Arc::clone(key));
-        if entry_unsent(entry) && effects.is_empty() {
+        self.carry_out(key, &effects);
+        if !effects.iter().any(|effect| matches!(effect, Effect::Announce(_))) {
             self.repeat_unsent(key);
         }
-        self.carry_out(key, &effects);
     }
 
     /// The stream of events was interrupted: whatever was missed is in how containers stand.
@@ -58,7 +60,13 @@ impl Engine {
         for (id, (key, index)) in places {
             let Some(entry) = self.tasks.get(&key) else { continue };
             let container = &entry.record.state.containers[index];
-            if container.status != Status::Running || container.doing.is_some() {
+            // One that is being stopped is looked after by the call that stops it. One that is
+            // started for the first time and has exited already can only have exited from that.
+            let runs = container.status == Status::Running && container.doing.is_none();
+            let starts = container.status == Status::Created
+                && container.doing == Some(Doing::Starting)
+                && found.iter().any(|f| f.id == id && hands::exit(f).is_some());
+            if !runs && !starts {
                 continue;
             }
             let Some(inspection) = found.iter().find(|inspection| inspection.id == id) else {
@@ -74,15 +82,6 @@ impl Engine {
             }
         }
     }
-}
-
-fn entry_unsent(entry: &Entry) -> bool {
-    entry.record.state.announced > entry.record.sent.phase
-        || entry.record.sent.containers != statuses(&entry.record)
-}
-
-fn statuses(record: &TaskRecord) -> Vec<Status> {
-    record.state.containers.iter().map(|container| container.status).collect()
 }
 
 /// The container of a task: by its id, or by its labels when the agent ended before it knew the id.
