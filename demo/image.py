@@ -16,7 +16,7 @@ NAME = "longshore-demo:1"
 APPLETS = (
     "[ cat chmod chown cp cut date dd echo env false find getent grep head hostname httpd id kill "
     "ls mkdir mount nc nproc ping printenv printf ps pwd rm sed seq sh sleep sort stat sync tail "
-    "tee test touch tr true ulimit uname wc wget whoami"
+    "tee test touch tr true uname wc whoami"
 )
 
 # The first process of a container gets no default action for SIGTERM: it must take it itself.
@@ -27,10 +27,22 @@ httpd -f -p "${PORT:-80}" -h /www &
 wait
 """
 
+# wget of a static busybox needs the machine's C library to look up names, and crashes without.
+FETCH = """\
+#!/bin/sh
+rest=${1#http://}
+address=${rest%%/*}
+host=${address%:*}
+port=${address#"$host"}
+port=${port#:}
+printf 'GET /%s HTTP/1.0\\r\\nHost: %s\\r\\n\\r\\n' "${rest#*/}" "$address" |
+    nc -w 5 "$host" "${port:-80}" | sed '1,/^\\r*$/d'
+"""
+
 # The metadata endpoint is asked at each request: it is the task's own word for what it is.
 ANSWER = """\
 #!/bin/sh
-task=$(wget -q -T 3 -O - "$ECS_CONTAINER_METADATA_URI_V4/task" 2>/dev/null)
+task=$(fetch "$ECS_CONTAINER_METADATA_URI_V4/task" 2>/dev/null)
 arn=$(printf %s "$task" | sed -n 's/.*"TaskARN": *"\\([^"]*\\)".*/\\1/p')
 zone=$(printf %s "$task" | sed -n 's/.*"AvailabilityZone": *"\\([^"]*\\)".*/\\1/p')
 printf 'Content-Type: application/json\\r\\n\\r\\n'
@@ -58,6 +70,7 @@ def archive(busybox: bytes) -> bytes:
             entry(f"bin/{applet}", tarfile.SYMTYPE, 0o777, link="busybox")
         entry("etc/passwd", tarfile.REGTYPE, 0o644, b"root:x:0:0::/:/bin/sh\napp:x:1000:1000::/:\n")
         entry("etc/group", tarfile.REGTYPE, 0o644, b"root:x:0:\napp:x:1000:\n")
+        entry("bin/fetch", tarfile.REGTYPE, 0o755, FETCH.encode())
         entry("bin/serve", tarfile.REGTYPE, 0o755, SERVE.encode())
         entry("www/cgi-bin/index.cgi", tarfile.REGTYPE, 0o755, ANSWER.encode())
     return buffer.getvalue()
