@@ -4,6 +4,7 @@
 //! tables that it reads or by the next deadline in the records. Wake-ups carry no data, and a
 //! pass may run twice.
 
+mod connections;
 mod driver;
 mod orphans;
 mod retention;
@@ -12,10 +13,12 @@ use std::sync::Arc;
 
 pub use retention::Retention;
 
-use crate::Server;
+use crate::{Server, clock};
 
 /// Starts all controllers; they end with the server.
 pub(crate) fn spawn(server: &Arc<Server>, retention: Retention) {
+    let connections = connections::Connections { boot: server.boot, started_at: clock::now() };
+    driver::spawn(server, connections);
     driver::spawn(server, orphans::Orphans);
     driver::spawn(server, retention::Reaper { retention });
 }

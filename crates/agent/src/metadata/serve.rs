@@ -68,6 +68,8 @@ pub(super) async fn run(listener: TcpListener, endpoint: Weak<Endpoint>) {
             }
         });
         let connection = hyper::server::conn::http1::Builder::new()
+            // Small clients in containers (nc) close their side as soon as they have asked.
+            .half_close(true)
             .timer(TokioTimer::new())
             .serve_connection(TokioIo::new(stream), service);
         drop(tokio::spawn(async move {

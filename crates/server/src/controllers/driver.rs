@@ -23,6 +23,13 @@ pub(super) struct Pass {
 }
 
 impl Pass {
+    /// Adds a transaction that changes something.
+    pub(super) fn push(&mut self, txn: RecordTxn) {
+        if !txn.is_empty() {
+            self.txns.push(txn);
+        }
+    }
+
     /// Looks again at `at` at the latest.
     pub(super) fn look_again(&mut self, at: Timestamp) {
         self.next = Some(self.next.map_or(at, |next| next.min(at)));

@@ -36,8 +36,7 @@ impl Controller for Orphans {
                 }
             }
         }
-        pass.txns.push(txn);
-        pass.txns.retain(|txn| !txn.is_empty());
+        pass.push(txn);
         pass
     }
 }

@@ -68,8 +68,9 @@ impl Bin {
 
 impl Controller for Reaper {
     const NAME: &'static str = "retention";
-    const READS: &'static [Kind] =
-        &[Kind::Task, Kind::Cluster, Kind::Service, Kind::ContainerInstance, Kind::TaskDefinition];
+    // Nothing here is urgent, and a pass looks at everything: only the removal of a task
+    // definition that somebody asked for does not wait for the next round.
+    const READS: &'static [Kind] = &[Kind::TaskDefinition];
 
     fn pass(&self, view: &View, now: Timestamp) -> Pass {
         let Retention { stopped_tasks, inactive } = self.retention;
@@ -94,8 +95,7 @@ impl Controller for Reaper {
         events(view, &mut bin);
         definitions(view, &mut bin);
         let Bin { mut pass, txn, .. } = bin;
-        pass.txns.push(txn);
-        pass.txns.retain(|txn| !txn.is_empty());
+        pass.push(txn);
         pass
     }
 }

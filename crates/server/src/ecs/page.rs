@@ -11,6 +11,9 @@ use sha2::{Digest, Sha256};
 
 use super::invalid_parameter;
 
+/// Characters of the checksum that opens a token.
+const CHECKSUM_LEN: usize = 16;
+
 /// What a listing was asked for.
 #[derive(Debug)]
 pub(crate) struct PageRequest {
@@ -88,12 +91,18 @@ impl PageRequest {
 }
 
 fn encode(digest: &str, after: &str) -> String {
-    hex::encode(format!("{digest}{after}"))
+    hex::encode(format!("{}{after}", checksum(digest, after)))
 }
 
 fn decode(token: &str, digest: &str) -> Option<String> {
     let text = String::from_utf8(hex::decode(token).ok()?).ok()?;
-    text.strip_prefix(digest).map(str::to_owned)
+    let (sum, after) = text.split_at_checked(CHECKSUM_LEN)?;
+    (sum == checksum(digest, after)).then(|| after.to_owned())
+}
+
+/// Binds the place in a listing to the listing, so that neither can be changed by itself.
+fn checksum(digest: &str, after: &str) -> String {
+    hex::encode(&Sha256::digest(format!("{digest}{after}"))[..CHECKSUM_LEN / 2])
 }
 
 #[cfg(test)]
@@ -124,6 +133,8 @@ mod tests {
         assert!(PageRequest::list(&"f", None, Some(&token)).is_ok());
         assert!(PageRequest::list(&"g", None, Some(&token)).is_err());
         assert!(PageRequest::list(&"f", None, Some("zz")).is_err());
+        assert!(PageRequest::list(&"f", None, Some(&token[..token.len() - 2])).is_err());
+        assert!(PageRequest::list(&"f", None, Some(&token[..10])).is_err());
         assert!(PageRequest::list(&"f", Some(0), None).is_err());
         assert!(PageRequest::list(&"f", Some(101), None).is_err());
     }

@@ -27,6 +27,8 @@ const HEARTBEAT: Duration = Duration::from_secs(25);
 /// How long an agent may be away before its instance counts as disconnected: reconnects are
 /// routine (the official agent does it every half hour) and must not refuse placements.
 const RECONNECT_GRACE: Duration = Duration::from_secs(5);
+/// How long an agent may be silent: it answers every heartbeat, so three went unanswered.
+const SILENCE: Duration = Duration::from_secs(80);
 /// How long a write to the agent may take before the session is given up.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -51,6 +53,8 @@ enum End {
     Closed,
     #[error("the connection broke: {0}")]
     Broken(#[from] tungstenite::Error),
+    #[error("the agent has been silent for too long")]
+    Silent,
     #[error("the agent did not take a message in time")]
     Stuck,
     #[error("a newer session of the same instance took over")]
@@ -79,6 +83,7 @@ pub(super) async fn run(server: Arc<Server>, hello: Hello, socket: Socket) {
         number,
         delivery: Delivery::default(),
         sequence: 0,
+        heard_at: clock::now(),
     };
     let end = session.serve().await;
     server.metrics.agent_sessions.dec();
@@ -148,6 +153,8 @@ struct Session {
     /// Orders payloads and manifests; grows over all sessions of an instance, because it starts
     /// from the clock.
     sequence: i64,
+    /// When the agent was last heard of.
+    heard_at: Timestamp,
 }
 
 impl Session {
@@ -187,12 +194,19 @@ impl Session {
                 return Err(End::Shutdown);
             }
             Event::Frame(None) => return Err(End::Closed),
-            Event::Frame(Some(frame)) => match frame? {
-                Message::Text(text) => self.received(text.as_str()).await?,
-                Message::Close(_) => return Err(End::Closed),
-                _ => {}
-            },
+            Event::Frame(Some(frame)) => {
+                let frame = frame?;
+                self.heard_at = clock::now();
+                match frame {
+                    Message::Text(text) => self.received(text.as_str()).await?,
+                    Message::Close(_) => return Err(End::Closed),
+                    _ => {}
+                }
+            }
             Event::Heartbeat => {
+                if clock::now().saturating_since(self.heard_at) > SILENCE {
+                    return Err(End::Silent);
+                }
                 let message_id = Some(clock::uuid());
                 let beat = HeartbeatMessage { healthy: true, message_id };
                 self.send(&AcsToAgent::Heartbeat(beat)).await?;

@@ -60,11 +60,10 @@ pub(crate) fn task(
         ),
         availability_zone: attribute_of("ecs.availability-zone"),
         cluster_arn: Some(arn(Resource::Cluster(record.cluster.clone()))),
-        connectivity: Some(match record.observed.connectivity {
-            record::Connectivity::Connected => Connectivity::Connected,
-            record::Connectivity::Disconnected => Connectivity::Disconnected,
-        })
-        .filter(|_| record.observed.connectivity_at.is_some()),
+        connectivity: record.observed.connectivity_at.map(|_| {
+            let connected = instance.is_some_and(|instance| instance.connection.connected);
+            if connected { Connectivity::Connected } else { Connectivity::Disconnected }
+        }),
         connectivity_at: record.observed.connectivity_at.map(time),
         container_instance_arn: Some(arn(Resource::ContainerInstance(
             record.cluster.clone(),

@@ -1,0 +1,106 @@
+"""Fixtures: an API server for tests without containers, and worlds for tests with them.
+
+`server` and `world` are shared by all tests of a worker, so tests name what they make after
+themselves (`name`). `new_server` and `new_world` start processes of a test's own.
+"""
+
+import itertools
+import os
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import image as demo_image
+import pytest
+from harness.process import Server, World
+from harness.tasks import Tasks
+
+COUNTER = itertools.count(1)
+
+
+def unique(prefix: str) -> str:
+    """A name that no other test, worker or run has."""
+    return f"{prefix}-{os.getpid()}-{next(COUNTER)}"
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server without container instances."""
+    server = Server(tmp_path_factory.mktemp("server")).start()
+    yield server
+    assert server.alive, server.tail()
+    server.stop()
+
+
+@pytest.fixture
+def new_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """Starts servers that only this test has."""
+    servers: list[Server] = []
+
+    def start(*options: str) -> Server:
+        server = Server(tmp_path_factory.mktemp("server"), *options)
+        servers.append(server)
+        return server.start()
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def ecs(server: Server) -> Any:
+    """A boto3 client of the shared server."""
+    return server.ecs
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A name of the test's own, for clusters, families and services."""
+    return unique(re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:60].strip("-"))
+
+
+@pytest.fixture(scope="session")
+def image() -> str:
+    """The demo image: busybox and a web server."""
+    return demo_image.build(f"longshore-e2e:{os.getpid()}")
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory, image: str) -> Iterator[World]:
+    """A server with one connected container instance in each of two zones."""
+    world = World(tmp_path_factory.mktemp("world"), unique("e2e"), image)
+    try:
+        for zone in "ab":
+            world.add_agent(zone=zone)
+        yield world
+        assert world.server.alive, world.server.tail()
+        assert all(agent.alive for agent in world.agents)
+    finally:
+        world.close()
+
+
+@pytest.fixture
+def new_world(
+    tmp_path_factory: pytest.TempPathFactory, image: str
+) -> Iterator[Callable[[int], World]]:
+    """Starts worlds that only this test has."""
+    worlds: list[World] = []
+
+    def start(agents: int = 1) -> World:
+        world = World(tmp_path_factory.mktemp("world"), unique("e2e"), image)
+        worlds.append(world)
+        for number in range(agents):
+            world.add_agent(zone="abc"[number % 3])
+        return world
+
+    yield start
+    for world in worlds:
+        world.close()
+
+
+@pytest.fixture
+def tasks(world: World, name: str) -> Iterator[Tasks]:
+    """Tasks in the shared world, stopped when the test ends."""
+    tasks = Tasks(world, name)
+    yield tasks
+    tasks.stop_all()
