@@ -23,7 +23,8 @@ use crate::call::Call;
 /// Attributes that the agent and ECS own; they count toward no limit and cannot be changed.
 const BUILT_IN: [&str; 2] = ["ecs.", "com.amazonaws.ecs."];
 
-fn is_custom(name: &str) -> bool {
+/// Whether an attribute is one that people put, and not one of the agent or of ECS.
+pub(super) fn is_custom(name: &str) -> bool {
     !BUILT_IN.iter().any(|prefix| name.starts_with(prefix))
 }
 

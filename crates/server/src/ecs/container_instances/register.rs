@@ -16,6 +16,7 @@ use longshore_wire::ecs::{
 
 use crate::call::Call;
 use crate::clock::RandomIds;
+use crate::ecs::attributes::is_custom;
 use crate::ecs::{client_error, encode, invalid_parameter, lookup, tags};
 
 const ZONE: &str = "ecs.availability-zone";
@@ -44,8 +45,10 @@ pub(crate) async fn register(
         let cluster = lookup::cluster(view, &call.scope, request.cluster.as_deref())?;
         if let Some(arn) = request.container_instance_arn.as_deref().filter(|a| !a.is_empty()) {
             let row = known(call, view, &cluster.name, arn)?;
-            // Attributes that people put stay; those that the agent sends are the truth now.
+            // Attributes that people put stay; of those that agents have, what is not sent now is
+            // not there any more.
             let mut merged = row.attributes.clone();
+            merged.retain(|name, _| is_custom(name));
             merged.extend(attributes.clone());
             let record = ContainerInstance {
                 registered: registered.clone(),
