@@ -3,6 +3,10 @@
 //! It shares nothing with the planners but the records and the meaning of a cluster query
 //! expression: it counts anew, task by task, in the plainest way. A violation is a bug of ours.
 
+mod deployment;
+
+pub use deployment::{DeploymentViolation, deployment};
+
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 

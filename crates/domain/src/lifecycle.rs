@@ -123,6 +123,26 @@ pub fn measured(task: &Task, health: &[(String, HealthStatus)]) -> Option<Task> 
     Some(next)
 }
 
+/// Health of a task: of its essential containers that have a check, the worst; UNKNOWN without any.
+pub fn health(task: &Task, spec: &TaskSpec) -> HealthStatus {
+    let checked = |state: &&ContainerState| {
+        spec.containers.iter().any(|c| c.name == state.name && c.essential && c.has_health_check)
+    };
+    let states = || task.observed.containers.iter().filter(checked).map(|state| state.health);
+    if states().any(|health| health == HealthStatus::Unhealthy) {
+        HealthStatus::Unhealthy
+    } else if states().count() == 0 || states().any(|health| health == HealthStatus::Unknown) {
+        HealthStatus::Unknown
+    } else {
+        HealthStatus::Healthy
+    }
+}
+
+/// Whether an essential container of the task definition has a health check.
+pub fn has_health_check(spec: &TaskSpec) -> bool {
+    spec.containers.iter().any(|c| c.essential && c.has_health_check)
+}
+
 fn stop(task: &mut Task, execution_stopped_at: Timestamp, now: Timestamp) {
     task.desired = DesiredStatus::Stopped;
     let observed = &mut task.observed;

@@ -60,3 +60,21 @@ pub const STOP_ATTEMPTS: u32 = 3;
 pub const STOP_RETRY: Duration = Duration::from_secs(2);
 /// Exit code of a container that was never made because of its dependencies (as the ECS agent reports).
 pub const UNSTARTABLE_EXIT_CODE: i32 = 143;
+/// Tasks that one pass over a service starts, stops or settles; with two compares each they fit one
+/// store transaction (ours). The next pass follows at once.
+pub const SERVICE_CHANGES: usize = 56;
+/// Longest delay between attempts to start tasks that never run (ECS: 15 minutes).
+pub const RESTART_DELAY_MAX: Duration = Duration::from_secs(15 * 60);
+/// First such delay; it doubles with each round of failures (ours; ECS does not document the curve).
+pub const RESTART_DELAY_MIN: Duration = Duration::from_secs(5);
+/// Rounds of failures after which a service counts as unable to start tasks (ours).
+pub const IMPAIRED_ROUNDS: u32 = 3;
+/// How long a new task without health check must run to count toward the minimum healthy percent
+/// (ECS API: 40 seconds).
+pub const SETTLING_TIME: Duration = Duration::from_secs(40);
+/// After how long an event is repeated while its cause lasts (ECS: 6 hours).
+pub const EVENT_REPETITION: Duration = Duration::from_secs(6 * 3600);
+/// Largest desired count of a service (ECS quota: 5,000 tasks per service).
+pub const SERVICE_TASKS: u32 = 5000;
+/// Characters of the client token of CreateService (ECS API).
+pub const SERVICE_CLIENT_TOKEN_LEN: usize = 36;

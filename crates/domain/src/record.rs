@@ -23,8 +23,8 @@ pub use placement::{
     ConstraintKind, PlacementConstraint, PlacementStrategy, Spread, StrategyField,
 };
 pub use service::{
-    CircuitBreaker, Deployment, DeploymentConfiguration, DeploymentStatus, RolloutState,
-    SchedulingStrategy, Service, ServiceEvent, ServiceStatus,
+    Cause, CircuitBreaker, Deployment, DeploymentConfiguration, DeploymentStatus, Notice,
+    RolloutState, SchedulingStrategy, Service, ServiceEvent, ServiceStatus,
 };
 pub use task::{
     Connectivity, ContainerState, ContainerStatus, Demand, DesiredStatus, HealthStatus, LaunchType,

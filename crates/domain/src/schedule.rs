@@ -23,7 +23,7 @@ mod reason;
 mod resource;
 mod stop;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use attributes::required_attributes;
 pub use constraint::{ConstraintError, Constraints};

@@ -45,6 +45,7 @@ pub(crate) fn task(id: u128) -> Task {
             ended: None,
         },
         protection: None,
+        failure_counted: false,
         version: 1,
         tags: Tags::new(),
     }

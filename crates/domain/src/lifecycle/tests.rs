@@ -78,6 +78,7 @@ fn task() -> Task {
             ended: None,
         },
         protection: None,
+        failure_counted: false,
         version: 1,
         tags: Tags::new(),
     }

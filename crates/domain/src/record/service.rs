@@ -1,5 +1,6 @@
 //! Services, their deployments and their events.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -22,7 +23,8 @@ pub struct Service {
     pub status: ServiceStatus,
     /// Replicas or one per instance.
     pub scheduling_strategy: SchedulingStrategy,
-    /// Wanted number of tasks; ignored for daemons.
+    /// Wanted number of tasks; for daemons the number of instances that should have one, kept by
+    /// the service scheduler.
     pub desired_count: u32,
     /// Launch type of its tasks.
     pub launch_type: LaunchType,
@@ -54,6 +56,8 @@ pub struct Service {
     pub deleted_at: Option<Timestamp>,
     /// Earliest time of the next attempt to start tasks after failures.
     pub retry_at: Option<Timestamp>,
+    /// Conditions that events told of and that still hold.
+    pub notices: Vec<Notice>,
     /// Tags.
     pub tags: Tags,
 }
@@ -135,8 +139,12 @@ pub struct Deployment {
     pub revision: Revision,
     /// Wanted number of tasks of this deployment.
     pub desired_count: u32,
-    /// Consecutive failed tasks.
+    /// Consecutive failed tasks: those that never ran, and those that failed health checks.
     pub failed_tasks: u32,
+    /// Consecutive tasks that never ran; what the restart throttle goes by.
+    pub failed_starts: u32,
+    /// When the last of these failures happened.
+    pub failed_at: Option<Timestamp>,
     /// How the rollout stands.
     pub rollout: RolloutState,
     /// AWS's `rolloutStateReason`.
@@ -145,6 +153,13 @@ pub struct Deployment {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+}
+
+impl Deployment {
+    /// AWS's id of the deployment, which is also `startedBy` of its tasks: `ecs-svc/NUMBER`.
+    pub fn label(&self) -> String {
+        format!("ecs-svc/{}", self.id)
+    }
 }
 
 /// Status of a deployment.
@@ -188,6 +203,33 @@ impl RolloutState {
             Self::Failed => "FAILED",
         }
     }
+}
+
+/// A condition that an event told of, kept so that the event does not come again while it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// The condition.
+    pub cause: Cause,
+    /// What distinguishes two conditions of one kind, e.g. `RESOURCE:CPU`.
+    pub detail: String,
+    /// When the last event told of it.
+    pub at: Timestamp,
+}
+
+/// Kind of a condition that lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Cause {
+    /// As many tasks run as are wanted.
+    SteadyState,
+    /// A task has no place.
+    Unplaced,
+    /// Tasks keep failing before they run.
+    StartImpaired,
+    /// The deployment configuration allows neither a start nor a stop.
+    DeploymentBlocked,
+    /// Protected tasks are in the way of scaling in.
+    ScaleInProtected,
 }
 
 /// One line of a service's event list.

@@ -46,6 +46,8 @@ pub struct Task {
     pub observed: Observed,
     /// Scale-in protection.
     pub protection: Option<Protection>,
+    /// Whether the service scheduler has counted the failure of this (stopped) task.
+    pub failure_counted: bool,
     /// Number that grows on every change that emits an event (AWS's `version`).
     pub version: u64,
     /// Tags.

@@ -15,7 +15,7 @@ use crate::record::{
 };
 use crate::time::Timestamp;
 
-pub(super) fn scope() -> Scope {
+pub(crate) fn scope() -> Scope {
     Scope {
         account: "000000000000".parse().expect("an account"),
         region: "us-east-1".parse().expect("a region"),
@@ -23,7 +23,7 @@ pub(super) fn scope() -> Scope {
 }
 
 /// Two cores, 4 GiB, connected, in the zone.
-pub(super) fn instance(id: u128, zone: &str) -> ContainerInstance {
+pub(crate) fn instance(id: u128, zone: &str) -> ContainerInstance {
     let attribute = |name: &str, value: &str| (name.to_string(), Some(value.to_string()));
     ContainerInstance {
         scope: scope(),
@@ -57,13 +57,13 @@ pub(super) fn instance(id: u128, zone: &str) -> ContainerInstance {
     }
 }
 
-pub(super) fn demand(cpu_units: u32, memory_mib: u32, ports: &[u16]) -> Demand {
+pub(crate) fn demand(cpu_units: u32, memory_mib: u32, ports: &[u16]) -> Demand {
     let claim = |port: &u16| PortClaim { protocol: Protocol::Tcp, port: *port };
     Demand { cpu_units, memory_mib, ports: ports.iter().map(claim).collect(), gpus: 0 }
 }
 
 /// A running task of `service:web`.
-pub(super) fn task(id: u128, instance: u128) -> Task {
+pub(crate) fn task(id: u128, instance: u128) -> Task {
     Task {
         scope: scope(),
         cluster: "c".parse().expect("a name"),
@@ -93,6 +93,7 @@ pub(super) fn task(id: u128, instance: u128) -> Task {
             ended: None,
         },
         protection: None,
+        failure_counted: false,
         version: 1,
         tags: BTreeMap::new(),
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use longshore_domain::ids::{EventId, InstanceId, Revision, Scope, TaskId};
 use longshore_domain::record::{
+    Cause, Notice,
     AccountSetting, AgentConnection, CircuitBreaker, ClientToken, Cluster, ClusterStatus,
     Connectivity, ConstraintKind, ContainerInstance, ContainerSpec, ContainerState,
     ContainerStatus, Demand, DependencyCondition, Deployment, DeploymentConfiguration,
@@ -119,7 +120,9 @@ pub(crate) fn service() -> Service {
             family: name("front"),
             revision: Revision(7),
             desired_count: 3,
-            failed_tasks: 1,
+            failed_tasks: 2,
+            failed_starts: 1,
+            failed_at: Some(at(3)),
             rollout: RolloutState::InProgress,
             rollout_reason: "ECS deployment ecs-svc/1234567890123456789 in progress.".into(),
             created_at: at(1),
@@ -135,6 +138,11 @@ pub(crate) fn service() -> Service {
         created_at: at(0),
         deleted_at: Some(at(9)),
         retry_at: Some(at(4)),
+        notices: vec![Notice {
+            cause: Cause::Unplaced,
+            detail: "RESOURCE:CPU".into(),
+            at: at(5),
+        }],
         tags: tags(),
     }
 }
@@ -178,6 +186,7 @@ pub(crate) fn task(id: u128) -> Task {
         }),
         observed: observed(),
         protection: Some(Protection { expires_at: at(7200) }),
+        failure_counted: true,
         version: 5,
         tags: tags(),
     }

@@ -1,6 +1,7 @@
 //! Tasks.
 
 use longshore_domain::ids::{Arn, Resource};
+use longshore_domain::lifecycle;
 use longshore_domain::record::{self, StopCode};
 use longshore_store::View;
 use longshore_store::tables::TaskDefinitionKey;
@@ -77,7 +78,9 @@ pub(crate) fn task(
         enable_execute_command: Some(record.enable_execute_command),
         execution_stopped_at: record.observed.execution_stopped_at.map(time),
         group: Some(record.group.clone()),
-        health_status: Some(health(task_health(record, spec))),
+        health_status: Some(health(
+            spec.map_or(record::HealthStatus::Unknown, |spec| lifecycle::health(record, spec)),
+        )),
         last_status: Some(record.observed.status.as_str().to_owned()),
         launch_type: Some(match record.launch_type {
             record::LaunchType::Ec2 => LaunchType::Ec2,
@@ -152,29 +155,6 @@ fn container(
             .map(|mib| mib.to_string()),
         gpu_ids: (!state.gpus.is_empty()).then(|| state.gpus.clone()),
         ..Container::default()
-    }
-}
-
-/// Health of a task: of its essential containers that have a check, the worst.
-fn task_health(task: &record::Task, spec: Option<&record::TaskSpec>) -> record::HealthStatus {
-    use record::HealthStatus::{Healthy, Unhealthy, Unknown};
-    let essential = |name: &str| {
-        let spec = spec.and_then(|spec| spec.containers.iter().find(|c| c.name == name));
-        spec.is_some_and(|spec| spec.essential && spec.has_health_check)
-    };
-    let checked: Vec<_> = task
-        .observed
-        .containers
-        .iter()
-        .filter(|state| essential(&state.name))
-        .map(|state| state.health)
-        .collect();
-    if checked.contains(&Unhealthy) {
-        Unhealthy
-    } else if checked.is_empty() || checked.contains(&Unknown) {
-        Unknown
-    } else {
-        Healthy
     }
 }
 

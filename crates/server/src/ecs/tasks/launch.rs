@@ -83,6 +83,7 @@ pub(crate) fn make_tasks(
                 ended: None,
             },
             protection: None,
+            failure_counted: false,
             version: 1,
             tags: launch.tags.clone(),
         }

@@ -1,0 +1,188 @@
+//! Judges the plan of a service.
+
+use alloc::vec::Vec;
+
+use crate::deploy::{Plan, Situation};
+use crate::ids::TaskId;
+use crate::record::{
+    DesiredStatus, HealthStatus, InstanceStatus, SchedulingStrategy, ServiceStatus, Task,
+    TaskStatus,
+};
+
+/// What is wrong with the plan of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeploymentViolation {
+    /// It stops a task that is not the service's, or is on its way out already, or twice.
+    Stop(TaskId),
+    /// It stops a protected task of a service that is in use.
+    Protected(TaskId),
+    /// It starts a task whose id is taken, or on an instance that takes none.
+    Start(TaskId),
+    /// It starts more than the service wants.
+    TooMany,
+    /// It starts beyond the maximum percent.
+    AboveMaximum {
+        /// Tasks that would be there.
+        tasks: usize,
+        /// Tasks that may be there.
+        max: usize,
+    },
+    /// It stops healthy tasks below the minimum healthy percent.
+    BelowMinimum {
+        /// Healthy tasks that would be left.
+        healthy: usize,
+        /// Healthy tasks that must be left.
+        min: usize,
+    },
+    /// Two tasks of a daemon would be on one instance.
+    Twice(TaskId),
+}
+
+/// Judges a plan by what it was made from.
+pub fn deployment(situation: &Situation<'_>, plan: &Plan) -> Vec<DeploymentViolation> {
+    let judge = Judge { situation, plan };
+    let mut found = judge.stops();
+    found.extend(judge.starts());
+    if situation.service.status == ServiceStatus::Active {
+        found.extend(judge.maximum());
+        found.extend(judge.minimum());
+    }
+    found
+}
+
+struct Judge<'a> {
+    situation: &'a Situation<'a>,
+    plan: &'a Plan,
+}
+
+impl<'a> Judge<'a> {
+    fn desired(&self) -> usize {
+        let after = self.plan.service.as_ref().unwrap_or(self.situation.service);
+        usize::try_from(after.desired_count).unwrap_or(usize::MAX)
+    }
+
+    /// Tasks that should run and do not end.
+    fn wanted(&self) -> impl Iterator<Item = &'a Task> {
+        self.situation.tasks.iter().copied().filter(|task| {
+            task.desired == DesiredStatus::Running && task.observed.status <= TaskStatus::Running
+        })
+    }
+
+    fn on_active_instance(&self, task: &Task) -> bool {
+        let node = self.situation.fleet.node(task.instance);
+        node.is_some_and(|node| node.instance.status == InstanceStatus::Active)
+    }
+
+    fn is_newest(&self, task: &Task) -> bool {
+        let newest = self.situation.service.deployments.first();
+        let label = newest.map(|newest| alloc::format!("ecs-svc/{}", newest.id));
+        label.is_some() && task.started_by == label
+    }
+
+    fn stops(&self) -> Vec<DeploymentViolation> {
+        let mut found = Vec::new();
+        for (i, stop) in self.plan.stop.iter().enumerate() {
+            let task = self.wanted().find(|task| task.id == stop.task);
+            let again = self.plan.stop.iter().take(i).any(|other| other.task == stop.task);
+            let in_use = self.situation.service.status == ServiceStatus::Active;
+            match task {
+                Some(task) if in_use && task.is_protected(self.situation.now) => {
+                    found.push(DeploymentViolation::Protected(stop.task));
+                }
+                Some(_) if !again => {}
+                _ => found.push(DeploymentViolation::Stop(stop.task)),
+            }
+        }
+        found
+    }
+
+    fn starts(&self) -> Vec<DeploymentViolation> {
+        let mut found = Vec::new();
+        let Some(start) = &self.plan.start else { return found };
+        for (i, (id, instance)) in start.assigned.iter().enumerate() {
+            let known = self.situation.tasks.iter().any(|task| task.id == *id);
+            let node = self.situation.fleet.node(*instance);
+            let takes = node.is_some_and(|node| {
+                node.instance.status == InstanceStatus::Active && node.instance.connection.connected
+            });
+            if known || !takes {
+                found.push(DeploymentViolation::Start(*id));
+            }
+            let there = self.situation.tasks.iter();
+            let there = there.filter(|task| task.observed.status != TaskStatus::Stopped);
+            let twice = there.clone().any(|task| task.instance == *instance)
+                || start.assigned.iter().take(i).any(|(_, other)| other == instance);
+            if self.situation.service.scheduling_strategy == SchedulingStrategy::Daemon && twice {
+                found.push(DeploymentViolation::Twice(*id));
+            }
+        }
+        let unhealthy = |task: &Task| self.health(task) == Some(HealthStatus::Unhealthy);
+        let usable = self.wanted().filter(|task| {
+            self.is_newest(task) && self.on_active_instance(task) && !unhealthy(task)
+        });
+        if usable.count() + start.assigned.len() > self.desired() {
+            found.push(DeploymentViolation::TooMany);
+        }
+        found
+    }
+
+    fn maximum(&self) -> Option<DeploymentViolation> {
+        let start = self.plan.start.as_ref()?;
+        let there = self.situation.tasks.iter();
+        let there = there.filter(|task| task.observed.status != TaskStatus::Stopped).count();
+        let tasks = there + start.assigned.len();
+        let percent = self.situation.service.deployment_configuration.maximum_percent;
+        let max = self.desired() * usize::try_from(percent).unwrap_or(usize::MAX) / 100;
+        // A daemon's instance counts for itself: tasks that leave other instances are not in the
+        // way.
+        let replica = self.situation.service.scheduling_strategy == SchedulingStrategy::Replica;
+        (replica && tasks > max).then_some(DeploymentViolation::AboveMaximum { tasks, max })
+    }
+
+    fn minimum(&self) -> Option<DeploymentViolation> {
+        let healthy: Vec<&Task> = self.wanted().filter(|task| self.is_healthy(task)).collect();
+        let stops = |task: &&&Task| self.plan.stop.iter().any(|stop| stop.task == task.id);
+        // A daemon's task leaves a draining instance whatever the minimum is.
+        let daemon = self.situation.service.scheduling_strategy == SchedulingStrategy::Daemon;
+        let excused = |task: &&&Task| daemon && !self.on_active_instance(task);
+        let lost = healthy.iter().filter(stops).filter(|task| !excused(task)).count();
+        let left = healthy.iter().filter(|task| !stops(task)).count();
+        let percent = self.situation.service.deployment_configuration.minimum_healthy_percent;
+        let min = (self.desired() * usize::try_from(percent).unwrap_or(0)).div_ceil(100);
+        let below = lost > 0 && left < min;
+        below.then_some(DeploymentViolation::BelowMinimum { healthy: left, min })
+    }
+
+    /// Health by the checks of essential containers; `None` without any.
+    fn health(&self, task: &Task) -> Option<HealthStatus> {
+        let key = (task.family.clone(), task.revision);
+        let spec = self.situation.specs.get(&key)?;
+        let mut worst = None;
+        for container in spec.containers.iter().filter(|c| c.essential && c.has_health_check) {
+            let state = task.observed.containers.iter().find(|state| state.name == container.name);
+            worst = match (worst, state.map_or(HealthStatus::Unknown, |state| state.health)) {
+                (Some(HealthStatus::Unhealthy), _) | (_, HealthStatus::Unhealthy) => {
+                    Some(HealthStatus::Unhealthy)
+                }
+                (Some(HealthStatus::Unknown), _) | (_, HealthStatus::Unknown) => {
+                    Some(HealthStatus::Unknown)
+                }
+                _ => Some(HealthStatus::Healthy),
+            };
+        }
+        worst
+    }
+
+    fn is_healthy(&self, task: &Task) -> bool {
+        if task.observed.status != TaskStatus::Running {
+            return false;
+        }
+        if let Some(health) = self.health(task) {
+            return health == HealthStatus::Healthy;
+        }
+        let replacing = self.wanted().any(|other| !self.is_newest(other));
+        let new = replacing && self.is_newest(task) && self.on_active_instance(task);
+        let started = task.observed.started_at.unwrap_or(task.created_at);
+        !new || self.situation.now.saturating_since(started).as_secs() >= 40
+    }
+}

@@ -1,0 +1,142 @@
+//! What a service needs next: which tasks start, which stop, and what its record and its events
+//! say of it.
+//!
+//! [`plan`] looks at the service, all of its tasks and the fleet as they are, never at what
+//! happened in between, so it may run at any time, twice, or after any pause. Tasks fall into
+//! named buckets ([`Buckets`]); [`replica`] and [`daemon`] decide on the buckets; [`rollout`] keeps
+//! the deployments; [`failures`] counts what could not run and delays the next attempt; [`events`]
+//! tells.
+//!
+//! The rules it keeps, which `domain::check::deployment` judges with code of its own: the number
+//! of healthy tasks is not brought below the minimum healthy percent, the number of tasks that are
+//! not stopped not above the maximum percent, and protected tasks are left alone.
+//!
+//! What it leaves out: balancers and their health checks, the circuit breaker with its rollback,
+//! rebalancing of availability zones, capacity providers.
+
+mod bounds;
+mod buckets;
+mod daemon;
+mod draft;
+mod events;
+mod failures;
+mod replica;
+mod rollout;
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+pub use bounds::Bounds;
+pub use rollout::{begin, deployment_number, is_running};
+
+use crate::ids::{Family, IdSource, InstanceId, Revision, TaskId};
+use crate::record::{
+    SchedulingStrategy, Service, ServiceEvent, ServiceStatus, StopCode, Task, TaskSpec,
+};
+use crate::schedule::{Fleet, Report};
+use crate::time::Timestamp;
+use buckets::Buckets;
+use draft::Draft;
+
+/// Everything that a decision about a service reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// The service.
+    pub service: &'a Service,
+    /// All of its tasks that there are records of, stopped ones too.
+    pub tasks: &'a [&'a Task],
+    /// Task definitions of its deployments and tasks.
+    pub specs: &'a BTreeMap<(Family, Revision), &'a TaskSpec>,
+    /// The instances of the cluster with their load.
+    pub fleet: &'a Fleet<'a>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+impl<'a> Situation<'a> {
+    fn spec(&self, family: &Family, revision: Revision) -> Option<&'a TaskSpec> {
+        self.specs.get(&(family.clone(), revision)).copied()
+    }
+}
+
+/// What to do. Everything in it belongs into one transaction, which holds only if the service is
+/// unchanged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Tasks to start.
+    pub start: Option<Start>,
+    /// Tasks to stop.
+    pub stop: Vec<Stop>,
+    /// Stopped tasks whose failure is counted now.
+    pub counted: Vec<TaskId>,
+    /// The service, if it changes.
+    pub service: Option<Service>,
+    /// New events, oldest first.
+    pub events: Vec<ServiceEvent>,
+    /// Why tasks have no place.
+    pub unplaced: Option<Report>,
+    /// When to look again although nothing has changed.
+    pub next: Option<Timestamp>,
+}
+
+impl Plan {
+    /// Whether there is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        self.start.is_none()
+            && self.stop.is_empty()
+            && self.counted.is_empty()
+            && self.service.is_none()
+            && self.events.is_empty()
+    }
+}
+
+/// Tasks of one deployment to start, each with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// Number of the deployment.
+    pub deployment: u64,
+    /// Family of its task definition.
+    pub family: Family,
+    /// Revision of its task definition.
+    pub revision: Revision,
+    /// The tasks.
+    pub assigned: Vec<(TaskId, InstanceId)>,
+}
+
+/// A task to stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// The task.
+    pub task: TaskId,
+    /// AWS's `stopCode`.
+    pub code: StopCode,
+    /// AWS's `stoppedReason`.
+    pub reason: String,
+}
+
+/// Decides what a service needs next.
+pub fn plan(situation: &Situation<'_>, ids: &mut dyn IdSource) -> Plan {
+    let service = situation.service;
+    if service.status == ServiceStatus::Inactive {
+        return Plan::default();
+    }
+    let buckets = Buckets::of(situation);
+    let mut draft = Draft::new(situation, ids);
+    failures::count(&mut draft, &buckets);
+    match (service.status, service.scheduling_strategy) {
+        (ServiceStatus::Draining | ServiceStatus::Inactive, _) => {
+            rollout::wind_down(&mut draft, &buckets)
+        }
+        (ServiceStatus::Active, SchedulingStrategy::Replica) => {
+            replica::decide(&mut draft, &buckets)
+        }
+        (ServiceStatus::Active, SchedulingStrategy::Daemon) => daemon::decide(&mut draft, &buckets),
+    }
+    if service.status == ServiceStatus::Active {
+        rollout::settle(&mut draft, &buckets);
+    }
+    draft.finish()
+}

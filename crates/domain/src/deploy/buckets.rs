@@ -1,0 +1,136 @@
+//! The tasks of a service, sorted by what they are to it.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::Situation;
+use crate::lifecycle;
+use crate::limits;
+use crate::record::{DesiredStatus, HealthStatus, InstanceStatus, Task, TaskStatus};
+use crate::time::Timestamp;
+
+/// A task that should run, or that runs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Live<'a> {
+    pub(super) task: &'a Task,
+    /// Whether it belongs to the PRIMARY deployment.
+    pub(super) current: bool,
+    /// Whether its instance takes no tasks any more.
+    pub(super) leaving: bool,
+    pub(super) condition: Condition,
+    /// Whether its own health check vouches for it, so that it need not settle.
+    checked: bool,
+}
+
+/// How a task does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Condition {
+    /// Not running yet.
+    Pending,
+    /// Runs; its health check has not passed yet.
+    Starting,
+    /// Runs, and passes its health check if it has one.
+    Serving,
+    /// Runs and fails its health check.
+    Unhealthy,
+}
+
+impl Live<'_> {
+    /// Whether the service can go on with it.
+    pub(super) fn is_good(&self) -> bool {
+        self.current && !self.leaving && self.condition != Condition::Unhealthy
+    }
+
+    /// When a serving task begins to count as healthy: at once, or after a while if it is new
+    /// and only its running speaks for it.
+    fn counts_from(&self) -> Timestamp {
+        let started = self.task.observed.started_at.unwrap_or(self.task.created_at);
+        let settles = self.current && !self.leaving && !self.checked;
+        if settles { started + limits::SETTLING_TIME } else { started }
+    }
+}
+
+/// All tasks of a service, sorted.
+#[derive(Debug, Default)]
+pub(super) struct Buckets<'a> {
+    /// Tasks that should run.
+    pub(super) live: Vec<Live<'a>>,
+    /// Tasks that are being stopped.
+    pub(super) stopping: Vec<&'a Task>,
+    /// Tasks that ended.
+    pub(super) stopped: Vec<&'a Task>,
+    /// Whether tasks of an earlier deployment should run.
+    has_old: bool,
+}
+
+impl<'a> Buckets<'a> {
+    pub(super) fn of(situation: &Situation<'a>) -> Self {
+        let primary = situation.service.deployments.first().map(super::rollout::label_of);
+        let mut buckets = Self::default();
+        for &task in situation.tasks {
+            if task.is_stopped() {
+                buckets.stopped.push(task);
+            } else if task.desired == DesiredStatus::Stopped
+                || task.observed.status > TaskStatus::Running
+            {
+                buckets.stopping.push(task);
+            } else {
+                buckets.live.push(live(situation, task, primary.as_ref()));
+            }
+        }
+        buckets.has_old = buckets.live.iter().any(|live| !live.current);
+        buckets
+    }
+
+    /// Tasks that the service can go on with.
+    pub(super) fn good(&self) -> impl Iterator<Item = &Live<'a>> {
+        self.live.iter().filter(|live| live.is_good())
+    }
+
+    /// Tasks that take up room under the maximum percent.
+    pub(super) fn occupying(&self) -> usize {
+        let stopping = if super::bounds::STOPPING_COUNTS { self.stopping.len() } else { 0 };
+        self.live.len() + stopping
+    }
+
+    /// Whether a task counts toward the minimum healthy percent. New tasks only have to settle
+    /// while there are old ones to replace.
+    pub(super) fn counts(&self, live: &Live<'_>, now: Timestamp) -> bool {
+        let settled = !self.has_old || live.counts_from() <= now;
+        live.condition == Condition::Serving && settled
+    }
+
+    /// Number of tasks that count toward the minimum healthy percent.
+    pub(super) fn healthy(&self, now: Timestamp) -> usize {
+        self.live.iter().filter(|live| self.counts(live, now)).count()
+    }
+
+    /// When the next serving task begins to count.
+    pub(super) fn next_settled(&self, now: Timestamp) -> Option<Timestamp> {
+        if !self.has_old {
+            return None;
+        }
+        let serving = self.live.iter().filter(|live| live.condition == Condition::Serving);
+        serving.map(Live::counts_from).filter(|at| *at > now).min()
+    }
+}
+
+fn live<'a>(situation: &Situation<'a>, task: &'a Task, primary: Option<&String>) -> Live<'a> {
+    let spec = situation.spec(&task.family, task.revision);
+    let checked = spec.is_some_and(lifecycle::has_health_check);
+    let health = spec.map_or(HealthStatus::Unknown, |spec| lifecycle::health(task, spec));
+    let condition = match (task.observed.status < TaskStatus::Running, health) {
+        (true, _) => Condition::Pending,
+        (false, HealthStatus::Unhealthy) => Condition::Unhealthy,
+        (false, HealthStatus::Unknown) if checked => Condition::Starting,
+        (false, _) => Condition::Serving,
+    };
+    let node = situation.fleet.node(task.instance);
+    Live {
+        task,
+        current: primary.is_some() && task.started_by.as_ref() == primary,
+        leaving: node.is_none_or(|node| node.instance.status != InstanceStatus::Active),
+        condition,
+        checked,
+    }
+}

@@ -1,0 +1,192 @@
+//! A plan in the making.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::buckets::{Condition, Live};
+use super::{Plan, Situation, Start, Stop, events};
+use crate::ids::{EventId, IdSource, InstanceId, TaskId};
+use crate::limits;
+use crate::record::{Cause, Deployment, Service, ServiceEvent, StopCode};
+use crate::schedule::{StopRequest, stop_order};
+use crate::time::Timestamp;
+
+/// Why the scheduler stops a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// There are too many, or it makes room for a newer one.
+    Scaling,
+    /// Its health check fails.
+    Unhealthy,
+}
+
+/// A plan in the making: the record as it will be, and what is decided so far.
+pub(super) struct Draft<'a, 'i> {
+    pub(super) situation: Situation<'a>,
+    pub(super) ids: &'i mut dyn IdSource,
+    /// The service as it will be.
+    pub(super) service: Service,
+    pub(super) plan: Plan,
+    /// Conditions that hold, with what distinguishes them and the event that tells of them.
+    pub(super) conditions: Vec<(Cause, String, String)>,
+    /// Messages of what is done now.
+    pub(super) messages: Vec<String>,
+    /// Changes of tasks that still fit into the transaction.
+    budget: usize,
+    stopped: Vec<(TaskId, Condition)>,
+}
+
+impl<'a, 'i> Draft<'a, 'i> {
+    pub(super) fn new(situation: &Situation<'a>, ids: &'i mut dyn IdSource) -> Self {
+        Self {
+            situation: *situation,
+            ids,
+            service: situation.service.clone(),
+            plan: Plan::default(),
+            conditions: Vec::new(),
+            messages: Vec::new(),
+            budget: limits::SERVICE_CHANGES,
+            stopped: Vec::new(),
+        }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.situation.now
+    }
+
+    /// The PRIMARY deployment as it will be.
+    pub(super) fn primary(&self) -> Option<&Deployment> {
+        self.service.deployments.first()
+    }
+
+    /// How many more tasks this plan can change.
+    pub(super) fn budget(&self) -> usize {
+        self.budget
+    }
+
+    pub(super) fn look_again(&mut self, at: Timestamp) {
+        self.plan.next = Some(self.plan.next.map_or(at, |next| next.min(at)));
+    }
+
+    /// Whether the restart throttle holds; then looks again when it ends.
+    pub(super) fn is_throttled(&mut self) -> bool {
+        match self.service.retry_at {
+            Some(at) if at > self.now() => {
+                self.look_again(at);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Counts the failure of a stopped task; `false` when the plan is full.
+    pub(super) fn count(&mut self, task: TaskId) -> bool {
+        if self.budget == 0 {
+            return false;
+        }
+        self.budget -= 1;
+        self.plan.counted.push(task);
+        true
+    }
+
+    /// Starts tasks of the PRIMARY deployment.
+    pub(super) fn start(&mut self, assigned: Vec<(TaskId, InstanceId)>) {
+        if assigned.is_empty() {
+            return;
+        }
+        if let Some(primary) = self.service.deployments.first() {
+            self.budget = self.budget.saturating_sub(assigned.len());
+            self.plan.start = Some(Start {
+                deployment: primary.id,
+                family: primary.family.clone(),
+                revision: primary.revision,
+                assigned,
+            });
+        }
+    }
+
+    /// Stops a task; `false` when the plan is full.
+    pub(super) fn stop(&mut self, live: &Live<'_>, why: Why) -> bool {
+        if self.budget == 0 {
+            return false;
+        }
+        self.budget -= 1;
+        let reason = match why {
+            Why::Unhealthy => events::UNHEALTHY.into(),
+            Why::Scaling => {
+                let deployment = live.task.started_by.as_deref().unwrap_or_default();
+                alloc::format!("Scaling activity initiated by (deployment {deployment})")
+            }
+        };
+        self.stopped.push((live.task.id, live.condition));
+        self.plan.stop.push(Stop {
+            task: live.task.id,
+            code: StopCode::ServiceSchedulerInitiated,
+            reason,
+        });
+        true
+    }
+
+    /// Whether this plan stops the task.
+    pub(super) fn stops(&self, task: TaskId) -> bool {
+        self.stopped.iter().any(|(stopped, _)| *stopped == task)
+    }
+
+    /// The `count` candidates that should stop first, in order; never a protected one.
+    pub(super) fn first_to_stop<'l>(&self, candidates: &[Live<'l>], count: usize) -> Vec<Live<'l>> {
+        let tasks: Vec<_> = candidates.iter().map(|live| live.task).collect();
+        let request = StopRequest {
+            tasks: &tasks,
+            count: count.min(self.budget),
+            strategies: &self.situation.service.placement_strategy,
+            now: self.now(),
+        };
+        let order = stop_order(&request, self.situation.fleet);
+        let find = |id: &TaskId| candidates.iter().find(|live| live.task.id == *id).copied();
+        order.iter().filter_map(find).collect()
+    }
+
+    /// Protected tasks are in the way of `count` stops.
+    pub(super) fn held_by_protection(&mut self, live: &[Live<'_>]) {
+        let now = self.now();
+        let held: Vec<_> = live.iter().filter(|live| live.task.is_protected(now)).collect();
+        let Some(first) = held.first() else { return };
+        if let Some(ends) = held.iter().filter_map(|l| Some(l.task.protection?.expires_at)).min() {
+            self.look_again(ends);
+        }
+        let deployment = first.task.started_by.clone().unwrap_or_default();
+        let text = events::protected(&self.service.name, &deployment, held.len());
+        self.conditions.push((Cause::ScaleInProtected, String::new(), text));
+    }
+
+    /// The plan, with its events and with the service if it changes.
+    pub(super) fn finish(mut self) -> Plan {
+        let mut messages = events::of_stops(&self.service.name, &self.stopped);
+        messages.append(&mut self.messages);
+        messages.extend(events::told(
+            &mut self.service.notices,
+            core::mem::take(&mut self.conditions),
+            self.situation.now,
+        ));
+        if let Some(at) = events::next_repetition(&self.service.notices) {
+            self.look_again(at);
+        }
+        // Events of one moment are in the order of their ids.
+        let mut event_ids: Vec<EventId> =
+            messages.iter().map(|_| EventId::fresh(self.ids)).collect();
+        event_ids.sort_unstable();
+        let event = |(id, message)| ServiceEvent {
+            scope: self.service.scope.clone(),
+            cluster: self.service.cluster.clone(),
+            service: self.service.name.clone(),
+            id,
+            created_at: self.situation.now,
+            message,
+        };
+        self.plan.events = event_ids.into_iter().zip(messages).map(event).collect();
+        if self.service != *self.situation.service {
+            self.plan.service = Some(self.service);
+        }
+        self.plan
+    }
+}

@@ -1,0 +1,109 @@
+//! The words of service events, as AWS sends them, and when to say them.
+//!
+//! What happens once is told once. What lasts is told when it begins, when it changes, and every
+//! six hours while it lasts.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::buckets::Condition;
+use crate::ids::{InstanceId, ServiceName, TaskId};
+use crate::limits;
+use crate::record::{Cause, Notice};
+use crate::time::Timestamp;
+
+/// AWS's stop reason of a task that fails its health check.
+pub(super) const UNHEALTHY: &str = "Task failed container health checks";
+
+pub(super) fn steady(service: &ServiceName) -> String {
+    format!("(service {service}) has reached a steady state.")
+}
+
+pub(super) fn completed(service: &ServiceName, deployment: &str) -> String {
+    format!("(service {service}) (deployment {deployment}) deployment completed.")
+}
+
+pub(super) fn impaired(service: &ServiceName) -> String {
+    format!("(service {service}) is unable to consistently start tasks successfully.")
+}
+
+pub(super) fn blocked(service: &ServiceName) -> String {
+    format!(
+        "(service {service}) was unable to stop or start tasks during a deployment because of the \
+         service deployment configuration. Update the minimumHealthyPercent or maximumPercent \
+         value and try again."
+    )
+}
+
+pub(super) fn protected(service: &ServiceName, deployment: &str, count: usize) -> String {
+    format!(
+        "(service {service}) was unable to reach steady state because (taskSet {deployment}) was \
+         unable to scale in due to (reason {count} tasks under protection)"
+    )
+}
+
+/// Tasks were started, `unhealthy` of them in place of unhealthy ones.
+pub(super) fn started(
+    service: &ServiceName,
+    tasks: &[(TaskId, InstanceId)],
+    unhealthy: usize,
+) -> String {
+    let list = list(tasks.iter().map(|(id, _)| *id));
+    let text = format!("(service {service}) has started {} tasks: {list}.", tasks.len());
+    if unhealthy == 0 {
+        return text;
+    }
+    format!("{text} Amazon ECS replaced {unhealthy} tasks due to an unhealthy status.")
+}
+
+/// Tasks were stopped: those that ran by name, the others by number.
+pub(super) fn of_stops(service: &ServiceName, stopped: &[(TaskId, Condition)]) -> Vec<String> {
+    let of = |pending: bool| {
+        let those = stopped.iter().filter(move |(_, c)| (*c == Condition::Pending) == pending);
+        those.map(|(id, _)| *id)
+    };
+    let mut texts = Vec::new();
+    let pending = of(true).count();
+    if pending > 0 {
+        texts.push(format!("(service {service}) stopped {pending} pending tasks."));
+    }
+    let running = of(false).count();
+    if running > 0 {
+        let list = list(of(false));
+        texts.push(format!("(service {service}) has stopped {running} running tasks: {list}."));
+    }
+    texts
+}
+
+fn list(tasks: impl Iterator<Item = TaskId>) -> String {
+    let texts: Vec<String> = tasks.map(|id| format!("(task {id})")).collect();
+    texts.join(" ")
+}
+
+/// Takes the conditions that hold now into the notices, and gives the messages that are due.
+pub(super) fn told(
+    notices: &mut Vec<Notice>,
+    conditions: Vec<(Cause, String, String)>,
+    now: Timestamp,
+) -> Vec<String> {
+    let mut messages = Vec::new();
+    let mut kept = Vec::new();
+    for (cause, detail, message) in conditions {
+        let known = notices.iter().find(|n| n.cause == cause && n.detail == detail);
+        let fresh = known.filter(|notice| now < notice.at + limits::EVENT_REPETITION);
+        if let Some(notice) = fresh {
+            kept.push(notice.clone());
+        } else {
+            messages.push(message);
+            kept.push(Notice { cause, detail, at: now });
+        }
+    }
+    *notices = kept;
+    messages
+}
+
+/// When the first of the notices is told again.
+pub(super) fn next_repetition(notices: &[Notice]) -> Option<Timestamp> {
+    notices.iter().map(|notice| notice.at + limits::EVENT_REPETITION).min()
+}

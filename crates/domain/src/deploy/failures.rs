@@ -1,0 +1,108 @@
+//! Tasks that failed, and how long the service waits before it tries again.
+//!
+//! A failure is a task that ended by itself without ever having run, or one that was stopped for
+//! its health check. Each is counted once, marked in its own record in the same transaction; a
+//! task that serves later than the last failure starts the count anew. Only tasks that never ran
+//! delay the next attempt: a task that runs and dies is replaced at once, as ECS does.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::buckets::{Buckets, Condition};
+use super::draft::Draft;
+use super::events;
+use crate::limits;
+use crate::record::{Cause, Deployment, StopCode, Task};
+use crate::time::Timestamp;
+
+/// Counts new failures into the deployments and sets the throttle.
+pub(super) fn count(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
+    let mut deployments = core::mem::take(&mut draft.service.deployments);
+    for (place, deployment) in deployments.iter_mut().enumerate() {
+        let label = deployment.label();
+        let own = |task: &Task| task.started_by.as_ref() == Some(&label);
+        let serving = buckets.live.iter().filter(|l| l.condition == Condition::Serving);
+        let success = serving.filter(|l| own(l.task)).filter_map(|l| l.task.observed.started_at);
+        let success = success.max();
+        if success.is_some() && success >= deployment.failed_at && deployment.failed_tasks > 0 {
+            deployment.failed_tasks = 0;
+            deployment.failed_starts = 0;
+            deployment.failed_at = None;
+            if place == 0 {
+                draft.service.retry_at = None;
+            }
+        }
+        let new: Vec<&Task> = buckets
+            .stopped
+            .iter()
+            .copied()
+            .filter(|task| own(task) && !task.failure_counted && failure(task).is_some())
+            .collect();
+        for task in new {
+            if !draft.count(task.id) {
+                break;
+            }
+            add(deployment, task, success);
+        }
+        if place == 0 && deployment.failed_starts > 0 {
+            let rounds = rounds(deployment, draft.service.desired_count);
+            draft.service.retry_at = deployment.failed_at.map(|at| at + delay(rounds));
+            if rounds >= limits::IMPAIRED_ROUNDS {
+                let text = events::impaired(&draft.service.name);
+                draft.conditions.push((Cause::StartImpaired, String::new(), text));
+            }
+        }
+    }
+    draft.service.deployments = deployments;
+}
+
+fn add(deployment: &mut Deployment, task: &Task, success: Option<Timestamp>) {
+    let at = task.observed.stopped_at;
+    if success.is_some() && at < success {
+        return;
+    }
+    deployment.failed_tasks += 1;
+    deployment.failed_at = deployment.failed_at.max(at);
+    if failure(task) == Some(Failure::NeverRan) {
+        deployment.failed_starts += 1;
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    NeverRan,
+    Unhealthy,
+}
+
+fn failure(task: &Task) -> Option<Failure> {
+    match (&task.stop, &task.observed.ended) {
+        (Some(stop), _) => (stop.reason == events::UNHEALTHY).then_some(Failure::Unhealthy),
+        // The instance's end is not the task's fault.
+        (None, Some((StopCode::TerminationNotice | StopCode::SpotInterruption, _))) => None,
+        (None, _) => task.observed.started_at.is_none().then_some(Failure::NeverRan),
+    }
+}
+
+/// How often all tasks together failed to run.
+fn rounds(deployment: &Deployment, desired: u32) -> u32 {
+    deployment.failed_starts.div_ceil(desired.max(1))
+}
+
+/// The pause after so many rounds of failures: doubling, up to 15 minutes.
+fn delay(rounds: u32) -> Duration {
+    let doublings = rounds.saturating_sub(1).min(16);
+    (limits::RESTART_DELAY_MIN * 2_u32.pow(doublings)).min(limits::RESTART_DELAY_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_delay_grows_to_fifteen_minutes() {
+        let seconds: Vec<u64> = (1..=10).map(|n| delay(n).as_secs()).collect();
+        assert_eq!(seconds, [5, 10, 20, 40, 80, 160, 320, 640, 900, 900]);
+        assert_eq!(delay(u32::MAX), limits::RESTART_DELAY_MAX);
+    }
+}

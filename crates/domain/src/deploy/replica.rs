@@ -1,0 +1,233 @@
+//! A wanted number of tasks, anywhere in the cluster.
+//!
+//! In this order: tasks that wait on a draining instance stop; missing tasks and replacements
+//! start as far as the maximum percent and the cluster have room; then tasks stop that are too
+//! many, of earlier deployments, on draining instances or unhealthy, as far as the minimum healthy
+//! percent allows.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::bounds::Bounds;
+use super::buckets::{Buckets, Condition, Live};
+use super::draft::{Draft, Why};
+use super::events;
+use crate::ids::TaskId;
+use crate::record::{Cause, RolloutState, TaskSpec};
+use crate::schedule::{
+    Constraints, PlacementRequest, Reason, Report, demand_of, place, unplaced_event,
+};
+
+/// What the starts of this pass came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Starts {
+    /// All that is missing is there or starts, or waits for the throttle.
+    Enough,
+    /// The maximum percent leaves no room.
+    NoRoom,
+    /// The cluster has no place for some.
+    NoPlace,
+}
+
+pub(super) fn decide(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
+    let bounds = Bounds::of(&draft.service.deployment_configuration, draft.service.desired_count);
+    leave_draining_instances(draft, buckets);
+    let starts = start_missing(draft, buckets, bounds);
+    let mut allowance = Allowance {
+        counting: buckets.healthy(draft.now()).saturating_sub(bounds.min),
+        held: Vec::new(),
+    };
+    stop_replaced(draft, buckets, &mut allowance);
+    stop_surplus(draft, buckets, &mut allowance);
+    stop_unhealthy(draft, buckets, bounds, starts);
+    let Allowance { held, .. } = allowance;
+    draft.held_by_protection(&held);
+    if let Some(at) = buckets.next_settled(draft.now()) {
+        draft.look_again(at);
+    }
+    if starts == Starts::NoRoom && is_blocked(draft, buckets) {
+        let text = events::blocked(&draft.service.name);
+        draft.conditions.push((Cause::DeploymentBlocked, String::new(), text));
+    }
+}
+
+/// Tasks that do not run yet on an instance that takes none any more stop at once.
+fn leave_draining_instances(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
+    let now = draft.now();
+    for live in &buckets.live {
+        let waits = live.leaving && live.condition == Condition::Pending;
+        if waits && !live.task.is_protected(now) && !draft.stop(live, Why::Scaling) {
+            return;
+        }
+    }
+}
+
+fn start_missing(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>, bounds: Bounds) -> Starts {
+    let desired = usize::try_from(draft.service.desired_count).unwrap_or(usize::MAX);
+    let missing = desired.saturating_sub(buckets.good().count());
+    let failed = draft.primary().is_none_or(|primary| primary.rollout == RolloutState::Failed);
+    if missing == 0 || failed || draft.is_throttled() {
+        return Starts::Enough;
+    }
+    let room = bounds.max.saturating_sub(buckets.occupying());
+    if room == 0 {
+        return Starts::NoRoom;
+    }
+    let count = missing.min(room).min(draft.budget());
+    let unhealthy =
+        buckets.live.iter().filter(|l| l.current && l.condition == Condition::Unhealthy);
+    let unhealthy = unhealthy.count();
+    match start(draft, count, unhealthy) {
+        None => Starts::Enough,
+        Some(report) => {
+            refuse(draft, report);
+            Starts::NoPlace
+        }
+    }
+}
+
+/// Starts `count` tasks; the report says why some have no place.
+fn start(draft: &mut Draft<'_, '_>, count: usize, unhealthy: usize) -> Option<Report> {
+    let primary = draft.primary()?;
+    let spec: &TaskSpec = draft.situation.spec(&primary.family, primary.revision)?;
+    let service = draft.situation.service;
+    let constraints =
+        Constraints::parse(service.placement_constraints.iter().chain(&spec.placement_constraints))
+            .ok()?;
+    let tasks: Vec<TaskId> = (0..count).map(|_| TaskId::fresh(draft.ids)).collect();
+    let request = PlacementRequest {
+        tasks: &tasks,
+        group: &format!("service:{}", service.name),
+        demand: &demand_of(spec),
+        required_attributes: &spec.requires_attributes,
+        constraints: &constraints,
+        strategies: &service.placement_strategy,
+        launch_type: service.launch_type,
+        capacity_provider: None,
+        zones: &[],
+    };
+    let placement = place(&request, draft.situation.fleet);
+    if !placement.assigned.is_empty() {
+        let replaced = unhealthy.min(placement.assigned.len());
+        draft.messages.push(events::started(&service.name, &placement.assigned, replaced));
+        draft.start(placement.assigned);
+    }
+    (!placement.unplaced.is_empty()).then_some(placement.report)
+}
+
+/// Tells why tasks have no place. Tries again when anything in the cluster changes.
+pub(super) fn refuse(draft: &mut Draft<'_, '_>, report: Report) {
+    let codes = report.closest().map(|refusal| {
+        let codes: Vec<&str> = refusal.reasons.iter().map(Reason::aws_reason).collect();
+        codes.join(",")
+    });
+    let text = unplaced_event(&draft.service.name, &report);
+    draft.conditions.push((Cause::Unplaced, codes.unwrap_or_default(), text));
+    draft.plan.unplaced = Some(report);
+}
+
+/// What may still stop.
+struct Allowance<'a> {
+    /// Tasks that count toward the minimum healthy percent.
+    counting: usize,
+    /// Tasks that should have stopped, protected ones among them.
+    held: Vec<Live<'a>>,
+}
+
+impl<'a> Allowance<'a> {
+    /// Stops up to `count` of the candidates, first those that do not count as healthy.
+    fn stop(
+        &mut self,
+        draft: &mut Draft<'_, '_>,
+        buckets: &Buckets<'_>,
+        candidates: &[Live<'a>],
+        count: usize,
+    ) {
+        let now = draft.now();
+        let left = candidates.iter().filter(|live| !draft.stops(live.task.id)).copied();
+        let (counting, others): (Vec<_>, Vec<_>) = left.partition(|l| buckets.counts(l, now));
+        let others = draft.first_to_stop(&others, count);
+        let rest = (count - others.len()).min(self.counting);
+        let counting = draft.first_to_stop(&counting, rest);
+        self.counting -= counting.len();
+        if others.len() + counting.len() < count {
+            self.held.extend(candidates);
+        }
+        for live in others.iter().chain(&counting) {
+            if !draft.stop(live, Why::Scaling) {
+                return;
+            }
+        }
+    }
+}
+
+/// Tasks of earlier deployments, and those that run on instances that drain.
+fn stop_replaced<'a>(
+    draft: &mut Draft<'_, '_>,
+    buckets: &Buckets<'a>,
+    allowance: &mut Allowance<'a>,
+) {
+    let replaced = |live: &&Live<'_>| !live.current || live.leaving;
+    let candidates: Vec<_> = buckets.live.iter().filter(replaced).copied().collect();
+    let count = candidates.iter().filter(|live| !draft.stops(live.task.id)).count();
+    allowance.stop(draft, buckets, &candidates, count);
+}
+
+/// Tasks above the desired count.
+fn stop_surplus<'a>(
+    draft: &mut Draft<'_, '_>,
+    buckets: &Buckets<'a>,
+    allowance: &mut Allowance<'a>,
+) {
+    let desired = usize::try_from(draft.service.desired_count).unwrap_or(usize::MAX);
+    let good: Vec<_> = buckets.good().copied().collect();
+    let count = good.len().saturating_sub(desired);
+    if count > 0 {
+        allowance.stop(draft, buckets, &good, count);
+    }
+}
+
+/// Unhealthy tasks stop when their replacements serve. Where no replacement can start they stop
+/// one by one, as long as enough tasks run at all.
+fn stop_unhealthy(
+    draft: &mut Draft<'_, '_>,
+    buckets: &Buckets<'_>,
+    bounds: Bounds,
+    starts: Starts,
+) {
+    let unhealthy =
+        |live: &&Live<'_>| live.current && !live.leaving && live.condition == Condition::Unhealthy;
+    let candidates: Vec<_> = buckets.live.iter().filter(unhealthy).copied().collect();
+    if candidates.is_empty() {
+        return;
+    }
+    let now = draft.now();
+    let desired = usize::try_from(draft.service.desired_count).unwrap_or(usize::MAX);
+    let serving = buckets.good().filter(|live| buckets.counts(live, now)).count();
+    let replaced = (serving + candidates.len()).saturating_sub(desired).min(candidates.len());
+    let running = buckets.live.iter().filter(|l| l.condition != Condition::Pending).count();
+    let in_the_way = starts != Starts::Enough
+        && draft.plan.start.is_none()
+        && draft.plan.stop.is_empty()
+        && buckets.stopping.is_empty()
+        && running > bounds.min;
+    let count = if in_the_way { replaced.max(1) } else { replaced };
+    for live in &draft.first_to_stop(&candidates, count) {
+        if !draft.stop(live, Why::Unhealthy) {
+            return;
+        }
+    }
+}
+
+/// Whether tasks wait to be replaced and nothing that is under way can change that.
+fn is_blocked(draft: &Draft<'_, '_>, buckets: &Buckets<'_>) -> bool {
+    let now = draft.now();
+    let waits = |live: &Live<'_>| !live.is_good() && !live.task.is_protected(now);
+    draft.plan.start.is_none()
+        && draft.plan.stop.is_empty()
+        && buckets.stopping.is_empty()
+        && buckets.next_settled(now).is_none()
+        && buckets.good().all(|live| live.condition == Condition::Serving)
+        && buckets.live.iter().any(waits)
+}

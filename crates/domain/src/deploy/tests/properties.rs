@@ -1,0 +1,152 @@
+//! Whatever happens: never a plan that its checker objects to (safety, asserted in every pass);
+//! and when things are well again, the service gets where it should be (liveness).
+
+use alloc::vec;
+
+use proptest::prelude::*;
+
+use super::world::World;
+use crate::record::{
+    ContainerStatus, HealthStatus, InstanceStatus, Protection, RolloutState, TaskStatus,
+};
+
+#[derive(Clone, Copy, Debug)]
+enum Happening {
+    Pass,
+    Agents,
+    Agent(usize),
+    Fails(usize),
+    Dies(usize),
+    Health(usize, bool),
+    Time(u64),
+    Scale(u32),
+    Deploy(bool),
+    Drain(usize),
+    Activate(usize),
+    Protect(usize),
+}
+
+fn any_happening() -> impl Strategy<Value = Happening> {
+    use Happening as H;
+    prop_oneof![
+        8 => Just(H::Pass),
+        4 => Just(H::Agents),
+        4 => (0..40_usize).prop_map(H::Agent),
+        2 => (0..40_usize).prop_map(H::Fails),
+        2 => (0..40_usize).prop_map(H::Dies),
+        3 => ((0..40_usize), any::<bool>()).prop_map(|(n, ok)| H::Health(n, ok)),
+        4 => prop_oneof![Just(1_u64), Just(41), Just(1000)].prop_map(H::Time),
+        1 => (0..8_u32).prop_map(H::Scale),
+        1 => any::<bool>().prop_map(H::Deploy),
+        1 => (0..4_usize).prop_map(H::Drain),
+        1 => (0..4_usize).prop_map(H::Activate),
+        1 => (0..40_usize).prop_map(H::Protect),
+    ]
+}
+
+fn happen(world: &mut World, happening: Happening) {
+    let count = world.tasks.len();
+    let health = |ok| if ok { HealthStatus::Healthy } else { HealthStatus::Unhealthy };
+    match happening {
+        Happening::Pass => drop(world.pass()),
+        Happening::Agents => world.agents(),
+        Happening::Agent(n) if n < count => world.agent(n),
+        Happening::Fails(n) | Happening::Dies(n) if n < count => {
+            let ran = world.tasks[n].observed.status == TaskStatus::Running;
+            world.report(n, ContainerStatus::Stopped, ran.then_some(1));
+        }
+        Happening::Health(n, ok) if n < count => {
+            if world.tasks[n].observed.status == TaskStatus::Running {
+                world.tasks[n].observed.containers[0].health = health(ok);
+            }
+        }
+        Happening::Time(seconds) => world.advance(seconds),
+        Happening::Scale(desired) => world.scale(desired),
+        Happening::Deploy(checks) => {
+            world.health_checks = checks;
+            world.deploy();
+        }
+        Happening::Drain(n) if n < world.instances.len() => {
+            world.instances[n].status = InstanceStatus::Draining;
+        }
+        Happening::Activate(n) if n < world.instances.len() => {
+            world.instances[n].status = InstanceStatus::Active;
+        }
+        Happening::Protect(n) if n < count => {
+            let expires_at = world.now + core::time::Duration::from_secs(600);
+            world.tasks[n].protection = Some(Protection { expires_at });
+        }
+        _ => {}
+    }
+}
+
+/// Everything is well from now on, and time passes.
+fn recover(world: &mut World) {
+    for instance in &mut world.instances {
+        instance.status = InstanceStatus::Active;
+    }
+    for _ in 0..80 {
+        world.pass();
+        world.agents();
+        world.pending_health(HealthStatus::Healthy);
+        world.advance(50);
+    }
+}
+
+fn assert_steady(world: &World, desired: u32) {
+    let counts = world.counts();
+    assert_eq!(u32::try_from(counts.0), Ok(desired), "{:?}", world.service);
+    assert_eq!(counts.1, 0);
+    assert_eq!(world.service.deployments.len(), 1);
+    assert_eq!(world.service.deployments[0].rollout, RolloutState::Completed);
+    assert_eq!(world.service.deployments[0].desired_count, desired);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn a_replica_service_recovers_from_anything(
+        desired in 0..8_u32,
+        bounds in prop_oneof![
+            4 => Just((100, 200)), 1 => Just((50, 100)), 1 => Just((0, 100)), 1 => Just((75, 150)),
+        ],
+        happenings in prop::collection::vec(any_happening(), 0..60),
+    ) {
+        let mut world = World::new(desired, 4);
+        world.service.deployment_configuration.minimum_healthy_percent = bounds.0;
+        world.service.deployment_configuration.maximum_percent = bounds.1;
+        for happening in happenings {
+            happen(&mut world, happening);
+        }
+        // Some counts leave no room between these bounds: 75 % of 1 is 1, 150 % too.
+        let bounds = crate::deploy::Bounds::of(
+            &world.service.deployment_configuration,
+            world.service.desired_count,
+        );
+        let wanted = usize::try_from(world.service.desired_count).expect("small");
+        if bounds.min == wanted && bounds.max == wanted {
+            world.service.deployment_configuration.maximum_percent = 200;
+        }
+        recover(&mut world);
+        assert_steady(&world, world.service.desired_count);
+        prop_assert!(world.pass().is_empty(), "nothing is left to do");
+    }
+
+    #[test]
+    fn a_daemon_recovers_from_anything(
+        minimum in prop_oneof![Just(0), Just(50)],
+        happenings in prop::collection::vec(any_happening(), 0..60),
+    ) {
+        let mut world = World::daemon(4);
+        world.service.deployment_configuration.minimum_healthy_percent = minimum;
+        for happening in happenings {
+            if !matches!(happening, Happening::Scale(_)) {
+                happen(&mut world, happening);
+            }
+        }
+        recover(&mut world);
+        assert_steady(&world, 4);
+        prop_assert!(world.pass().is_empty(), "nothing is left to do");
+    }
+}

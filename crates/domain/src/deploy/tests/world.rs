@@ -1,0 +1,331 @@
+//! A service with its cluster and agents that do what they are told, in memory.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::check;
+use crate::deploy::{self, Plan, Situation};
+use crate::ids::{IdSource, InstanceId, Revision, TaskId};
+use crate::lifecycle::{self, ContainerReport, TaskReport};
+use crate::record::{
+    CircuitBreaker, ContainerInstance, ContainerSpec, ContainerState, ContainerStatus,
+    DeploymentConfiguration, DesiredStatus, Document, HealthStatus, InstanceStatus, LaunchType,
+    NetworkMode, SchedulingStrategy, Service, ServiceStatus, StopOrder, Task, TaskSpec, TaskStatus,
+};
+use crate::schedule::{Fleet, testing};
+use crate::time::Timestamp;
+
+#[derive(Debug, Default)]
+struct Numbers(u128);
+
+impl IdSource for Numbers {
+    fn next_id(&mut self) -> u128 {
+        self.0 += 1;
+        0xabcd_0000 + self.0
+    }
+}
+
+pub(super) struct World {
+    pub(super) service: Service,
+    pub(super) tasks: Vec<Task>,
+    pub(super) instances: Vec<ContainerInstance>,
+    pub(super) now: Timestamp,
+    /// Messages of all events.
+    pub(super) events: Vec<String>,
+    /// Numbers of all deployments there were.
+    pub(super) deployments: Vec<u64>,
+    /// Whether later deployments have health checks.
+    pub(super) health_checks: bool,
+    specs: Vec<TaskSpec>,
+    ids: Numbers,
+}
+
+fn spec(has_health_check: bool) -> TaskSpec {
+    TaskSpec {
+        cpu_units: None,
+        memory_mib: None,
+        network_mode: NetworkMode::Bridge,
+        containers: vec![ContainerSpec {
+            name: "main".into(),
+            image: "image".into(),
+            cpu_units: 16,
+            memory_mib: Some(16),
+            memory_reservation_mib: None,
+            essential: true,
+            ports: vec![],
+            gpus: 0,
+            has_health_check,
+            depends_on: vec![],
+        }],
+        placement_constraints: vec![],
+        requires_attributes: vec![],
+    }
+}
+
+impl World {
+    /// A service that was just created.
+    pub(super) fn new(desired_count: u32, instances: usize) -> Self {
+        let now = Timestamp::from_millis(1_790_000_000_000);
+        let service = Service {
+            scope: testing::scope(),
+            cluster: "c".parse().expect("a name"),
+            name: "web".parse().expect("a name"),
+            status: ServiceStatus::Active,
+            scheduling_strategy: SchedulingStrategy::Replica,
+            desired_count,
+            launch_type: LaunchType::Ec2,
+            deployment_configuration: DeploymentConfiguration {
+                minimum_healthy_percent: 100,
+                maximum_percent: 200,
+                circuit_breaker: CircuitBreaker::default(),
+            },
+            placement_constraints: vec![],
+            placement_strategy: vec![],
+            deployments: vec![],
+            propagate_tags: "NONE".into(),
+            enable_ecs_managed_tags: false,
+            enable_execute_command: false,
+            health_check_grace_period_s: None,
+            document: Document::new("{}".into()).expect("valid"),
+            client_token: None,
+            created_by: String::new(),
+            created_at: now,
+            deleted_at: None,
+            retry_at: None,
+            notices: vec![],
+            tags: BTreeMap::new(),
+        };
+        let mut world = Self {
+            service,
+            tasks: vec![],
+            instances: vec![],
+            now,
+            events: vec![],
+            deployments: vec![],
+            health_checks: false,
+            specs: vec![],
+            ids: Numbers::default(),
+        };
+        for _ in 0..instances {
+            world.add_instance();
+        }
+        world.deploy();
+        world
+    }
+
+    /// A service whose tasks run.
+    pub(super) fn steady(desired_count: u32, instances: usize) -> Self {
+        let mut world = Self::new(desired_count, instances);
+        world.settle();
+        world
+    }
+
+    pub(super) fn daemon(instances: usize) -> Self {
+        let mut world = Self::new(0, instances);
+        world.service.scheduling_strategy = SchedulingStrategy::Daemon;
+        world.service.deployment_configuration.minimum_healthy_percent = 0;
+        world.service.deployment_configuration.maximum_percent = 100;
+        world
+    }
+
+    pub(super) fn add_instance(&mut self) {
+        let id = u128::try_from(self.instances.len()).expect("small");
+        self.instances.push(testing::instance(id, if id % 2 == 0 { "a" } else { "b" }));
+    }
+
+    pub(super) fn set_status(&mut self, id: InstanceId, status: InstanceStatus) {
+        let instance = self.instances.iter_mut().find(|instance| instance.id == id);
+        instance.expect("it exists").status = status;
+    }
+
+    /// UpdateService with a new revision.
+    pub(super) fn deploy(&mut self) {
+        self.specs.push(spec(self.health_checks));
+        let revision = Revision(u32::try_from(self.specs.len()).expect("small"));
+        let number = deploy::deployment_number(&mut self.ids);
+        self.deployments.push(number);
+        let family = "web".parse().expect("a name");
+        deploy::begin(&mut self.service, number, family, revision, self.now);
+    }
+
+    pub(super) fn scale(&mut self, desired_count: u32) {
+        self.service.desired_count = desired_count;
+    }
+
+    pub(super) fn advance(&mut self, seconds: u64) {
+        self.now = self.now + Duration::from_secs(seconds);
+    }
+
+    /// Plans, has the plan judged, and carries it out.
+    pub(super) fn pass(&mut self) -> Plan {
+        let family: crate::ids::Family = "web".parse().expect("a name");
+        let specs = (1..).zip(&self.specs).map(|(n, spec)| ((family.clone(), Revision(n)), spec));
+        let specs = specs.collect();
+        let tasks: Vec<&Task> = self.tasks.iter().collect();
+        let fleet = Fleet::new(&self.instances, &self.tasks);
+        let situation = Situation {
+            service: &self.service,
+            tasks: &tasks,
+            specs: &specs,
+            fleet: &fleet,
+            now: self.now,
+        };
+        let plan = deploy::plan(&situation, &mut self.ids);
+        assert_eq!(check::deployment(&situation, &plan), [], "{plan:?}");
+        self.carry_out(&plan);
+        plan
+    }
+
+    fn carry_out(&mut self, plan: &Plan) {
+        for stop in &plan.stop {
+            let task = self.tasks.iter_mut().find(|task| task.id == stop.task);
+            let task = task.expect("checked");
+            task.desired = DesiredStatus::Stopped;
+            let (code, reason, at) = (stop.code, stop.reason.clone(), self.now);
+            task.stop = Some(StopOrder { code, reason, at });
+        }
+        for task in self.tasks.iter_mut().filter(|task| plan.counted.contains(&task.id)) {
+            task.failure_counted = true;
+        }
+        if let Some(start) = &plan.start {
+            for (id, instance) in &start.assigned {
+                self.tasks.push(new_task(*id, *instance, start, self.now));
+            }
+        }
+        if let Some(service) = &plan.service {
+            self.service = service.clone();
+        }
+        self.events.extend(plan.events.iter().map(|event| event.message.clone()));
+    }
+
+    /// Agents do what is wanted of them.
+    pub(super) fn agents(&mut self) {
+        for n in 0..self.tasks.len() {
+            self.agent(n);
+        }
+    }
+
+    /// The agent of one task does what is wanted of it.
+    pub(super) fn agent(&mut self, n: usize) {
+        match self.tasks[n].desired {
+            DesiredStatus::Running => self.report(n, ContainerStatus::Running, None),
+            DesiredStatus::Stopped => self.report(n, ContainerStatus::Stopped, None),
+        }
+    }
+
+    /// Tasks that should start cannot.
+    pub(super) fn agents_fail(&mut self) {
+        for n in 0..self.tasks.len() {
+            if self.tasks[n].observed.status == TaskStatus::Pending {
+                self.report(n, ContainerStatus::Stopped, None);
+            }
+        }
+    }
+
+    /// Tasks that run exit.
+    pub(super) fn agents_die(&mut self) {
+        for n in 0..self.tasks.len() {
+            self.report(n, ContainerStatus::Stopped, Some(1));
+        }
+    }
+
+    pub(super) fn report(&mut self, n: usize, status: ContainerStatus, exit_code: Option<i32>) {
+        let container = ContainerReport {
+            name: "main".into(),
+            status: Some(status),
+            exit_code,
+            reason: None,
+            runtime_id: None,
+            image_digest: None,
+            bindings: vec![],
+        };
+        let report = TaskReport {
+            status: Some(status),
+            containers: vec![container],
+            ..TaskReport::default()
+        };
+        if let Some(next) = lifecycle::reported(&self.tasks[n], &spec(false), &report, self.now) {
+            self.tasks[n] = next;
+        }
+    }
+
+    /// All running tasks have this health.
+    pub(super) fn health(&mut self, status: HealthStatus) {
+        for task in &mut self.tasks {
+            measure(task, status);
+        }
+    }
+
+    /// Running tasks without known health have this one.
+    pub(super) fn pending_health(&mut self, status: HealthStatus) {
+        for task in &mut self.tasks {
+            if task.observed.containers[0].health == HealthStatus::Unknown {
+                measure(task, status);
+            }
+        }
+    }
+
+    /// Agents and scheduler go on, healthily, until nothing is left to do.
+    pub(super) fn settle(&mut self) {
+        for _ in 0..200 {
+            let idle = self.pass().is_empty();
+            let before = self.tasks.clone();
+            self.agents();
+            self.pending_health(HealthStatus::Healthy);
+            if idle && before == self.tasks {
+                return;
+            }
+        }
+        panic!("the service never settles: {:?}", self.service);
+    }
+
+    pub(super) fn running(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.iter().filter(|task| deploy::is_running(task))
+    }
+
+    /// Running and pending tasks.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let pending = self.tasks.iter().filter(|task| {
+            task.desired == DesiredStatus::Running && task.observed.status < TaskStatus::Running
+        });
+        (self.running().count(), pending.count())
+    }
+}
+
+fn measure(task: &mut Task, status: HealthStatus) {
+    if task.observed.status == TaskStatus::Running
+        && let Some(next) = lifecycle::measured(task, &[("main".into(), status)])
+    {
+        *task = next;
+    }
+}
+
+fn new_task(id: TaskId, instance: InstanceId, start: &deploy::Start, now: Timestamp) -> Task {
+    let mut task = Task {
+        id,
+        instance,
+        family: start.family.clone(),
+        revision: start.revision,
+        started_by: Some(alloc::format!("ecs-svc/{}", start.deployment)),
+        demand: testing::demand(16, 16, &[]),
+        created_at: now,
+        ..testing::task(0, 0)
+    };
+    task.observed.status = TaskStatus::Pending;
+    task.observed.containers = vec![ContainerState {
+        name: "main".into(),
+        id,
+        status: ContainerStatus::Pending,
+        exit_code: None,
+        reason: None,
+        runtime_id: None,
+        image_digest: None,
+        bindings: vec![],
+        health: HealthStatus::Unknown,
+        gpus: vec![],
+    }];
+    task
+}
