@@ -128,10 +128,10 @@ pub fn plan(situation: &Situation<'_>, ids: &mut dyn IdSource) -> Plan {
     failures::count(&mut draft, &buckets);
     match (service.status, service.scheduling_strategy) {
         (ServiceStatus::Draining | ServiceStatus::Inactive, _) => {
-            rollout::wind_down(&mut draft, &buckets)
+            rollout::wind_down(&mut draft, &buckets);
         }
         (ServiceStatus::Active, SchedulingStrategy::Replica) => {
-            replica::decide(&mut draft, &buckets)
+            replica::decide(&mut draft, &buckets);
         }
         (ServiceStatus::Active, SchedulingStrategy::Daemon) => daemon::decide(&mut draft, &buckets),
     }

@@ -8,6 +8,7 @@ mod connections;
 mod driver;
 mod orphans;
 mod retention;
+mod services;
 
 use std::sync::Arc;
 
@@ -20,5 +21,6 @@ pub(crate) fn spawn(server: &Arc<Server>, retention: Retention) {
     let connections = connections::Connections { boot: server.boot, started_at: clock::now() };
     driver::spawn(server, connections);
     driver::spawn(server, orphans::Orphans);
+    driver::spawn(server, services::Services::new(server));
     driver::spawn(server, retention::Reaper { retention });
 }

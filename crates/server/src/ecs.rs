@@ -17,6 +17,7 @@ pub(crate) mod lookup;
 mod page;
 pub(crate) mod placement;
 mod references;
+mod services;
 mod submit_state_change;
 mod tags;
 mod task_definitions;
@@ -26,6 +27,7 @@ mod tasks;
 pub(crate) use error::{client_error, invalid_parameter, not_found};
 pub(crate) use references::{ClusterRef, task_definition_ref};
 pub(crate) use submit_state_change::definition_of;
+pub(crate) use tasks::{Launch, make_tasks};
 
 use longshore_auth::Authorized;
 use longshore_wire::codec::json;
@@ -105,6 +107,14 @@ pub(crate) async fn dispatch(
         }
         O::SubmitAttachmentStateChanges => {
             run!(SubmitAttachmentStateChanges, submit_state_change::attachments)
+        }
+        O::CreateService => run!(CreateService, services::create),
+        O::UpdateService => run!(UpdateService, services::update),
+        O::DeleteService => run!(DeleteService, services::delete),
+        O::DescribeServices => run!(DescribeServices, services::describe),
+        O::ListServices => run!(ListServices, services::list),
+        O::ListServicesByNamespace => {
+            run!(ListServicesByNamespace, services::list_by_namespace)
         }
         missing => {
             // Bad input is reported as such even where the operation is missing.

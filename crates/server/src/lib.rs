@@ -14,6 +14,8 @@ mod operator;
 mod session;
 #[cfg(test)]
 mod test_records;
+#[cfg(test)]
+mod test_server;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -76,8 +76,7 @@ fn stop(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>, wanted: &BTreeSet<Inst
             return;
         }
     }
-    let bounds =
-        Bounds::of(&draft.service.deployment_configuration, draft.service.desired_count);
+    let bounds = Bounds::of(&draft.service.deployment_configuration, draft.service.desired_count);
     let mut allowance = healthy.saturating_sub(bounds.min);
     let mut one_by_one = buckets.stopping.is_empty() && running > bounds.min;
     let mut kept = BTreeSet::new();

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::{StreamExt as _, stream};
+use longshore_domain::record::Task;
 use longshore_domain::time::Timestamp;
 use longshore_store::{Kind, RecordTxn, TxnOutcome, View};
 
@@ -13,11 +15,16 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Longest time without a pass: a safety net, nothing depends on it.
 const RESYNC: Duration = Duration::from_secs(60);
 
+/// Transactions of one pass that are on their way at the same time.
+const COMMITS: usize = 64;
+
 /// What a pass decided.
 #[derive(Debug, Default)]
 pub(super) struct Pass {
     /// Transactions to commit, each by itself.
     pub(super) txns: Vec<RecordTxn>,
+    /// Tasks in these transactions that hold their place until then.
+    pub(super) placed: Vec<Task>,
     /// When the records give a reason to look again.
     pub(super) next: Option<Timestamp>,
 }
@@ -33,6 +40,13 @@ impl Pass {
     /// Looks again at `at` at the latest.
     pub(super) fn look_again(&mut self, at: Timestamp) {
         self.next = Some(self.next.map_or(at, |next| next.min(at)));
+    }
+
+    /// The same where there is a time.
+    pub(super) fn look_again_if(&mut self, at: Option<Timestamp>) {
+        if let Some(at) = at {
+            self.look_again(at);
+        }
     }
 }
 
@@ -79,18 +93,19 @@ async fn run<C: Controller>(server: &Server, controller: &C) {
 }
 
 /// One pass; `None` when it has to be tried again soon.
-async fn pass<C: Controller>(server: &Server, controller: &C) -> Option<Option<Timestamp>> {
+pub(super) async fn pass<C: Controller>(
+    server: &Server,
+    controller: &C,
+) -> Option<Option<Timestamp>> {
     let started = Instant::now();
     let view = server.state.view();
-    let Pass { txns, next } = controller.pass(&view, clock::now());
-    let mut again = false;
-    for txn in txns {
-        match server.commit(txn).await {
-            // Somebody else was faster; the next pass sees what they did.
-            Ok(TxnOutcome::Conflict { .. }) | Err(_) => again = true,
-            Ok(TxnOutcome::Committed { .. }) => {}
-        }
-    }
+    let Pass { txns, placed, next } = controller.pass(&view, clock::now());
+    // Together, so that the store can write them in groups.
+    let commits = txns.into_iter().map(|txn| server.commit(txn));
+    let outcomes: Vec<_> = stream::iter(commits).buffer_unordered(COMMITS).collect().await;
+    server.placer.landed(&placed);
+    // Where somebody else was faster, the next pass sees what they did.
+    let again = outcomes.iter().any(|outcome| !matches!(outcome, Ok(TxnOutcome::Committed { .. })));
     server.metrics.pass(C::NAME, started.elapsed());
     (!again).then_some(next)
 }

@@ -19,6 +19,9 @@ const CAPACITY_PROVIDERS: &str = "capacity providers";
 const DAEMONS: &str = "managed daemons";
 const EXPRESS: &str = "Express services";
 const GATEWAYS: &str = "gateways";
+const SERVICES: &str = "rolling deployments of REPLICA and DAEMON services; the circuit breaker is \
+    kept and not acted on; load balancers, service discovery, Service Connect, volumes, deployment \
+    alarms, Availability Zone rebalancing, other deployment strategies and controllers are refused";
 const TASK_SETS: &str = "task sets and the EXTERNAL deployment controller";
 const SERVICE_DEPLOYMENTS: &str = "service deployments and revisions as resources";
 
@@ -55,7 +58,9 @@ pub const fn of(operation: OperationName) -> Coverage {
         | O::ListAccountSettings
         | O::DiscoverPollEndpoint
         | O::SubmitTaskStateChange
-        | O::SubmitContainerStateChange => Built,
+        | O::SubmitContainerStateChange
+        | O::DeleteService
+        | O::ListServices => Built,
         O::RegisterTaskDefinition => Partial(
             "every member is kept and validated; awsvpc networks, EFS, FSx, S3 Files, \
                      secrets and App Mesh are not carried out by our agent",
@@ -73,12 +78,11 @@ pub const fn of(operation: OperationName) -> Coverage {
             Partial("clusters, services, tasks, task definitions and container instances")
         }
         O::SubmitAttachmentStateChanges => Partial("acknowledged; there are no attachments yet"),
-        O::CreateService
-        | O::UpdateService
-        | O::DeleteService
-        | O::DescribeServices
-        | O::ListServices
-        | O::ListServicesByNamespace => Missing("services"),
+        O::CreateService | O::UpdateService => Partial(SERVICES),
+        O::DescribeServices => Partial("no service deployments and revisions, no task sets"),
+        O::ListServicesByNamespace => {
+            Partial("there are no namespaces: answers NamespaceNotFoundException")
+        }
         O::CreateCapacityProvider
         | O::DeleteCapacityProvider
         | O::DescribeCapacityProviders

@@ -2,10 +2,12 @@
 
 mod cluster;
 mod container_instance;
+mod service;
 mod task;
 
 pub(crate) use cluster::cluster;
 pub(crate) use container_instance::container_instance;
+pub(crate) use service::service;
 pub(crate) use task::task;
 
 use longshore_domain::ids::{Arn, Resource};

@@ -16,8 +16,8 @@ use longshore_domain::record::{
 };
 use longshore_domain::schedule::query::{Expression, Facts};
 use longshore_domain::schedule::{Amount, Fleet, Node};
-use longshore_store::View;
 use longshore_store::tables::{ContainerInstanceKey, TaskIndex, TaskKey};
+use longshore_store::{State, View};
 use longshore_wire::ServiceError;
 use longshore_wire::ecs;
 use longshore_wire::ecs::enums::{PlacementConstraintType, PlacementStrategyType};
@@ -32,23 +32,25 @@ pub(crate) struct Placer {
 
 impl Placer {
     /// Decides with exclusive access: `decide` sees the fleet with all tasks in flight, and the
-    /// tasks that it makes stay in flight until [`Placer::landed`].
+    /// tasks that it makes stay in flight until [`Placer::landed`]. The view is taken under the
+    /// lock: what has landed is in it.
     pub(crate) fn place<T>(
         &self,
-        view: &View,
+        state: &State,
         scope: &Scope,
         cluster: &ClusterName,
         group: Option<&str>,
         decide: impl FnOnce(&Fleet<'_>) -> (Vec<Task>, T),
     ) -> (Vec<Task>, T) {
         let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        let view = state.view();
         let (tasks, result) = {
             let pending: Vec<&Task> = in_flight
                 .values()
                 .filter(|task| task.scope == *scope && task.cluster == *cluster)
                 .filter(|task| view.tasks.get(&key(task)).is_none())
                 .collect();
-            let fleet = fleet(view, scope, cluster, group, &pending);
+            let fleet = fleet(&view, scope, cluster, group, &pending);
             decide(&fleet)
         };
         in_flight.extend(tasks.iter().map(|task| (task.id, task.clone())));

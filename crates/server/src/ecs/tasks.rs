@@ -7,6 +7,7 @@ mod run;
 
 pub(crate) use launch::{Launch, make_tasks};
 pub(crate) use list::list;
+pub(in crate::ecs) use run::launch_type;
 pub(crate) use run::{run, start};
 
 use longshore_auth::Authorized;

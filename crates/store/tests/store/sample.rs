@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use longshore_domain::ids::{EventId, InstanceId, Revision, Scope, TaskId};
 use longshore_domain::record::{
-    Cause, Notice,
-    AccountSetting, AgentConnection, CircuitBreaker, ClientToken, Cluster, ClusterStatus,
+    AccountSetting, AgentConnection, Cause, CircuitBreaker, ClientToken, Cluster, ClusterStatus,
     Connectivity, ConstraintKind, ContainerInstance, ContainerSpec, ContainerState,
     ContainerStatus, Demand, DependencyCondition, Deployment, DeploymentConfiguration,
     DeploymentStatus, DesiredStatus, Document, HealthStatus, InstanceStatus, LaunchType,
-    NetworkBinding, NetworkMode, Observed, PlacementConstraint, PlacementStrategy, PortClaim,
-    PortMapping, Protection, Protocol, Resources, RolloutState, SchedulingStrategy, Service,
-    ServiceEvent, ServiceStatus, Spread, StopCode, StopOrder, StrategyField, Tags, Task,
+    NetworkBinding, NetworkMode, Notice, Observed, PlacementConstraint, PlacementStrategy,
+    PortClaim, PortMapping, Protection, Protocol, Resources, RolloutState, SchedulingStrategy,
+    Service, ServiceEvent, ServiceStatus, Spread, StopCode, StopOrder, StrategyField, Tags, Task,
     TaskDefinition, TaskDefinitionStatus, TaskSpec, TaskStatus, VersionInfo,
 };
 use longshore_domain::time::Timestamp;
@@ -138,11 +137,7 @@ pub(crate) fn service() -> Service {
         created_at: at(0),
         deleted_at: Some(at(9)),
         retry_at: Some(at(4)),
-        notices: vec![Notice {
-            cause: Cause::Unplaced,
-            detail: "RESOURCE:CPU".into(),
-            at: at(5),
-        }],
+        notices: vec![Notice { cause: Cause::Unplaced, detail: "RESOURCE:CPU".into(), at: at(5) }],
         tags: tags(),
     }
 }

@@ -46,19 +46,17 @@ fn any_happening() -> impl Strategy<Value = Happening> {
 
 fn happen(world: &mut World, happening: Happening) {
     let count = world.tasks.len();
+    let runs = |world: &World, n: usize| world.tasks[n].observed.status == TaskStatus::Running;
     let health = |ok| if ok { HealthStatus::Healthy } else { HealthStatus::Unhealthy };
     match happening {
         Happening::Pass => drop(world.pass()),
         Happening::Agents => world.agents(),
         Happening::Agent(n) if n < count => world.agent(n),
         Happening::Fails(n) | Happening::Dies(n) if n < count => {
-            let ran = world.tasks[n].observed.status == TaskStatus::Running;
-            world.report(n, ContainerStatus::Stopped, ran.then_some(1));
+            world.report(n, ContainerStatus::Stopped, runs(world, n).then_some(1));
         }
-        Happening::Health(n, ok) if n < count => {
-            if world.tasks[n].observed.status == TaskStatus::Running {
-                world.tasks[n].observed.containers[0].health = health(ok);
-            }
+        Happening::Health(n, ok) if n < count && runs(world, n) => {
+            world.tasks[n].observed.containers[0].health = health(ok);
         }
         Happening::Time(seconds) => world.advance(seconds),
         Happening::Scale(desired) => world.scale(desired),

@@ -112,7 +112,11 @@ impl Common {
     }
 }
 
-fn launch_type(wanted: Option<WireLaunch>) -> Result<LaunchType, ServiceError> {
+/// The launch type of a request.
+///
+/// # Errors
+/// `UnsupportedFeatureException` for one that needs AWS's own machines.
+pub(in crate::ecs) fn launch_type(wanted: Option<WireLaunch>) -> Result<LaunchType, ServiceError> {
     match wanted {
         None | Some(WireLaunch::Ec2) => Ok(LaunchType::Ec2),
         Some(WireLaunch::External) => Ok(LaunchType::External),
@@ -220,7 +224,7 @@ fn decide(
     };
     let group = placement::counted_group(&constraints, &launch.group);
     let (tasks, report) =
-        call.server.placer.place(view, &call.scope, &cluster.name, group, |fleet| {
+        call.server.placer.place(&call.server.state, &call.scope, &cluster.name, group, |fleet| {
             let placement = schedule::place(&request, fleet);
             let tasks = make_tasks(&launch, &placement.assigned, call.now, &mut RandomIds);
             (tasks, (!placement.unplaced.is_empty()).then_some(placement.report))
@@ -414,5 +418,5 @@ fn decide_start(
         (make_tasks(&launch, &assigned, call.now, &mut RandomIds), failures)
     };
     let group = Some(launch.group.as_str());
-    Ok(call.server.placer.place(view, &call.scope, &cluster.name, group, place))
+    Ok(call.server.placer.place(&call.server.state, &call.scope, &cluster.name, group, place))
 }

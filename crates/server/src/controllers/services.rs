@@ -1,0 +1,275 @@
+//! Services: carries out what `domain::deploy` plans, one transaction per service and pass.
+//!
+//! Each transaction holds only if the service is unchanged, so a service has one writer at a time;
+//! what did not fit into it follows in the next pass, which the commit itself wakes. A service that
+//! was found in order is skipped until one of its records or an instance of its cluster changes,
+//! or its next deadline comes; that memory only saves work.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use longshore_domain::deploy::{self, Plan, Situation, Start};
+use longshore_domain::ids::{ClusterName, Family, Revision, Scope, TaskId};
+use longshore_domain::record::{
+    ContainerInstance, DesiredStatus, Service, ServiceStatus, StopOrder, Tags, Task,
+    TaskDefinition, TaskSpec,
+};
+use longshore_domain::schedule::{Constraints, demand_of};
+use longshore_domain::time::Timestamp;
+use longshore_store::tables::{ContainerInstanceKey, TaskDefinitionKey, TaskIndex};
+use longshore_store::{Kind, RecordTxn, Row, StoreRevision, View};
+
+use super::driver::{Controller, Pass};
+use crate::Server;
+use crate::clock::RandomIds;
+use crate::ecs::{Launch, lookup, make_tasks, placement};
+
+/// Starts and stops the tasks of services.
+pub(super) struct Services {
+    server: Arc<Server>,
+    in_order: Mutex<BTreeMap<Name, InOrder>>,
+}
+
+type Name = (Scope, ClusterName, String);
+
+/// A service without anything to do.
+struct InOrder {
+    stamp: Stamp,
+    until: Option<Timestamp>,
+}
+
+/// Tells whether any record that a plan reads has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    service: StoreRevision,
+    tasks: (usize, StoreRevision),
+    instances: (usize, StoreRevision),
+}
+
+impl Services {
+    pub(super) fn new(server: &Arc<Server>) -> Self {
+        Self { server: Arc::clone(server), in_order: Mutex::default() }
+    }
+}
+
+impl Controller for Services {
+    const NAME: &'static str = "services";
+    const READS: &'static [Kind] =
+        &[Kind::Service, Kind::Task, Kind::ContainerInstance, Kind::TaskDefinition];
+
+    fn pass(&self, view: &View, now: Timestamp) -> Pass {
+        let mut pass = Pass::default();
+        let mut known = self.in_order.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::take(&mut *known);
+        let mut instances = BTreeMap::new();
+        for row in view.services.iter().filter(|row| row.status != ServiceStatus::Inactive) {
+            let fleet = (row.scope.clone(), row.cluster.clone());
+            let instances = *instances
+                .entry(fleet)
+                .or_insert_with_key(|(scope, cluster)| instances_stamp(view, scope, cluster));
+            let tasks = tasks_of(view, row);
+            let newest = tasks.iter().map(|task| task.mod_revision).max().unwrap_or_default();
+            let stamp =
+                Stamp { service: row.mod_revision, tasks: (tasks.len(), newest), instances };
+            let name = (row.scope.clone(), row.cluster.clone(), row.name.to_string());
+            let quiet = before.get(&name).filter(|known| {
+                known.stamp == stamp && known.until.is_none_or(|until| until > now)
+            });
+            let until = if let Some(quiet) = quiet {
+                quiet.until
+            } else {
+                let plan = self.reconcile(view, row, &tasks, now, &mut pass);
+                if !plan.is_empty() || plan.unplaced.is_some() {
+                    pass.look_again_if(plan.next);
+                    continue;
+                }
+                plan.next
+            };
+            pass.look_again_if(until);
+            known.insert(name, InOrder { stamp, until });
+        }
+        pass
+    }
+}
+
+fn instances_stamp(view: &View, scope: &Scope, cluster: &ClusterName) -> (usize, StoreRevision) {
+    let rows = view.container_instances.range(&ContainerInstanceKey::in_cluster(scope, cluster));
+    rows.fold((0, StoreRevision::ZERO), |(count, newest), row| {
+        (count + 1, newest.max(row.mod_revision))
+    })
+}
+
+fn tasks_of<'v>(view: &'v View, service: &Service) -> Vec<&'v Arc<Row<Task>>> {
+    let index = TaskIndex::service(&service.scope, &service.cluster, &service.name);
+    view.tasks.by(&index).collect()
+}
+
+impl Services {
+    /// Plans for one service, and adds the transaction to the pass.
+    fn reconcile(
+        &self,
+        view: &View,
+        row: &Row<Service>,
+        tasks: &[&Arc<Row<Task>>],
+        now: Timestamp,
+        pass: &mut Pass,
+    ) -> Plan {
+        let records: Vec<&Task> = tasks.iter().map(|task| &task.record).collect();
+        let definitions = definitions(view, row, &records);
+        let specs: BTreeMap<(Family, Revision), &TaskSpec> = definitions
+            .iter()
+            .map(|(name, definition)| (name.clone(), &definition.record.spec))
+            .collect();
+        let group = format!("service:{}", row.name);
+        let counted = counted_group(row, &specs, &group);
+        let (started, plan) = self.server.placer.place(
+            &self.server.state,
+            &row.scope,
+            &row.cluster,
+            counted,
+            |fleet| {
+                let situation =
+                    Situation { service: row, tasks: &records, specs: &specs, fleet, now };
+                let plan = deploy::plan(&situation, &mut RandomIds);
+                let definition = |start: &Start| {
+                    let name = (start.family.clone(), start.revision);
+                    Some((start.clone(), *definitions.get(&name)?))
+                };
+                let start = plan.start.as_ref().and_then(definition);
+                let tasks = start.map(|(start, of)| new_tasks(row, &start, of, now));
+                (tasks.unwrap_or_default(), plan)
+            },
+        );
+        if let Some(report) = &plan.unplaced {
+            self.server.refusals.keep((row.scope.clone(), row.cluster.clone(), group), now, report);
+        }
+        if !plan.is_empty() {
+            tracing::debug!(
+                service = %row.name,
+                cluster = %row.cluster,
+                start = started.len(),
+                stop = plan.stop.len(),
+                "service planned"
+            );
+            pass.txns.push(transaction(view, row, tasks, &plan, &started, now));
+            pass.placed.extend(started);
+        }
+        plan
+    }
+}
+
+/// The task definitions of the service's deployments and of its tasks that have not ended.
+fn definitions<'v>(
+    view: &'v View,
+    service: &Service,
+    tasks: &[&Task],
+) -> BTreeMap<(Family, Revision), &'v Arc<Row<TaskDefinition>>> {
+    let of_deployments = service.deployments.iter().map(|d| (&d.family, d.revision));
+    let live = tasks.iter().filter(|task| !task.is_stopped());
+    let of_tasks = live.map(|task| (&task.family, task.revision));
+    let mut found = BTreeMap::new();
+    for (family, revision) in of_deployments.chain(of_tasks) {
+        let name = (family.clone(), revision);
+        if found.contains_key(&name) {
+            continue;
+        }
+        let key =
+            TaskDefinitionKey { scope: service.scope.clone(), family: family.clone(), revision };
+        if let Some(row) = view.task_definitions.get(&key) {
+            found.insert(name, row);
+        }
+    }
+    found
+}
+
+/// The group whose tasks the fleet must count; every group when a constraint asks for any.
+fn counted_group<'g>(
+    service: &Service,
+    specs: &BTreeMap<(Family, Revision), &TaskSpec>,
+    group: &'g str,
+) -> Option<&'g str> {
+    let primary = service.deployments.first();
+    let spec = primary.and_then(|d| specs.get(&(d.family.clone(), d.revision)));
+    let of_definition = spec.into_iter().flat_map(|spec| &spec.placement_constraints);
+    match Constraints::parse(service.placement_constraints.iter().chain(of_definition)) {
+        Ok(constraints) => placement::counted_group(&constraints, group),
+        Err(_) => Some(group),
+    }
+}
+
+fn new_tasks(
+    service: &Service,
+    start: &Start,
+    definition: &TaskDefinition,
+    now: Timestamp,
+) -> Vec<Task> {
+    let mut tags = match service.propagate_tags.as_str() {
+        "SERVICE" => service.tags.clone(),
+        "TASK_DEFINITION" => definition.tags.clone(),
+        _ => Tags::new(),
+    };
+    if service.enable_ecs_managed_tags {
+        tags.insert("aws:ecs:clusterName".to_owned(), service.cluster.to_string());
+        tags.insert("aws:ecs:serviceName".to_owned(), service.name.to_string());
+    }
+    let launch = Launch {
+        scope: &service.scope,
+        cluster: &service.cluster,
+        definition,
+        launch_type: service.launch_type,
+        group: format!("service:{}", service.name),
+        started_by: Some(format!("ecs-svc/{}", start.deployment)),
+        overrides: None,
+        enable_execute_command: service.enable_execute_command,
+        demand: demand_of(&definition.spec),
+        tags,
+    };
+    make_tasks(&launch, &start.assigned, now, &mut RandomIds)
+}
+
+fn transaction(
+    view: &View,
+    row: &Row<Service>,
+    tasks: &[&Arc<Row<Task>>],
+    plan: &Plan,
+    started: &[Task],
+    now: Timestamp,
+) -> RecordTxn {
+    let mut txn = RecordTxn::new();
+    match &plan.service {
+        Some(service) => txn.update(row, service),
+        None => txn.expect_unchanged(row),
+    };
+    for task in started {
+        let instance = lookup::instance(view, &task.scope, &task.cluster, task.instance);
+        if let Some(instance) = instance {
+            txn.expect_unchanged::<ContainerInstance>(instance);
+        }
+        txn.insert(task);
+    }
+    let by_id: BTreeMap<TaskId, _> = tasks.iter().map(|task| (task.id, task)).collect();
+    for stop in &plan.stop {
+        if let Some(task) = by_id.get(&stop.task) {
+            let order = StopOrder { code: stop.code, reason: stop.reason.clone(), at: now };
+            let stopped = Task {
+                desired: DesiredStatus::Stopped,
+                stop: Some(order),
+                version: task.version + 1,
+                ..task.record.clone()
+            };
+            txn.update(task, &stopped);
+        }
+    }
+    for id in &plan.counted {
+        if let Some(task) = by_id.get(id) {
+            txn.update(task, &Task { failure_counted: true, ..task.record.clone() });
+        }
+    }
+    for event in &plan.events {
+        txn.insert(event);
+    }
+    txn
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,232 @@
+use longshore_domain::record::ContainerStatus;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::controllers::driver;
+use crate::test_server::{add_instance, agents, ask, refused, register, report, server};
+
+/// Passes until nothing changes any more; gives their number.
+async fn settle(server: &Arc<Server>, controller: &Services) -> usize {
+    for passes in 0..50 {
+        let before = server.state.view().revision;
+        assert!(driver::pass(server, controller).await.is_some(), "nobody gets in the way");
+        if server.state.view().revision == before {
+            return passes;
+        }
+    }
+    panic!("the controller never rests");
+}
+
+async fn describe(server: &Arc<Server>) -> Value {
+    let output = ask(server, "DescribeServices", json!({"services": ["web"]})).await;
+    output.expect("described")["services"][0].clone()
+}
+
+fn counts(service: &Value) -> (i64, i64, i64) {
+    let count = |name: &str| service[name].as_i64().expect("a count");
+    (count("desiredCount"), count("runningCount"), count("pendingCount"))
+}
+
+fn messages(service: &Value) -> Vec<String> {
+    let events = service["events"].as_array().expect("events");
+    events.iter().map(|event| event["message"].as_str().expect("text").to_owned()).collect()
+}
+
+async fn started(instances: u32, input: Value) -> (Arc<Server>, Services) {
+    let server = server().await;
+    for _ in 0..instances {
+        add_instance(&server, 10_000).await;
+    }
+    ask(&server, "CreateService", input).await.expect("a service");
+    let controller = Services::new(&server);
+    settle(&server, &controller).await;
+    (server, controller)
+}
+
+#[tokio::test]
+async fn fifty_tasks_start_in_one_transaction() {
+    let input = json!({"serviceName": "web", "taskDefinition": "web", "desiredCount": 50});
+    let server = server().await;
+    add_instance(&server, 10_000).await;
+    ask(&server, "CreateService", input).await.expect("a service");
+    let controller = Services::new(&server);
+    assert_eq!(settle(&server, &controller).await, 1);
+    assert_eq!(counts(&describe(&server).await), (50, 0, 50));
+    agents(&server).await;
+    assert_eq!(settle(&server, &controller).await, 1);
+    let service = describe(&server).await;
+    assert_eq!(counts(&service), (50, 50, 0));
+    assert_eq!(service["deployments"][0]["rolloutState"], "COMPLETED");
+    let id = service["deployments"][0]["id"].as_str().expect("an id");
+    assert_eq!(id.len(), "ecs-svc/".len() + 19);
+    let messages = messages(&service);
+    assert_eq!(messages[0], "(service web) has reached a steady state.");
+    assert_eq!(messages[1], format!("(service web) (deployment {id}) deployment completed."));
+    assert!(messages[2].starts_with("(service web) has started 50 tasks: (task "));
+}
+
+#[tokio::test]
+async fn tasks_carry_the_marks_of_their_service() {
+    let (server, _) = started(
+        1,
+        json!({
+            "serviceName": "web", "taskDefinition": "web:1", "desiredCount": 1,
+            "propagateTags": "SERVICE", "enableECSManagedTags": true,
+            "tags": [{"key": "team", "value": "a"}],
+        }),
+    )
+    .await;
+    let view = server.state.view();
+    let task = view.tasks.iter().next().expect("a task");
+    assert_eq!(task.group, "service:web");
+    let id = describe(&server).await["deployments"][0]["id"].clone();
+    assert_eq!(task.started_by.as_deref(), id.as_str());
+    let tags: Vec<_> = task.tags.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    assert_eq!(
+        tags,
+        [("aws:ecs:clusterName", "default"), ("aws:ecs:serviceName", "web"), ("team", "a")]
+    );
+}
+
+#[tokio::test]
+async fn a_service_scales_and_is_deleted() {
+    let (server, controller) =
+        started(2, json!({"serviceName": "web", "taskDefinition": "web", "desiredCount": 3})).await;
+    agents(&server).await;
+    settle(&server, &controller).await;
+    ask(&server, "UpdateService", json!({"service": "web", "desiredCount": 1})).await.expect("ok");
+    settle(&server, &controller).await;
+    agents(&server).await;
+    settle(&server, &controller).await;
+    let service = describe(&server).await;
+    assert_eq!(counts(&service), (1, 1, 0));
+    assert_eq!(service["deployments"].as_array().map(Vec::len), Some(1));
+    let input = json!({"service": "web"});
+    assert_eq!(
+        refused(&server, "DeleteService", input).await,
+        "InvalidParameterException: The service cannot be stopped while it is scaled above 0."
+    );
+    let output = ask(&server, "DeleteService", json!({"service": "web", "force": true})).await;
+    assert_eq!(output.expect("deleted")["service"]["status"], "DRAINING");
+    let create = json!({"serviceName": "web", "taskDefinition": "web", "desiredCount": 0});
+    assert_eq!(
+        refused(&server, "CreateService", create.clone()).await,
+        "InvalidParameterException: Unable to Start a service that is still Draining."
+    );
+    settle(&server, &controller).await;
+    agents(&server).await;
+    settle(&server, &controller).await;
+    assert_eq!(describe(&server).await["status"], "INACTIVE");
+    ask(&server, "CreateService", create).await.expect("the name is free again");
+    settle(&server, &controller).await;
+    let service = describe(&server).await;
+    assert_eq!(service["status"], "ACTIVE");
+    assert_eq!(service["deployments"][0]["rolloutState"], "COMPLETED");
+}
+
+#[tokio::test]
+async fn a_new_revision_replaces_the_old_one() {
+    let (server, controller) = started(
+        1,
+        json!({
+            "serviceName": "web", "taskDefinition": "web", "desiredCount": 2,
+            "deploymentConfiguration": {"minimumHealthyPercent": 0, "maximumPercent": 100},
+        }),
+    )
+    .await;
+    agents(&server).await;
+    settle(&server, &controller).await;
+    register(&server, "web").await;
+    let input = json!({"service": "web", "taskDefinition": "web"});
+    let output = ask(&server, "UpdateService", input).await.expect("updated");
+    let statuses: Vec<_> = output["service"]["deployments"]
+        .as_array()
+        .expect("deployments")
+        .iter()
+        .map(|d| d["status"].as_str().expect("text"))
+        .collect();
+    assert_eq!(statuses, ["PRIMARY", "ACTIVE"]);
+    for _ in 0..3 {
+        settle(&server, &controller).await;
+        agents(&server).await;
+    }
+    settle(&server, &controller).await;
+    let service = describe(&server).await;
+    assert_eq!(counts(&service), (2, 2, 0));
+    let arn = service["taskDefinition"].as_str().expect("an ARN");
+    assert!(arn.ends_with("web:2"), "{arn}");
+    let view = server.state.view();
+    let mut running = view.tasks.iter().filter(|task| deploy::is_running(task));
+    assert!(running.all(|task| task.revision == Revision(2)));
+}
+
+#[tokio::test]
+async fn what_has_no_place_is_explained_and_starts_when_there_is_one() {
+    let (server, controller) =
+        started(0, json!({"serviceName": "web", "taskDefinition": "web", "desiredCount": 1})).await;
+    let service = describe(&server).await;
+    assert!(messages(&service)[0].contains("No Container Instances were found in your cluster."));
+    add_instance(&server, 1000).await;
+    settle(&server, &controller).await;
+    assert_eq!(counts(&describe(&server).await), (1, 0, 1));
+}
+
+#[tokio::test]
+async fn a_failing_service_waits_before_it_tries_again() {
+    let (server, controller) =
+        started(1, json!({"serviceName": "web", "taskDefinition": "web", "desiredCount": 1})).await;
+    let view = server.state.view();
+    for row in view.tasks.iter() {
+        report(&server, row, ContainerStatus::Stopped).await;
+    }
+    let next = driver::pass(&server, &controller).await.expect("committed");
+    let view = server.state.view();
+    let row = view.services.iter().next().expect("the service");
+    assert_eq!(next, row.retry_at);
+    assert!(row.retry_at.is_some());
+    assert_eq!(describe(&server).await["deployments"][0]["failedTasks"], 1);
+    assert_eq!(view.tasks.len(), 1);
+    assert_eq!(settle(&server, &controller).await, 0, "the failure is counted once");
+}
+
+#[tokio::test]
+async fn two_services_never_share_a_port() {
+    let server = server().await;
+    add_instance(&server, 10_000).await;
+    let container = json!({
+        "name": "main", "image": "image", "memory": 64,
+        "portMappings": [{"containerPort": 80, "hostPort": 8080}],
+    });
+    let input = json!({"family": "port", "containerDefinitions": [container]});
+    ask(&server, "RegisterTaskDefinition", input).await.expect("a task definition");
+    for name in ["a", "b"] {
+        let input = json!({"serviceName": name, "taskDefinition": "port", "desiredCount": 1});
+        ask(&server, "CreateService", input).await.expect("a service");
+    }
+    let controller = Services::new(&server);
+    settle(&server, &controller).await;
+    assert_eq!(server.state.view().tasks.len(), 1);
+}
+
+#[tokio::test]
+async fn a_daemon_is_on_every_instance() {
+    let (server, controller) = started(
+        2,
+        json!({"serviceName": "web", "taskDefinition": "web", "schedulingStrategy": "DAEMON"}),
+    )
+    .await;
+    agents(&server).await;
+    settle(&server, &controller).await;
+    assert_eq!(counts(&describe(&server).await), (2, 2, 0));
+    let arn = add_instance(&server, 1000).await;
+    settle(&server, &controller).await;
+    agents(&server).await;
+    settle(&server, &controller).await;
+    assert_eq!(counts(&describe(&server).await), (3, 3, 0));
+    let input = json!({"containerInstances": [arn], "status": "DRAINING"});
+    ask(&server, "UpdateContainerInstancesState", input).await.expect("drains");
+    settle(&server, &controller).await;
+    agents(&server).await;
+    settle(&server, &controller).await;
+    assert_eq!(counts(&describe(&server).await), (2, 2, 0));
+}

@@ -1,0 +1,167 @@
+//! Services.
+
+use longshore_domain::deploy;
+use longshore_domain::ids::{Arn, Family, Resource, Revision};
+use longshore_domain::limits;
+use longshore_domain::record::{self, DesiredStatus, TaskStatus};
+use longshore_store::View;
+use longshore_store::tables::{ServiceEventKey, TaskIndex};
+use longshore_wire::ServiceError;
+use longshore_wire::ecs::enums::{
+    AvailabilityZoneRebalancing, DeploymentControllerType, DeploymentRolloutState,
+    DeploymentStrategy, LaunchType, PropagateTags, SchedulingStrategy, ServiceField,
+};
+use longshore_wire::ecs::{
+    Deployment, DeploymentCircuitBreaker, DeploymentConfiguration, DeploymentController, Service,
+    ServiceEvent,
+};
+
+use super::{constraints, document, int, strategies, tags, time};
+use crate::clock;
+
+/// Tasks of a service or deployment.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    running: usize,
+    pending: usize,
+}
+
+impl Counts {
+    fn of<'a>(tasks: impl Iterator<Item = &'a record::Task>) -> Self {
+        let mut counts = Self::default();
+        for task in tasks {
+            let pending = task.desired == DesiredStatus::Running
+                && task.observed.status < TaskStatus::Running;
+            counts.running += usize::from(deploy::is_running(task));
+            counts.pending += usize::from(pending);
+        }
+        counts
+    }
+}
+
+/// A service with its deployments, counts and newest events.
+pub(crate) fn service(
+    view: &View,
+    record: &record::Service,
+    include: &[ServiceField],
+) -> Result<Service, ServiceError> {
+    let (scope, cluster) = (&record.scope, &record.cluster);
+    let arn = |resource| Arn::new(scope, resource).to_string();
+    let index = TaskIndex::service(scope, cluster, &record.name);
+    let tasks: Vec<&record::Task> = view.tasks.by(&index).map(|row| &row.record).collect();
+    let counts = Counts::of(tasks.iter().copied());
+    let kept: Service = document(&record.document)?;
+    let deployments = record.deployments.iter().map(|d| deployment(record, d, &tasks, &kept));
+    let primary = record.deployments.first();
+    Ok(Service {
+        service_arn: Some(arn(Resource::Service(cluster.clone(), record.name.clone()))),
+        service_name: Some(record.name.to_string()),
+        cluster_arn: Some(arn(Resource::Cluster(cluster.clone()))),
+        status: Some(record.status.as_str().to_owned()),
+        scheduling_strategy: Some(match record.scheduling_strategy {
+            record::SchedulingStrategy::Replica => SchedulingStrategy::Replica,
+            record::SchedulingStrategy::Daemon => SchedulingStrategy::Daemon,
+        }),
+        desired_count: Some(int(record.desired_count)),
+        running_count: Some(int(counts.running)),
+        pending_count: Some(int(counts.pending)),
+        launch_type: Some(launch_type(record.launch_type)),
+        task_definition: primary.map(|d| definition_arn(record, &d.family, d.revision)),
+        deployment_configuration: Some(configuration(&record.deployment_configuration)),
+        deployment_controller: Some(DeploymentController { r#type: DeploymentControllerType::Ecs }),
+        deployments: Some(deployments.collect()),
+        events: Some(events(view, record)),
+        load_balancers: Some(Vec::new()),
+        service_registries: Some(Vec::new()),
+        placement_constraints: Some(constraints(&record.placement_constraints)),
+        placement_strategy: Some(strategies(&record.placement_strategy)),
+        propagate_tags: PropagateTags::ALL
+            .iter()
+            .find(|word| word.as_str() == record.propagate_tags)
+            .copied(),
+        enable_ecs_managed_tags: Some(record.enable_ecs_managed_tags),
+        enable_execute_command: Some(record.enable_execute_command),
+        health_check_grace_period_seconds: record.health_check_grace_period_s.map(int),
+        availability_zone_rebalancing: Some(AvailabilityZoneRebalancing::Disabled),
+        created_at: Some(time(record.created_at)),
+        created_by: Some(record.created_by.clone()),
+        tags: include.contains(&ServiceField::Tags).then(|| tags(&record.tags)),
+        ..kept
+    })
+}
+
+fn definition_arn(record: &record::Service, family: &Family, revision: Revision) -> String {
+    Arn::new(&record.scope, Resource::TaskDefinition(family.clone(), revision)).to_string()
+}
+
+fn launch_type(launch: record::LaunchType) -> LaunchType {
+    match launch {
+        record::LaunchType::Ec2 => LaunchType::Ec2,
+        record::LaunchType::External => LaunchType::External,
+    }
+}
+
+fn deployment(
+    service: &record::Service,
+    record: &record::Deployment,
+    tasks: &[&record::Task],
+    kept: &Service,
+) -> Deployment {
+    let label = record.label();
+    let own = tasks.iter().copied().filter(|task| task.started_by.as_ref() == Some(&label));
+    let counts = Counts::of(own);
+    Deployment {
+        status: Some(record.status.as_str().to_owned()),
+        task_definition: Some(definition_arn(service, &record.family, record.revision)),
+        desired_count: Some(int(record.desired_count)),
+        running_count: Some(int(counts.running)),
+        pending_count: Some(int(counts.pending)),
+        failed_tasks: Some(int(record.failed_tasks)),
+        created_at: Some(time(record.created_at)),
+        updated_at: Some(time(record.updated_at)),
+        launch_type: Some(launch_type(service.launch_type)),
+        network_configuration: kept.network_configuration.clone(),
+        platform_version: kept.platform_version.clone(),
+        rollout_state: Some(match record.rollout {
+            record::RolloutState::InProgress => DeploymentRolloutState::InProgress,
+            record::RolloutState::Completed => DeploymentRolloutState::Completed,
+            record::RolloutState::Failed => DeploymentRolloutState::Failed,
+        }),
+        rollout_state_reason: Some(record.rollout_reason.clone()),
+        id: Some(label),
+        ..Deployment::default()
+    }
+}
+
+fn configuration(record: &record::DeploymentConfiguration) -> DeploymentConfiguration {
+    DeploymentConfiguration {
+        minimum_healthy_percent: Some(int(record.minimum_healthy_percent)),
+        maximum_percent: Some(int(record.maximum_percent)),
+        deployment_circuit_breaker: Some(DeploymentCircuitBreaker {
+            enable: record.circuit_breaker.enable,
+            rollback: record.circuit_breaker.rollback,
+            ..DeploymentCircuitBreaker::default()
+        }),
+        strategy: Some(DeploymentStrategy::Rolling),
+        bake_time_in_minutes: Some(0),
+        ..DeploymentConfiguration::default()
+    }
+}
+
+/// The newest events first; none of an earlier service of the same name.
+fn events(view: &View, record: &record::Service) -> Vec<ServiceEvent> {
+    let prefix = ServiceEventKey::of_service(&record.scope, &record.cluster, &record.name);
+    let mut rows: Vec<_> = view
+        .service_events
+        .range(&prefix)
+        .filter(|row| row.created_at >= record.created_at)
+        .collect();
+    rows.reverse();
+    rows.truncate(limits::SERVICE_EVENTS);
+    let event = |event: &record::ServiceEvent| ServiceEvent {
+        id: Some(clock::format_uuid(event.id.bits())),
+        created_at: Some(time(event.created_at)),
+        message: Some(event.message.clone()),
+    };
+    rows.into_iter().map(|row| event(row)).collect()
+}

@@ -1,0 +1,191 @@
+//! CreateService.
+
+use longshore_auth::Authorized;
+use longshore_domain::deploy;
+use longshore_domain::ids::ServiceName;
+use longshore_domain::limits;
+use longshore_domain::record::{
+    LaunchType, PlacementConstraint, PlacementStrategy, SchedulingStrategy, Service, ServiceStatus,
+    Tags,
+};
+use longshore_store::{RecordTxn, View};
+use longshore_wire::ServiceError;
+use longshore_wire::ecs::enums::{self, ServiceField};
+use longshore_wire::ecs::{self, CreateServiceRequest, CreateServiceResponse};
+
+use super::settings::{self, given, refuse_unbuilt};
+use crate::call::Call;
+use crate::clock::RandomIds;
+use crate::ecs::{encode, invalid_parameter, lookup, placement, tags, task_definition_ref, tasks};
+
+/// What a request asks for, as far as it can be judged by itself.
+struct Wanted {
+    name: ServiceName,
+    strategy: SchedulingStrategy,
+    desired_count: u32,
+    launch_type: LaunchType,
+    constraints: Vec<PlacementConstraint>,
+    strategies: Vec<PlacementStrategy>,
+    tags: Tags,
+}
+
+/// CreateService. A second call with the same settings gives the same service.
+pub(crate) async fn create(
+    call: &Call,
+    request: Authorized<CreateServiceRequest>,
+) -> Result<CreateServiceResponse, ServiceError> {
+    let (_, request) = request.into_parts();
+    let wanted = wanted(&request)?;
+    let number = deploy::deployment_number(&mut RandomIds);
+    let decide = |view: &View, txn: &mut RecordTxn| {
+        let cluster = lookup::cluster(view, &call.scope, request.cluster.as_deref())?;
+        let known = lookup::service(view, &call.scope, &cluster.name, &wanted.name);
+        if known.is_some_and(|row| row.status == ServiceStatus::Draining) {
+            return Err(invalid_parameter("Unable to Start a service that is still Draining."));
+        }
+        let record = record(call, view, &request, &wanted, &cluster.name, number)?;
+        match known {
+            Some(row) if row.status == ServiceStatus::Active => {
+                if same_settings(row, &record) {
+                    return Ok(row.record.clone());
+                }
+                return Err(invalid_parameter("Creation of service was not idempotent."));
+            }
+            Some(row) => txn.update(row, &record),
+            None => txn.insert(&record),
+        };
+        txn.expect_unchanged(cluster);
+        Ok(record)
+    };
+    let record = call.server.decide(decide).await?;
+    let service = encode::service(&call.server.state.view(), &record, ServiceField::ALL)?;
+    Ok(CreateServiceResponse { service: Some(service) })
+}
+
+fn wanted(request: &CreateServiceRequest) -> Result<Wanted, ServiceError> {
+    let token = request.client_token.as_deref().unwrap_or_default();
+    let printable = token.chars().all(|c| ('!'..='~').contains(&c));
+    if !printable || token.chars().count() > limits::SERVICE_CLIENT_TOKEN_LEN {
+        return Err(invalid_parameter(
+            "clientToken must have at most 36 printable ASCII characters.",
+        ));
+    }
+    let name = request.service_name.parse().map_err(|why| {
+        invalid_parameter(format!("Invalid service name '{}': it {why}.", request.service_name))
+    })?;
+    if request.launch_type.is_some() && request.capacity_provider_strategy.is_some() {
+        return Err(invalid_parameter(
+            "Specifying both a launch type and capacity provider strategy is not supported. \
+             Remove one and try again.",
+        ));
+    }
+    refuse_unbuilt!(request)?;
+    let strategy = match request.scheduling_strategy {
+        None | Some(enums::SchedulingStrategy::Replica) => SchedulingStrategy::Replica,
+        Some(enums::SchedulingStrategy::Daemon) => SchedulingStrategy::Daemon,
+    };
+    let desired_count = match (strategy, request.desired_count) {
+        (SchedulingStrategy::Replica, Some(count)) => settings::desired_count(count)?,
+        (SchedulingStrategy::Replica, None) => {
+            return Err(invalid_parameter("desiredCount should not be null or empty."));
+        }
+        (SchedulingStrategy::Daemon, None) => 0,
+        (SchedulingStrategy::Daemon, Some(_)) => {
+            return Err(invalid_parameter(
+                "The daemon scheduling strategy does not support a desired count. Remove the \
+                 desired count value and try again.",
+            ));
+        }
+    };
+    let strategies = placement::strategies(request.placement_strategy.clone())?;
+    if strategy == SchedulingStrategy::Daemon && !strategies.is_empty() {
+        return Err(invalid_parameter(
+            "The daemon scheduling strategy does not support placement strategies. Remove the \
+             placement strategies and try again.",
+        ));
+    }
+    Ok(Wanted {
+        name,
+        strategy,
+        desired_count,
+        launch_type: tasks::launch_type(request.launch_type)?,
+        constraints: placement::constraints(request.placement_constraints.clone())?,
+        strategies,
+        tags: tags::checked(request.tags.clone())?,
+    })
+}
+
+fn record(
+    call: &Call,
+    view: &View,
+    request: &CreateServiceRequest,
+    wanted: &Wanted,
+    cluster: &longshore_domain::ids::ClusterName,
+    number: u64,
+) -> Result<Service, ServiceError> {
+    let reference = request.task_definition.as_deref().unwrap_or_default();
+    let reference = task_definition_ref(&call.scope, reference)?;
+    let definition = lookup::runnable_task_definition(view, &call.scope, &reference)?;
+    placement::parsed(wanted.constraints.iter().chain(&definition.spec.placement_constraints))?;
+    settings::check_network(definition, request.network_configuration.as_ref())?;
+    let kept = ecs::Service {
+        network_configuration: request.network_configuration.clone(),
+        platform_version: request.platform_version.clone(),
+        role_arn: request.role.clone(),
+        ..ecs::Service::default()
+    };
+    let mut service = Service {
+        scope: call.scope.clone(),
+        cluster: cluster.clone(),
+        name: wanted.name.clone(),
+        status: ServiceStatus::Active,
+        scheduling_strategy: wanted.strategy,
+        desired_count: wanted.desired_count,
+        launch_type: wanted.launch_type,
+        deployment_configuration: settings::deployment_configuration(
+            request.deployment_configuration.as_ref(),
+            settings::defaults(wanted.strategy),
+            wanted.strategy,
+        )?,
+        placement_constraints: wanted.constraints.clone(),
+        placement_strategy: wanted.strategies.clone(),
+        deployments: Vec::new(),
+        propagate_tags: settings::propagate_tags(request.propagate_tags),
+        enable_ecs_managed_tags: request.enable_ecs_managed_tags.unwrap_or(false),
+        enable_execute_command: request.enable_execute_command.unwrap_or(false),
+        health_check_grace_period_s: settings::grace_period(
+            request.health_check_grace_period_seconds,
+        )?,
+        document: settings::document(&kept)?,
+        client_token: request.client_token.clone(),
+        created_by: call.principal.arn.clone(),
+        created_at: call.now,
+        deleted_at: None,
+        retry_at: None,
+        notices: Vec::new(),
+        tags: wanted.tags.clone(),
+    };
+    let (family, revision) = (definition.family.clone(), definition.revision);
+    deploy::begin(&mut service, number, family, revision, call.now);
+    Ok(service)
+}
+
+/// Whether a service was made with the settings of `new`, whatever became of it.
+fn same_settings(old: &Service, new: &Service) -> bool {
+    let runs = |service: &Service| {
+        service.deployments.first().map(|primary| (primary.family.clone(), primary.revision))
+    };
+    let replica = new.scheduling_strategy == SchedulingStrategy::Replica;
+    let as_new = Service {
+        // The scheduler keeps the count of a daemon.
+        desired_count: if replica { old.desired_count } else { new.desired_count },
+        deployments: new.deployments.clone(),
+        client_token: new.client_token.clone(),
+        created_by: new.created_by.clone(),
+        created_at: new.created_at,
+        retry_at: new.retry_at,
+        notices: new.notices.clone(),
+        ..old.clone()
+    };
+    runs(old) == runs(new) && as_new == *new
+}

@@ -1,0 +1,232 @@
+//! Settings that CreateService and UpdateService take alike: what is valid, and what is refused
+//! because it is not built.
+
+use longshore_domain::limits;
+use longshore_domain::record::{
+    self, CircuitBreaker, Document, NetworkMode, SchedulingStrategy, TaskDefinition,
+};
+use longshore_wire::ServiceError;
+use longshore_wire::codec::json;
+use longshore_wire::ecs::enums::{DeploymentControllerType, DeploymentStrategy, PropagateTags};
+use longshore_wire::ecs::{
+    CapacityProviderStrategyItem, DeploymentConfiguration, DeploymentController, ErrorCode,
+    NetworkConfiguration, Service,
+};
+
+use crate::ecs::{client_error, invalid_parameter};
+
+/// `UnsupportedFeatureException` that names the member and what to do.
+fn unsupported(what: &str) -> ServiceError {
+    ErrorCode::UnsupportedFeatureException.error(format!(
+        "{what} is not available in this version of Longshore. Remove it and try again."
+    ))
+}
+
+/// Members that ask for what is not built; empty ones ask for nothing.
+pub(super) struct Unbuilt<'a> {
+    /// Whether a member is given, and what it is.
+    pub(super) members: &'a [(bool, &'static str)],
+    pub(super) controller: Option<&'a DeploymentController>,
+    pub(super) capacity_providers: Option<&'a [CapacityProviderStrategyItem]>,
+}
+
+/// What is not built of a CreateService or UpdateService request: they share these members.
+macro_rules! refuse_unbuilt {
+    ($request:expr) => {
+        $crate::ecs::services::settings::Unbuilt {
+            members: &[
+                (given($request.load_balancers.as_ref()), "A load balancer (loadBalancers)"),
+                (
+                    given($request.service_registries.as_ref()),
+                    "Service discovery (serviceRegistries)",
+                ),
+                (
+                    given($request.volume_configurations.as_ref()),
+                    "A volume configured at deployment (volumeConfigurations)",
+                ),
+                (
+                    given($request.vpc_lattice_configurations.as_ref()),
+                    "VPC Lattice (vpcLatticeConfigurations)",
+                ),
+                (given($request.gateway_connectors.as_ref()), "A gateway (gatewayConnectors)"),
+                ($request.monitoring.is_some(), "Monitoring of services (monitoring)"),
+                (
+                    $request.service_connect_configuration.as_ref().is_some_and(|c| c.enabled),
+                    "Service Connect (serviceConnectConfiguration)",
+                ),
+                (
+                    $request.availability_zone_rebalancing
+                        == Some(longshore_wire::ecs::enums::AvailabilityZoneRebalancing::Enabled),
+                    "Rebalancing (availabilityZoneRebalancing ENABLED)",
+                ),
+            ],
+            controller: $request.deployment_controller.as_ref(),
+            capacity_providers: $request.capacity_provider_strategy.as_deref(),
+        }
+        .refuse()
+    };
+}
+pub(super) use refuse_unbuilt;
+
+impl Unbuilt<'_> {
+    /// # Errors
+    /// `UnsupportedFeatureException`, and AWS's errors for what cannot exist without the feature.
+    pub(super) fn refuse(&self) -> Result<(), ServiceError> {
+        if let Some((_, what)) = self.members.iter().find(|(given, _)| *given) {
+            return Err(unsupported(what));
+        }
+        match self.controller.map(|controller| controller.r#type) {
+            None | Some(DeploymentControllerType::Ecs) => {}
+            Some(other) => return Err(unsupported(&format!("Deployment controller {other}"))),
+        }
+        match self.capacity_providers.and_then(<[_]>::first) {
+            None => Ok(()),
+            Some(item) => Err(client_error(format!(
+                "The specified capacity provider '{}' was not found.",
+                item.capacity_provider
+            ))),
+        }
+    }
+}
+
+/// A list that asks for something.
+pub(super) fn given<T>(list: Option<&Vec<T>>) -> bool {
+    list.is_some_and(|list| !list.is_empty())
+}
+
+/// The deployment configuration: what is given, else what was `before`.
+///
+/// # Errors
+/// `InvalidParameterException` for percentages that make no sense, and a refusal of what is not
+/// built.
+pub(super) fn deployment_configuration(
+    given: Option<&DeploymentConfiguration>,
+    before: record::DeploymentConfiguration,
+    strategy: SchedulingStrategy,
+) -> Result<record::DeploymentConfiguration, ServiceError> {
+    let Some(given) = given else { return Ok(before) };
+    refuse_strategies(given)?;
+    let percent = |value: Option<i32>, name: &str, before: u32| match value {
+        None => Ok(before),
+        Some(n) => {
+            u32::try_from(n).map_err(|_| invalid_parameter(format!("{name} cannot be negative.")))
+        }
+    };
+    let minimum_healthy_percent = percent(
+        given.minimum_healthy_percent,
+        "minimumHealthyPercent",
+        before.minimum_healthy_percent,
+    )?;
+    let maximum_percent = percent(given.maximum_percent, "maximumPercent", before.maximum_percent)?;
+    if strategy == SchedulingStrategy::Daemon && maximum_percent != 100 {
+        return Err(invalid_parameter(
+            "The daemon scheduling strategy does not support values for maximumPercent other than \
+             100.",
+        ));
+    }
+    if maximum_percent < minimum_healthy_percent || maximum_percent == 0 {
+        return Err(invalid_parameter(
+            "Invalid deployment configuration: maximumPercent must be greater than 0 and not less \
+             than minimumHealthyPercent.",
+        ));
+    }
+    let circuit_breaker = match &given.deployment_circuit_breaker {
+        None => before.circuit_breaker,
+        Some(breaker) => {
+            if breaker.threshold_configuration.is_some() || breaker.reset_on_healthy_task.is_some()
+            {
+                return Err(unsupported("A threshold of the deployment circuit breaker"));
+            }
+            CircuitBreaker { enable: breaker.enable, rollback: breaker.rollback }
+        }
+    };
+    Ok(record::DeploymentConfiguration {
+        minimum_healthy_percent,
+        maximum_percent,
+        circuit_breaker,
+    })
+}
+
+fn refuse_strategies(given: &DeploymentConfiguration) -> Result<(), ServiceError> {
+    match given.strategy {
+        None | Some(DeploymentStrategy::Rolling) => {}
+        Some(other) => return Err(unsupported(&format!("Deployment strategy {other}"))),
+    }
+    let members = [
+        (given.alarms.as_ref().is_some_and(|alarms| alarms.enable), "Deployment alarms (alarms)"),
+        (given.bake_time_in_minutes.is_some_and(|n| n != 0), "A bake time (bakeTimeInMinutes)"),
+        (given.canary_configuration.is_some(), "A canary deployment (canaryConfiguration)"),
+        (given.linear_configuration.is_some(), "A linear deployment (linearConfiguration)"),
+        (given.early_success_criteria.is_some(), "Early success (earlySuccessCriteria)"),
+        (
+            given.lifecycle_hooks.as_ref().is_some_and(|hooks| !hooks.is_empty()),
+            "A lifecycle hook (lifecycleHooks)",
+        ),
+    ];
+    match members.iter().find(|(given, _)| *given) {
+        Some((_, what)) => Err(unsupported(what)),
+        None => Ok(()),
+    }
+}
+
+/// ECS's defaults of the deployment configuration.
+pub(super) fn defaults(strategy: SchedulingStrategy) -> record::DeploymentConfiguration {
+    let (minimum_healthy_percent, maximum_percent) = match strategy {
+        SchedulingStrategy::Replica => (100, 200),
+        SchedulingStrategy::Daemon => (0, 100),
+    };
+    let circuit_breaker = CircuitBreaker::default();
+    record::DeploymentConfiguration { minimum_healthy_percent, maximum_percent, circuit_breaker }
+}
+
+/// A desired count.
+///
+/// # Errors
+/// `InvalidParameterException` outside 0 to 5000.
+pub(super) fn desired_count(count: i32) -> Result<u32, ServiceError> {
+    u32::try_from(count).ok().filter(|count| *count <= limits::SERVICE_TASKS).ok_or_else(|| {
+        invalid_parameter(format!("desiredCount must be between 0 and {}.", limits::SERVICE_TASKS))
+    })
+}
+
+/// Seconds of the health check grace period.
+///
+/// # Errors
+/// `InvalidParameterException` when negative.
+pub(super) fn grace_period(seconds: Option<i32>) -> Result<Option<u32>, ServiceError> {
+    let check = |seconds| {
+        u32::try_from(seconds)
+            .map_err(|_| invalid_parameter("healthCheckGracePeriodSeconds cannot be negative."))
+    };
+    seconds.map(check).transpose()
+}
+
+/// AWS's word, kept as such.
+pub(super) fn propagate_tags(given: Option<PropagateTags>) -> String {
+    given.unwrap_or(PropagateTags::None).as_str().to_owned()
+}
+
+/// Whether network configuration and network mode fit together.
+///
+/// # Errors
+/// `InvalidParameterException` with AWS's texts.
+pub(super) fn check_network(
+    definition: &TaskDefinition,
+    network: Option<&NetworkConfiguration>,
+) -> Result<(), ServiceError> {
+    match (definition.spec.network_mode, network) {
+        (NetworkMode::Awsvpc, None) => Err(invalid_parameter(
+            "Network Configuration must be provided when networkMode 'awsvpc' is specified.",
+        )),
+        (NetworkMode::Awsvpc, Some(_)) | (_, None) => Ok(()),
+        (_, Some(_)) => Err(invalid_parameter(
+            "Network Configuration is not valid for the given networkMode of this task definition.",
+        )),
+    }
+}
+
+/// Members that are only given back.
+pub(super) fn document(kept: &Service) -> Result<Document, ServiceError> {
+    let text = String::from_utf8(json::encode(kept)).unwrap_or_default();
+    Document::new(text).map_err(|error| client_error(error.to_string()))
+}

@@ -1,0 +1,219 @@
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::Server;
+use crate::test_server::{ask, refused, register, server};
+
+fn web() -> Value {
+    json!({"serviceName": "web", "taskDefinition": "web", "desiredCount": 2})
+}
+
+fn with(mut input: Value, name: &str, value: Value) -> Value {
+    input[name] = value;
+    input
+}
+
+async fn with_web() -> Arc<Server> {
+    let server = server().await;
+    ask(&server, "CreateService", web()).await.expect("a service");
+    server
+}
+
+#[tokio::test]
+async fn a_service_has_the_defaults_of_ecs() {
+    let server = server().await;
+    let output = ask(&server, "CreateService", web()).await.expect("a service");
+    let service = &output["service"];
+    assert_eq!(service["serviceArn"], "arn:aws:ecs:us-east-1:000000000000:service/default/web");
+    assert_eq!(service["schedulingStrategy"], "REPLICA");
+    assert_eq!(service["launchType"], "EC2");
+    assert_eq!(service["propagateTags"], "NONE");
+    assert_eq!(service["deploymentController"]["type"], "ECS");
+    assert_eq!(service["deploymentConfiguration"]["minimumHealthyPercent"], 100);
+    assert_eq!(service["deploymentConfiguration"]["maximumPercent"], 200);
+    let deployment = &service["deployments"][0];
+    assert_eq!(deployment["status"], "PRIMARY");
+    assert_eq!(deployment["rolloutState"], "IN_PROGRESS");
+    let reason = deployment["rolloutStateReason"].as_str().expect("text");
+    let id = deployment["id"].as_str().expect("text");
+    assert_eq!(reason, format!("ECS deployment {id} in progress."));
+    let daemon = json!({
+        "serviceName": "d", "taskDefinition": "web", "schedulingStrategy": "DAEMON",
+    });
+    let output = ask(&server, "CreateService", daemon).await.expect("a service");
+    let configuration = &output["service"]["deploymentConfiguration"];
+    assert_eq!(configuration["minimumHealthyPercent"], 0);
+    assert_eq!(configuration["maximumPercent"], 100);
+}
+
+#[tokio::test]
+async fn bad_requests_get_the_errors_of_aws() {
+    let server = with_web().await;
+    let create =
+        |name: &str, value: Value| with(with(web(), "serviceName", json!("x")), name, value);
+    let invalid = "InvalidParameterException: ";
+    let cases = [
+        (
+            with(web(), "desiredCount", json!(3)),
+            format!("{invalid}Creation of service was not idempotent."),
+        ),
+        (
+            create("taskDefinition", json!("absent")),
+            "ClientException: TaskDefinition not found.".to_owned(),
+        ),
+        (
+            create("desiredCount", json!(-1)),
+            format!("{invalid}desiredCount must be between 0 and 5000."),
+        ),
+        (
+            create("schedulingStrategy", json!("DAEMON")),
+            format!(
+                "{invalid}The daemon scheduling strategy does not support a desired count. Remove \
+                 the desired count value and try again."
+            ),
+        ),
+        (
+            create("clientToken", json!("t".repeat(37))),
+            format!("{invalid}clientToken must have at most 36 printable ASCII characters."),
+        ),
+        (
+            create("cluster", json!("absent")),
+            "ClusterNotFoundException: Cluster not found.".to_owned(),
+        ),
+        (
+            create("capacityProviderStrategy", json!([{"capacityProvider": "p"}])),
+            "ClientException: The specified capacity provider 'p' was not found.".to_owned(),
+        ),
+        (
+            with(
+                create("capacityProviderStrategy", json!([{"capacityProvider": "p"}])),
+                "launchType",
+                json!("EC2"),
+            ),
+            format!(
+                "{invalid}Specifying both a launch type and capacity provider strategy is not \
+                 supported. Remove one and try again."
+            ),
+        ),
+    ];
+    for (input, expected) in cases {
+        assert_eq!(refused(&server, "CreateService", input).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_built_is_refused() {
+    let server = server().await;
+    let cases = [
+        ("launchType", json!("FARGATE")),
+        ("loadBalancers", json!([{"containerName": "main", "containerPort": 80}])),
+        ("serviceRegistries", json!([{"registryArn": "arn"}])),
+        ("serviceConnectConfiguration", json!({"enabled": true})),
+        ("deploymentController", json!({"type": "EXTERNAL"})),
+        ("volumeConfigurations", json!([{"name": "v"}])),
+        ("availabilityZoneRebalancing", json!("ENABLED")),
+        ("deploymentConfiguration", json!({"strategy": "BLUE_GREEN"})),
+    ];
+    for (name, value) in cases {
+        let error = refused(&server, "CreateService", with(web(), name, value)).await;
+        assert!(error.starts_with("UnsupportedFeatureException: "), "{name}: {error}");
+    }
+    assert!(server.state.view().services.is_empty());
+    for (name, value) in [
+        ("loadBalancers", json!([])),
+        ("serviceConnectConfiguration", json!({"enabled": false})),
+        ("deploymentController", json!({"type": "ECS"})),
+        ("deploymentConfiguration", json!({"strategy": "ROLLING"})),
+    ] {
+        let input = with(with(web(), name, value), "serviceName", json!(name));
+        ask(&server, "CreateService", input).await.expect("asks for nothing that is not built");
+    }
+}
+
+#[tokio::test]
+async fn the_same_call_again_gives_the_same_service() {
+    let server = with_web().await;
+    let first = ask(&server, "DescribeServices", json!({"services": ["web"]})).await.expect("ok");
+    let again = ask(&server, "CreateService", web()).await.expect("idempotent");
+    assert_eq!(
+        again["service"]["deployments"][0]["id"],
+        first["services"][0]["deployments"][0]["id"]
+    );
+}
+
+#[tokio::test]
+async fn only_what_tasks_are_made_from_begins_a_deployment() {
+    let server = with_web().await;
+    register(&server, "web").await;
+    let cases = [
+        (json!({"desiredCount": 1}), 1),
+        (json!({"deploymentConfiguration": {"maximumPercent": 150}}), 1),
+        (json!({"placementStrategy": [{"type": "random"}]}), 1),
+        (json!({"enableExecuteCommand": true, "propagateTags": "SERVICE"}), 1),
+        (json!({"taskDefinition": "web:1"}), 1),
+        (json!({"taskDefinition": "web"}), 2),
+        (json!({"forceNewDeployment": true}), 3),
+        (json!({}), 3),
+    ];
+    for (input, deployments) in cases {
+        let input = with(input, "service", json!("web"));
+        let output = ask(&server, "UpdateService", input.clone()).await.expect("updated");
+        let found = output["service"]["deployments"].as_array().map(Vec::len);
+        assert_eq!(found, Some(deployments), "{input}");
+    }
+    let output = ask(&server, "DescribeServices", json!({"services": ["web"]})).await.expect("ok");
+    let service = &output["services"][0];
+    assert_eq!(service["deploymentConfiguration"]["minimumHealthyPercent"], 100);
+    assert_eq!(service["deploymentConfiguration"]["maximumPercent"], 150);
+}
+
+#[tokio::test]
+async fn missing_services_are_failures_or_errors() {
+    let server = with_web().await;
+    let arn = "arn:aws:ecs:us-east-1:000000000000:service/default/web";
+    let input = json!({"services": [arn, "absent"], "include": ["TAGS"]});
+    let output = ask(&server, "DescribeServices", input).await.expect("described");
+    assert_eq!(output["services"][0]["serviceName"], "web");
+    assert_eq!(output["services"][0]["tags"], json!([]));
+    assert_eq!(
+        output["failures"],
+        json!([{
+            "arn": "arn:aws:ecs:us-east-1:000000000000:service/default/absent",
+            "reason": "MISSING",
+        }])
+    );
+    let eleven: Vec<String> = (0..11).map(|n| n.to_string()).collect();
+    let error = refused(&server, "DescribeServices", json!({"services": eleven})).await;
+    assert_eq!(error, "InvalidParameterException: Services cannot have more than 10 elements.");
+    for operation in ["UpdateService", "DeleteService"] {
+        let error = refused(&server, operation, json!({"service": "absent"})).await;
+        assert_eq!(error, "ServiceNotFoundException: Service not found.");
+    }
+    ask(&server, "DeleteService", json!({"service": "web", "force": true})).await.expect("deleted");
+    let error = refused(&server, "UpdateService", json!({"service": "web"})).await;
+    assert_eq!(error, "ServiceNotActiveException: Service was not ACTIVE.");
+    let error = refused(&server, "ListServicesByNamespace", json!({"namespace": "n"})).await;
+    assert!(error.starts_with("NamespaceNotFoundException"), "{error}");
+}
+
+#[tokio::test]
+async fn services_are_listed_ten_to_a_page() {
+    let server = server().await;
+    for n in 0..12 {
+        let input = with(web(), "serviceName", json!(format!("s{n:02}")));
+        ask(&server, "CreateService", input).await.expect("a service");
+    }
+    let first = ask(&server, "ListServices", json!({})).await.expect("a page");
+    assert_eq!(first["serviceArns"].as_array().map(Vec::len), Some(10));
+    let input = json!({"nextToken": first["nextToken"]});
+    let second = ask(&server, "ListServices", input).await.expect("a page");
+    assert_eq!(second["serviceArns"].as_array().map(Vec::len), Some(2));
+    assert_eq!(second.get("nextToken"), None);
+    let input = json!({"schedulingStrategy": "DAEMON"});
+    let none = ask(&server, "ListServices", input).await.expect("a page");
+    assert_eq!(none["serviceArns"], json!([]));
+    ask(&server, "DeleteService", json!({"service": "s00", "force": true})).await.expect("deleted");
+    let all = ask(&server, "ListServices", json!({"maxResults": 100})).await.expect("a page");
+    assert_eq!(all["serviceArns"].as_array().map(Vec::len), Some(11), "draining ones are hidden");
+}

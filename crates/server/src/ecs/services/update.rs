@@ -1,0 +1,128 @@
+//! UpdateService.
+
+use longshore_auth::Authorized;
+use longshore_domain::deploy;
+use longshore_domain::record::{SchedulingStrategy, Service, ServiceStatus};
+use longshore_store::{RecordTxn, View};
+use longshore_wire::ServiceError;
+use longshore_wire::ecs::enums::ServiceField;
+use longshore_wire::ecs::{self, ErrorCode, UpdateServiceRequest, UpdateServiceResponse};
+
+use super::existing;
+use super::settings::{self, given, refuse_unbuilt};
+use crate::call::Call;
+use crate::clock::RandomIds;
+use crate::ecs::{client_error, encode, invalid_parameter, lookup, placement, task_definition_ref};
+
+/// UpdateService: each member if given. A change of what tasks are made from begins a new
+/// deployment; counts, bounds, placement and tags do not.
+pub(crate) async fn update(
+    call: &Call,
+    request: Authorized<UpdateServiceRequest>,
+) -> Result<UpdateServiceResponse, ServiceError> {
+    let (_, request) = request.into_parts();
+    refuse_unbuilt!(request)?;
+    let number = deploy::deployment_number(&mut RandomIds);
+    let decide = |view: &View, txn: &mut RecordTxn| {
+        let row = existing(call, view, request.cluster.as_deref(), &request.service)?;
+        if row.status != ServiceStatus::Active {
+            return Err(ErrorCode::ServiceNotActiveException.error("Service was not ACTIVE."));
+        }
+        let mut record = changed(row, &request)?;
+        let deploys = deploy_if_needed(call, view, &request, row, &mut record, number)?;
+        if deploys || record != row.record {
+            txn.update(row, &record);
+        }
+        Ok(record)
+    };
+    let record = call.server.decide(decide).await?;
+    let service = encode::service(&call.server.state.view(), &record, ServiceField::ALL)?;
+    Ok(UpdateServiceResponse { service: Some(service) })
+}
+
+/// The service with the members that do not begin a deployment.
+fn changed(service: &Service, request: &UpdateServiceRequest) -> Result<Service, ServiceError> {
+    let mut next = service.clone();
+    if let Some(count) = request.desired_count {
+        if service.scheduling_strategy == SchedulingStrategy::Daemon {
+            return Err(invalid_parameter(
+                "The daemon scheduling strategy does not support a desired count. Remove the \
+                 desired count value and try again.",
+            ));
+        }
+        next.desired_count = settings::desired_count(count)?;
+    }
+    next.deployment_configuration = settings::deployment_configuration(
+        request.deployment_configuration.as_ref(),
+        service.deployment_configuration,
+        service.scheduling_strategy,
+    )?;
+    if request.placement_constraints.is_some() {
+        next.placement_constraints = placement::constraints(request.placement_constraints.clone())?;
+    }
+    if request.placement_strategy.is_some() {
+        next.placement_strategy = placement::strategies(request.placement_strategy.clone())?;
+        let daemon = service.scheduling_strategy == SchedulingStrategy::Daemon;
+        if daemon && !next.placement_strategy.is_empty() {
+            return Err(invalid_parameter(
+                "The daemon scheduling strategy does not support placement strategies. Remove the \
+                 placement strategies and try again.",
+            ));
+        }
+    }
+    if request.propagate_tags.is_some() {
+        next.propagate_tags = settings::propagate_tags(request.propagate_tags);
+    }
+    next.enable_ecs_managed_tags =
+        request.enable_ecs_managed_tags.unwrap_or(service.enable_ecs_managed_tags);
+    next.enable_execute_command =
+        request.enable_execute_command.unwrap_or(service.enable_execute_command);
+    let grace = settings::grace_period(request.health_check_grace_period_seconds)?;
+    next.health_check_grace_period_s = grace.or(service.health_check_grace_period_s);
+    Ok(next)
+}
+
+/// Begins a deployment when what tasks are made from changes, or when it is asked for.
+fn deploy_if_needed(
+    call: &Call,
+    view: &View,
+    request: &UpdateServiceRequest,
+    old: &Service,
+    next: &mut Service,
+    number: u64,
+) -> Result<bool, ServiceError> {
+    let primary = old.deployments.first();
+    let (family, revision) = primary
+        .map(|primary| (primary.family.clone(), primary.revision))
+        .ok_or_else(|| client_error("The service has no deployment."))?;
+    let given = request.task_definition.as_deref();
+    let reference = match given {
+        Some(text) => task_definition_ref(&call.scope, text)?,
+        None => task_definition_ref(&call.scope, &format!("{family}:{revision}"))?,
+    };
+    // Without a new one the service goes on with its own, even a deregistered one.
+    let definition = match given {
+        Some(_) => lookup::runnable_task_definition(view, &call.scope, &reference)?,
+        None => lookup::task_definition(view, &call.scope, &reference)
+            .ok_or_else(|| client_error("TaskDefinition not found."))?,
+    };
+    let mut kept: ecs::Service = encode::document(&old.document)?;
+    let network = request.network_configuration.clone().or(kept.network_configuration.take());
+    kept.network_configuration = network;
+    if request.platform_version.is_some() {
+        kept.platform_version.clone_from(&request.platform_version);
+    }
+    next.document = settings::document(&kept)?;
+    settings::check_network(definition, kept.network_configuration.as_ref())?;
+    placement::parsed(
+        next.placement_constraints.iter().chain(&definition.spec.placement_constraints),
+    )?;
+    let new = (definition.family.clone(), definition.revision);
+    let deploys = request.force_new_deployment.unwrap_or(false)
+        || new != (family, revision)
+        || next.document != old.document;
+    if deploys {
+        deploy::begin(next, number, new.0, new.1, call.now);
+    }
+    Ok(deploys)
+}

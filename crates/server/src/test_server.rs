@@ -1,0 +1,127 @@
+//! A server in memory for tests: calls go through the same dispatch as a client's, agents do at
+//! once what they are told, and nothing happens in the background.
+
+use std::sync::Arc;
+
+use longshore_auth::{Account, Open, Principal, PrincipalKind};
+use longshore_domain::lifecycle::{self, ContainerReport, TaskReport};
+use longshore_domain::record::{
+    AgentConnection, ContainerInstance, ContainerStatus, DesiredStatus, Task,
+};
+use longshore_store::{MemoryStore, RecordTxn, Row, State, TxnOutcome};
+use longshore_wire::ServiceError;
+use longshore_wire::ecs::OperationName;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::call::Call;
+use crate::test_records::scope;
+use crate::{Server, clock, ecs, front, operator, session};
+
+/// A server with the cluster `default` and the task definition `web:1`, which needs 100 CPU units.
+pub(crate) async fn server() -> Arc<Server> {
+    let state = State::open(Arc::new(MemoryStore::default())).await.expect("opens");
+    let server = Arc::new(Server {
+        state,
+        identity: Box::new(Open::new(Account::default())),
+        region: scope().region,
+        open: true,
+        boot: 1,
+        placer: ecs::placement::Placer::default(),
+        refusals: operator::Refusals::default(),
+        sessions: session::Sessions::default(),
+        metrics: front::Metrics::default(),
+        shutdown: watch::Sender::new(false),
+    });
+    ask(&server, "CreateCluster", json!({})).await.expect("a cluster");
+    register(&server, "web").await;
+    server
+}
+
+/// Registers the next revision of a family.
+pub(crate) async fn register(server: &Arc<Server>, family: &str) {
+    let container = json!({"name": "main", "image": "image", "cpu": 100, "memory": 64});
+    let input = json!({"family": family, "containerDefinitions": [container]});
+    ask(server, "RegisterTaskDefinition", input).await.expect("a task definition");
+}
+
+/// Calls an operation as root.
+pub(crate) async fn ask(
+    server: &Arc<Server>,
+    operation: &str,
+    input: Value,
+) -> Result<Value, ServiceError> {
+    let call = Call {
+        server: Arc::clone(server),
+        scope: scope(),
+        principal: Principal::new(Account::default(), PrincipalKind::Root, None),
+        now: clock::now(),
+        base_url: "http://127.0.0.1:4566".to_owned(),
+    };
+    let name = OperationName::ALL.iter().find(|name| name.info().name == operation);
+    let name = *name.expect("an operation of ECS");
+    let output = ecs::dispatch(&call, name, input.to_string().as_bytes()).await?;
+    Ok(serde_json::from_slice(&output).expect("JSON"))
+}
+
+/// Calls an operation that must fail, and gives the error as `code: message`.
+pub(crate) async fn refused(server: &Arc<Server>, operation: &str, input: Value) -> String {
+    ask(server, operation, input).await.expect_err("it is refused").to_string()
+}
+
+/// Registers and connects an instance; gives its ARN.
+pub(crate) async fn add_instance(server: &Arc<Server>, cpu_units: u32) -> String {
+    let integer =
+        |name: &str, value: u32| json!({"name": name, "type": "INTEGER", "integerValue": value});
+    let resources = [integer("CPU", cpu_units), integer("MEMORY", 8192)];
+    let input = json!({"totalResources": resources});
+    let output = ask(server, "RegisterContainerInstance", input).await.expect("an instance");
+    let view = server.state.view();
+    for row in view.container_instances.iter().filter(|row| !row.connection.connected) {
+        let connection = AgentConnection { connected: true, since: clock::now(), server: 1 };
+        let connected = ContainerInstance { connection, ..row.record.clone() };
+        write(server, |txn| _ = txn.update(row, &connected)).await;
+    }
+    let arn = &output["containerInstance"]["containerInstanceArn"];
+    arn.as_str().expect("an ARN").to_owned()
+}
+
+/// Commits a change that nobody else is in the way of.
+async fn write(server: &Server, change: impl FnOnce(&mut RecordTxn)) {
+    let mut txn = RecordTxn::new();
+    change(&mut txn);
+    let outcome = server.commit(txn).await.expect("the store works");
+    assert!(matches!(outcome, TxnOutcome::Committed { .. }));
+}
+
+/// Agents do what is wanted of their tasks.
+pub(crate) async fn agents(server: &Server) {
+    let wanted = |task: &Task| match task.desired {
+        DesiredStatus::Running => ContainerStatus::Running,
+        DesiredStatus::Stopped => ContainerStatus::Stopped,
+    };
+    let view = server.state.view();
+    for row in view.tasks.iter() {
+        report(server, row, wanted(row)).await;
+    }
+}
+
+/// An agent reports a task.
+pub(crate) async fn report(server: &Server, row: &Row<Task>, status: ContainerStatus) {
+    let container = ContainerReport {
+        name: "main".to_owned(),
+        status: Some(status),
+        exit_code: None,
+        reason: None,
+        runtime_id: None,
+        image_digest: None,
+        bindings: Vec::new(),
+    };
+    let report =
+        TaskReport { status: Some(status), containers: vec![container], ..TaskReport::default() };
+    let view = server.state.view();
+    let definition = ecs::definition_of(&view, row).expect("a task definition");
+    if let Some(next) = lifecycle::reported(row, &definition.spec, &report, clock::now()) {
+        write(server, |txn| _ = txn.update(row, &next)).await;
+    }
+}
