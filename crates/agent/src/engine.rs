@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::clock;
-use crate::hands::{CreateJob, Hands, PullJob, StartJob};
+use crate::hands::{CreateJob, Hands, PullJob, StartJob, Turn};
 use crate::metadata::Routes;
 use crate::record::{Binding, InstanceRecord, TaskRecord};
 use crate::runtime::{Image, Inspection, RuntimeEvent, What};
@@ -62,8 +62,8 @@ pub(crate) enum Event {
 pub(crate) enum Fact {
     /// Its image.
     Image(ContainerIndex, Image),
-    /// Its id.
-    Made(ContainerIndex, String),
+    /// Its id, and the turn in which it was made.
+    Made(ContainerIndex, String, Turn),
     /// Its published ports.
     Bound(ContainerIndex, Vec<Binding>),
 }
@@ -93,6 +93,8 @@ struct Entry {
     /// When changes of single containers are reported, if nothing else is before.
     flush_at: Option<Timestamp>,
     clearing: bool,
+    /// The turn in which a container was made, until what follows is decided.
+    turn: Option<(ContainerIndex, Turn)>,
 }
 
 /// The engine of one agent.
@@ -205,6 +207,9 @@ impl Engine {
                 Effect::Changed(index) => self.changed(key, *index),
             }
         }
+        if let Some(entry) = self.tasks.get_mut(key) {
+            entry.turn = None;
+        }
         self.dispatch(key);
     }
 
@@ -236,11 +241,12 @@ impl Engine {
         self.hands.create(Arc::clone(key), index, job);
     }
 
-    fn start(&self, key: &TaskKey, index: ContainerIndex) {
-        let Some(entry) = self.tasks.get(key) else { return };
+    fn start(&mut self, key: &TaskKey, index: ContainerIndex) {
+        let Some(entry) = self.tasks.get_mut(key) else { return };
+        let turn = entry.turn.take_if(|(made, _)| *made == index).map(|(_, turn)| turn);
         let Some(id) = entry.record.containers[index].runtime_id.clone() else { return };
         let task = &entry.record.task;
-        let job = StartJob::new(id, task, &task.containers[index], &self.hands.surroundings);
+        let job = StartJob::new(id, task, &task.containers[index], &self.hands.surroundings, turn);
         self.hands.start(Arc::clone(key), index, job);
     }
 
@@ -268,7 +274,8 @@ impl Engine {
                 facts.image_digest = image.digest;
                 facts.image_id = Some(image.id).filter(|id| !id.is_empty());
             }
-            Fact::Made(index, id) => {
+            Fact::Made(index, id, turn) => {
+                entry.turn = Some((index, turn));
                 entry.record.containers[index].runtime_id = Some(id.clone());
                 self.by_runtime_id.insert(id, (Arc::clone(key), index));
             }
@@ -383,6 +390,7 @@ impl Entry {
             outbox,
             flush_at: None,
             clearing: false,
+            turn: None,
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use longshore_domain::task::{ContainerIndex, Event as TaskEvent, Exit, Reason};
 use longshore_wire::agent::RoleCredentials;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
@@ -35,7 +35,7 @@ pub(crate) struct Hands {
     pub(crate) limits: TaskLimits,
     pub(crate) ports: PortRanges,
     /// Bounds the calls that make and start containers.
-    pub(crate) calls: Semaphore,
+    pub(crate) calls: Arc<Semaphore>,
     /// Bounds the reports in flight.
     pub(crate) reports: Semaphore,
     /// Memory that was registered, in MiB.
@@ -44,6 +44,12 @@ pub(crate) struct Hands {
     /// Calls under way; they end with the agent.
     pub(crate) under_way: Mutex<JoinSet<()>>,
 }
+
+/// The right to make or start a container now.
+#[derive(Debug)]
+pub(crate) struct Turn(
+    #[expect(dead_code, reason = "held, not read")] Option<OwnedSemaphorePermit>,
+);
 
 /// An image to get.
 #[derive(Debug)]
@@ -74,6 +80,13 @@ impl Hands {
     pub(crate) async fn tell(&self, task: &TaskKey, fact: Option<Fact>, event: TaskEvent) {
         let outcome = Event::Outcome { task: Arc::clone(task), fact, event };
         drop(self.events.send(outcome).await);
+    }
+
+    /// Waits for a turn to make or start a container. Whoever has made one keeps the turn and
+    /// starts it, so that the first of many tasks run before the last are made.
+    pub(crate) async fn turn(&self) -> Turn {
+        // Never closed; without a permit there would merely be no bound.
+        Turn(Arc::clone(&self.calls).acquire_owned().await.ok())
     }
 
     /// A call that must end in time.

@@ -95,7 +95,7 @@ async fn live(
         images: Images::new(Arc::clone(&runtime), config.pull, config.timeouts.pull),
         limits: TaskLimits::new(description.cgroups.filter(|_| config.task_limits)),
         ports: PortRanges::default(),
-        calls: Semaphore::new(limits::RUNTIME_CALLS),
+        calls: Arc::new(Semaphore::new(limits::RUNTIME_CALLS)),
         reports: Semaphore::new(limits::REPORTS),
         memory_mib: config.memory_mib.map_or(machine, u64::from),
         events: events.clone(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use longshore_domain::task::{ContainerIndex, Event as TaskEvent, Reason};
 use longshore_wire::agent::{Container, RoleCredentials, Task};
 
-use super::{Hands, named};
+use super::{Hands, Turn, named};
 use crate::engine::{Fact, TaskKey};
 use crate::record::ContainerFacts;
 use crate::runtime::{ContainerRequest, RuntimeError};
@@ -33,8 +33,8 @@ impl Hands {
         let hands = Arc::clone(self);
         self.spawn(async move {
             match hands.try_create(index, &job).await {
-                Ok(id) => {
-                    let fact = Fact::Made(index, id);
+                Ok((id, turn)) => {
+                    let fact = Fact::Made(index, id, turn);
                     hands.tell(&key, Some(fact), TaskEvent::Created(index)).await;
                 }
                 Err(Failure::Container(reason)) => {
@@ -48,7 +48,11 @@ impl Hands {
         });
     }
 
-    async fn try_create(&self, index: ContainerIndex, job: &CreateJob) -> Result<String, Failure> {
+    async fn try_create(
+        &self,
+        index: ContainerIndex,
+        job: &CreateJob,
+    ) -> Result<(String, Turn), Failure> {
         let container = &job.task.containers[index];
         self.volumes(&job.task, container).await.map_err(Failure::Task)?;
         let ranges = task::port_ranges(container);
@@ -77,19 +81,20 @@ impl Hands {
     }
 
     /// Makes the container; when its image has been removed meanwhile, gets the image again once.
-    async fn make(&self, request: &ContainerRequest) -> Result<String, RuntimeError> {
-        let limit = self.config.timeouts.create;
-        let first = {
-            let _permit = self.calls.acquire().await;
-            Self::within(limit, self.runtime.create(request)).await
-        };
+    async fn make(&self, request: &ContainerRequest) -> Result<(String, Turn), RuntimeError> {
+        let first = self.make_once(request).await;
         let Err(RuntimeError::NotFound(_)) = first else { return first };
         self.images.forget(&request.image).await;
         if self.images.ensure(&request.image, None).await.is_err() {
             return first;
         }
-        let _permit = self.calls.acquire().await;
-        Self::within(limit, self.runtime.create(request)).await
+        self.make_once(request).await
+    }
+
+    async fn make_once(&self, request: &ContainerRequest) -> Result<(String, Turn), RuntimeError> {
+        let turn = self.turn().await;
+        let made = Self::within(self.config.timeouts.create, self.runtime.create(request)).await;
+        made.map(|id| (id, turn))
     }
 
     async fn volumes(&self, task: &Task, container: &Container) -> Result<(), Reason> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use longshore_domain::task::{ContainerIndex, Event as TaskEvent};
 use longshore_wire::agent::{Container, Task};
 
-use super::{Hands, named};
+use super::{Hands, Turn, named};
 use crate::engine::{Fact, TaskKey};
 use crate::record::Binding;
 use crate::runtime::RuntimeError;
@@ -16,19 +16,22 @@ use crate::task::{Surroundings, network_mode};
 pub(crate) struct StartJob {
     id: String,
     ports: Ports,
+    turn: Option<Turn>,
 }
 
 impl StartJob {
-    /// The job of starting the container with `id` in the runtime.
+    /// The job of starting the container with `id` in the runtime; `turn` is that of its making,
+    /// if it was made just now.
     pub(crate) fn new(
         id: String,
         task: &Task,
         container: &Container,
         surroundings: &Surroundings,
+        turn: Option<Turn>,
     ) -> Self {
         let host_ip = surroundings.host_address.map(|address| address.to_string());
         let host_ip = host_ip.unwrap_or_else(|| "0.0.0.0".to_owned());
-        Self { id, ports: Ports::of(task, container, &host_ip) }
+        Self { id, ports: Ports::of(task, container, &host_ip), turn }
     }
 }
 
@@ -85,11 +88,12 @@ impl Hands {
     }
 
     async fn try_start(&self, key: &TaskKey, job: StartJob) -> Result<Vec<Binding>, RuntimeError> {
-        let started = {
-            let _permit = self.calls.acquire().await;
-            Self::within(self.config.timeouts.start, self.runtime.start(&job.id)).await
+        let turn = match job.turn {
+            Some(turn) => turn,
+            None => self.turn().await,
         };
-        started?;
+        Self::within(self.config.timeouts.start, self.runtime.start(&job.id)).await?;
+        drop(turn);
         self.limits.apply_late(key);
         match job.ports {
             Ports::Known(bound) => Ok(bound),

@@ -81,6 +81,12 @@ impl SimulatedRuntime {
         state.containers.iter().map(|(id, container)| container.inspect(id)).collect()
     }
 
+    /// The environment that a container was made with; empty when there is none of that id.
+    pub fn environment(&self, id: &str) -> BTreeMap<String, String> {
+        let state = self.inner.state();
+        state.containers.get(id).map(|c| c.request.environment.clone()).unwrap_or_default()
+    }
+
     /// Breaks every stream of events, as a restarted daemon does.
     pub fn break_events(&self) {
         for _ in 0..=EVENT_BACKLOG {

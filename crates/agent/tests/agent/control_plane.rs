@@ -130,6 +130,11 @@ impl ControlPlane {
         heard.failures.entry(operation.to_owned()).or_default().push((status, body));
     }
 
+    /// Lets calls succeed again.
+    pub(crate) fn stop_failing(&self) {
+        self.inner.heard().failures.clear();
+    }
+
     /// Refuses the next ACS session.
     pub(crate) fn refuse_next_session(&self, body: &str) {
         self.inner.heard().refusals.push(body.to_owned());

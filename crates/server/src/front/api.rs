@@ -48,6 +48,8 @@ async fn serve(
     parts: &Parts,
     body: Incoming,
 ) -> Result<Vec<u8>, ServiceError> {
+    // First of all, since a connection whose request was not read to its end cannot go on.
+    let body = collect(body).await?;
     let path = parts.uri.path();
     let query = parts.uri.query().unwrap_or_default();
     let headers = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
@@ -61,7 +63,6 @@ async fn serve(
         )));
     }
     let operation = operation(parts)?;
-    let body = collect(body).await?;
     let now = clock::now();
     let principal = server
         .identity
@@ -149,6 +150,10 @@ fn reply(outcome: Result<Vec<u8>, ServiceError>, request_id: &str) -> Reply {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(json::CONTENT_TYPE));
     if let Ok(id) = HeaderValue::from_str(request_id) {
         headers.insert(REQUEST_ID, id);
+    }
+    if status == StatusCode::PAYLOAD_TOO_LARGE {
+        // The rest of the body is not read.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if let Some(code) = code {
         headers.insert(ERROR_TYPE, HeaderValue::from_static(code));

@@ -97,18 +97,20 @@ where
     if !over.is_object() {
         return Err(format!("{error}: the settings are not a JSON object"));
     }
-    merge(&mut value, over);
+    merge(&mut value, over, canonical);
     serde_json::from_value(value).map_err(fail)
 }
 
-fn merge(base: &mut Value, over: Value) {
+/// Lays `over` over `base`. A name that `base` does not have is spelled by `spell`: only the
+/// outermost names are Docker's, deeper ones (labels) are the user's.
+fn merge(base: &mut Value, over: Value, spell: fn(String) -> String) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {
             for (name, value) in over {
                 let same = base.keys().find(|key| key.eq_ignore_ascii_case(&name)).cloned();
-                let name = same.unwrap_or_else(|| canonical(name));
+                let name = same.unwrap_or_else(|| spell(name));
                 match base.get_mut(&name) {
-                    Some(slot) => merge(slot, value),
+                    Some(slot) => merge(slot, value, |name| name),
                     None => {
                         base.insert(name, value);
                     }
@@ -174,7 +176,8 @@ mod tests {
         };
         let body = body(&request).expect("a body");
         assert_eq!(body.user.as_deref(), Some("1000"));
-        assert_eq!(body.labels.map(|labels| labels.len()), Some(2), "labels merge");
+        let labels = body.labels.expect("labels");
+        assert_eq!((labels.len(), labels["mine"].as_str()), (2, "1"), "labels merge as they are");
         let host = body.host_config.expect("a host config");
         assert_eq!(host.network_mode.as_deref(), Some("host"));
         assert_eq!(host.memory, Some(64 * MIB));

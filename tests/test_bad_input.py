@@ -1,0 +1,146 @@
+"""Whatever comes in, the answer is a client error with an AWS code, and the server goes on."""
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from harness.aws import TARGET, Raw
+from harness.process import Server
+
+
+@pytest.fixture
+def raw(server: Server) -> Iterator[Raw]:
+    with Raw(server.url) as raw:
+        yield raw
+    assert server.healthy()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"}",
+        b"[]",
+        b"null",
+        b"42",
+        b'"text"',
+        b"{'a': 1}",
+        b'{"cluster": }',
+        b'{"cluster": "a"} trailing',
+        b'{"cluster": "\xff\xfe"}',
+        b"\x00" * 100,
+        b'{"cluster": "a\nb"}',
+        b'{"tasks": [' + b"[" * 5000 + b"]" * 5000 + b"]}",
+        b'{"a":' * 5000 + b"1" + b"}" * 5000,
+    ],
+    ids=range(15),
+)
+def test_malformed_bodies(raw: Raw, body: bytes) -> None:
+    for operation in ("DescribeTasks", "RunTask", "RegisterTaskDefinition"):
+        answer = raw.call(operation, body)
+        answer.expect_client_error()
+
+
+@pytest.mark.parametrize(
+    ("operation", "body"),
+    [
+        ("RunTask", {"taskDefinition": 5}),
+        ("RunTask", {"taskDefinition": "x", "count": "three"}),
+        ("RunTask", {"taskDefinition": "x", "count": 1.5}),
+        ("RunTask", {"taskDefinition": "x", "count": 1e300}),
+        ("RunTask", {"taskDefinition": "x", "count": -(2**70)}),
+        ("RunTask", {"taskDefinition": "x", "tags": {}}),
+        ("RunTask", {"taskDefinition": "x", "tags": [None]}),
+        ("RunTask", {"taskDefinition": "x", "launchType": "ROCKET"}),
+        ("RunTask", {}),
+        ("DescribeTasks", {}),
+        ("DescribeTasks", {"tasks": "not-a-list"}),
+        ("DescribeTasks", {"tasks": [["nested"]]}),
+        ("StopTask", {}),
+        ("StopTask", {"task": ""}),
+        ("StopTask", {"task": None}),
+        ("RegisterTaskDefinition", {"family": "a"}),
+        ("RegisterTaskDefinition", {"family": "a", "containerDefinitions": [{}]}),
+        ("RegisterTaskDefinition", {"family": "a", "containerDefinitions": [7]}),
+        ("CreateCluster", {"clusterName": "a b"}),
+        ("CreateCluster", {"clusterName": "x" * 256}),
+        ("CreateCluster", {"clusterName": "é"}),
+        ("DeleteCluster", {}),
+        ("TagResource", {"resourceArn": "not-an-arn", "tags": []}),
+        ("TagResource", {"resourceArn": "arn:aws:s3:::bucket", "tags": []}),
+        ("ListTasks", {"maxResults": "many"}),
+        ("ListTasks", {"desiredStatus": "SLEEPING"}),
+        ("ListContainerInstances", {"filter": "((((("}),
+        ("ListContainerInstances", {"filter": "attribute:a =~ (((((a+)+)+)+)+)$"}),
+        ("PutAccountSetting", {"name": "unheardOf", "value": "x"}),
+    ],
+)
+def test_wrong_and_missing_members(raw: Raw, operation: str, body: dict[str, Any]) -> None:
+    answer = raw.call(operation, json.dumps(body).encode())
+    if operation == "ListContainerInstances" and answer.status == 200:
+        return  # An expression that is merely slow elsewhere is a valid one.
+    answer.expect_client_error()
+
+
+def test_unknown_targets(raw: Raw) -> None:
+    for target in ("", "RunTask", f"{TARGET}.", f"{TARGET}.Fly", "Other_1.RunTask", "." * 1000):
+        headers = {"X-Amz-Target": target, "Content-Type": "application/x-amz-json-1.1"}
+        raw.send("POST", "/", b"{}", headers).expect_client_error()
+    raw.send("POST", "/", b"{}", {}).expect_client_error()
+    raw.send("GET", "/", b"", {}).expect_client_error()
+    raw.send("DELETE", "/no/such/path", b"", {}).expect_client_error()
+
+
+def test_oversized_bodies(server: Server, raw: Raw) -> None:
+    answer = raw.call("DescribeTasks", b'{"a": "' + b"x" * 1_000_000 + b'"}')
+    assert answer.status in (200, 400)
+    big = b'{"a": "' + b"x" * 20_000_000 + b'"}'
+    with Raw(server.url) as other:
+        try:
+            answer = other.call("DescribeTasks", big)
+            assert answer.status == 413
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # The answer came before all of the body was sent, as HTTP allows.
+    assert raw.call("ListClusters", b"{}").status == 200
+
+
+def test_bytes_that_are_no_http(server: Server) -> None:
+    for junk in (b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"A" * 100_000, b"\r\n" * 1000):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+            try:
+                connection.sendall(junk)
+                connection.shutdown(socket.SHUT_WR)
+                connection.recv(1000)
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+    # A body that is promised and never comes holds up nobody else.
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        head = f"POST / HTTP/1.1\r\nHost: x\r\nX-Amz-Target: {TARGET}.ListClusters\r\n"
+        connection.sendall(f"{head}Content-Length: 1000\r\n\r\n{{".encode())
+        assert server.healthy()
+        assert server.ecs.list_clusters()["ResponseMetadata"]["HTTPStatusCode"] == 200
+
+
+def test_sessions_that_are_none(server: Server, raw: Raw) -> None:
+    for path in ("/ws", "/ws?", "/ws?clusterArn=x&containerInstanceArn=y", "/a/b/ws"):
+        assert 400 <= raw.send("GET", path, b"", {}).status < 500
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    arn = "arn:aws:ecs:us-east-1:000000000000:container-instance/default/" + "0" * 32
+    with Raw(server.url) as other:
+        other.send("GET", f"/ws?clusterArn=default&containerInstanceArn={arn}", b"", upgrade)
+    assert server.healthy()
+
+
+def test_a_name_is_taken_once(new_server: Callable[..., Server]) -> None:
+    ecs = new_server().ecs
+    for _ in range(3):
+        ecs.create_cluster(clusterName="same")
+    assert len(ecs.list_clusters()["clusterArns"]) == 1
