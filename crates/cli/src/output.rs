@@ -47,6 +47,7 @@ pub(crate) fn table<const N: usize>(
         table.add_row(row);
     }
     for text in table.lines() {
-        line(text.trim_end());
+        // Cells are padded on both sides; the left edge of the page needs none.
+        line(text.strip_prefix(' ').unwrap_or(&text).trim_end());
     }
 }
