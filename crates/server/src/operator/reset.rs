@@ -1,9 +1,18 @@
 //! `POST /_longshore/reset`: a development server forgets everything but its instances and the
-//! default cluster; agents stop what is no longer wanted.
+//! default cluster, and its containers stop.
+//!
+//! Tasks are ordered to stop first and get a while to do so, so that their ports are free for
+//! what comes next; agents stop the others as well, in their own time.
+
+use std::time::Duration;
 
 use http::StatusCode;
-use longshore_domain::record::{ClusterStatus, DesiredStatus, StopCode, StopOrder, Task};
-use longshore_store::{RecordTxn, TxnOutcome, View};
+use longshore_domain::record::{
+    ClusterStatus, ContainerInstance, DesiredStatus, InstanceStatus, StopCode, StopOrder, Task,
+};
+use longshore_domain::time::Timestamp;
+use longshore_store::{Kind, RecordTxn, TxnOutcome, View};
+use longshore_wire::ServiceError;
 use serde_json::json;
 
 use super::json;
@@ -12,6 +21,8 @@ use crate::{Server, clock};
 
 /// Records changed by one transaction; a store takes 128.
 const BATCH: usize = 100;
+/// How long tasks get to stop before they are forgotten.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Empties the state. Refused unless the server is a development one.
 pub(super) async fn answer(server: &Server) -> Reply {
@@ -19,79 +30,106 @@ pub(super) async fn answer(server: &Server) -> Reply {
         let error = "reset is for development servers (identity provider `open`) only";
         return json(StatusCode::FORBIDDEN, &json!({ "error": error }));
     }
-    loop {
-        let view = server.state.view();
-        let (txn, more) = next_batch(&view);
-        if txn.is_empty() {
-            return json(StatusCode::OK, &json!({ "reset": true }));
-        }
-        match server.commit(txn).await {
-            Ok(TxnOutcome::Committed { .. }) if !more => {
-                return json(StatusCode::OK, &json!({ "reset": true }));
-            }
-            Ok(_) => {}
-            Err(error) => {
-                return json(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "error": error.message }));
-            }
-        }
+    match reset(server).await {
+        Ok(()) => json(StatusCode::OK, &json!({ "reset": true })),
+        Err(error) => json(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "error": error.message })),
     }
 }
 
-/// The next records to remove, and whether more follow.
-///
-/// Services go first, so that no controller starts tasks anew. Tasks are ordered to stop and
-/// forgotten by retention; an agent stops containers only for tasks that it is told of.
-fn next_batch(view: &View) -> (RecordTxn, bool) {
+async fn reset(server: &Server) -> Result<(), ServiceError> {
+    // Services go first, so that no controller starts tasks anew.
+    repeat(server, |view| {
+        let mut txn = RecordTxn::new();
+        for row in view.services.iter().take(BATCH) {
+            txn.remove(row);
+        }
+        txn
+    })
+    .await?;
+    let now = clock::now();
+    repeat(server, |view| stop_orders(view, now)).await?;
+    let mut changes = server.state.changes();
+    let stopped = async {
+        while server.state.view().tasks.iter().any(|task| !task.is_stopped()) {
+            if changes.changed(&[Kind::Task]).await.is_err() {
+                break;
+            }
+        }
+    };
+    // Those that take longer are stopped all the same; nobody waits for them.
+    let _ = tokio::time::timeout(PATIENCE, stopped).await;
+    repeat(server, removals).await
+}
+
+/// Commits what `batch` makes of the view until nothing is left to do.
+async fn repeat(server: &Server, batch: impl Fn(&View) -> RecordTxn) -> Result<(), ServiceError> {
+    loop {
+        let txn = batch(&server.state.view());
+        if txn.is_empty() {
+            return Ok(());
+        }
+        // After a conflict the next view shows what was in the way.
+        let (TxnOutcome::Committed { .. } | TxnOutcome::Conflict { .. }) =
+            server.commit(txn).await?;
+    }
+}
+
+fn stop_orders(view: &View, now: Timestamp) -> RecordTxn {
+    let mut txn = RecordTxn::new();
+    let running = view.tasks.iter().filter(|task| task.desired == DesiredStatus::Running);
+    for row in running.take(BATCH) {
+        let reason = "The development server was reset".to_owned();
+        let task = Task {
+            desired: DesiredStatus::Stopped,
+            stop: Some(StopOrder { code: StopCode::UserInitiated, reason, at: now }),
+            version: row.version + 1,
+            ..row.record.clone()
+        };
+        txn.update(row, &task);
+    }
+    txn
+}
+
+/// The next records to remove.
+fn removals(view: &View) -> RecordTxn {
     let mut txn = RecordTxn::new();
     macro_rules! remove {
         ($table:ident) => {
             for row in view.$table.iter() {
                 if txn.len() >= BATCH {
-                    return (txn, true);
+                    return txn;
                 }
                 txn.remove(row);
             }
         };
     }
-    remove!(services);
+    remove!(tasks);
     remove!(service_events);
     remove!(client_tokens);
     remove!(account_settings);
-    let now = clock::now();
-    let mut waiting = false;
-    for row in view.tasks.iter() {
-        if txn.len() >= BATCH {
-            return (txn, true);
-        }
-        if row.is_stopped() {
-            txn.remove(row);
-        } else if row.desired == DesiredStatus::Running {
-            let reason = "The development server was reset".to_owned();
-            let task = Task {
-                desired: DesiredStatus::Stopped,
-                stop: Some(StopOrder { code: StopCode::UserInitiated, reason, at: now }),
-                version: row.version + 1,
-                ..row.record.clone()
-            };
-            txn.update(row, &task);
-            waiting = true;
-        } else {
-            waiting = true;
-        }
-    }
-    if waiting {
-        // Definitions stay as long as tasks need them; the next reset removes them.
-        return (txn, false);
-    }
     remove!(task_definitions);
-    for row in view.clusters.iter() {
+    for row in view.container_instances.iter().take(BATCH / 2) {
+        match row.status {
+            InstanceStatus::Active => {}
+            InstanceStatus::Inactive => {
+                txn.remove(row);
+            }
+            InstanceStatus::Draining => {
+                let status = InstanceStatus::Active;
+                let version = row.version + 1;
+                txn.update(row, &ContainerInstance { status, version, ..row.record.clone() });
+            }
+        }
+    }
+    for row in view.clusters.iter().take(BATCH / 2) {
         let in_use = view
             .container_instances
             .iter()
             .any(|instance| instance.cluster == row.name && instance.scope == row.scope);
-        if !in_use && row.name.as_str() != "default" && row.status == ClusterStatus::Active {
+        let kept = row.name.as_str() == "default" && row.status == ClusterStatus::Active;
+        if !in_use && !kept {
             txn.remove(row);
         }
     }
-    (txn, false)
+    txn
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use longshore_domain::ids::{Arn, Resource};
+use longshore_domain::ids::{Arn, Resource, TaskId};
 use longshore_domain::record::{
     AgentConnection, ContainerInstance, DesiredStatus, InstanceStatus, Task,
 };
@@ -13,12 +13,12 @@ use longshore_store::tables::{TaskIndex, TaskKey};
 use longshore_store::{Changes, Kind, RecordTxn, StateError, View};
 use longshore_wire::ServiceError;
 use longshore_wire::agent::{
-    AcsToAgent, AcsToServer, HeartbeatMessage, ManifestTask, PayloadMessage, TaskIdentifier,
-    TaskManifestMessage, TaskStopVerificationAck, TaskStopVerificationMessage,
+    AcsToAgent, AcsToServer, HeartbeatMessage, ManifestTask, PayloadMessage, Task as AgentTask,
+    TaskIdentifier, TaskManifestMessage, TaskStopVerificationAck, TaskStopVerificationMessage,
 };
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use super::delivery::{Delivery, TASKS_PER_MESSAGE};
+use super::delivery::{Delivery, Due, TASKS_PER_MESSAGE};
 use super::{Hello, Socket, payload};
 use crate::{Server, clock};
 
@@ -247,10 +247,15 @@ impl Session {
         }
         let now = clock::now();
         let tasks = view.tasks.by(&TaskIndex::Instance(self.hello.key.id)).map(|row| &row.record);
-        let (due, next) = self.delivery.due(tasks, now);
+        let Due { tasks: due, gone, next } = self.delivery.due(tasks, now);
+        for batch in gone.chunks(TASKS_PER_MESSAGE) {
+            let sequence = self.next_sequence(now);
+            let payload = self.payload(batch.iter().map(|id| self.forgotten(*id)), sequence, now);
+            self.send(&AcsToAgent::Payload(payload)).await?;
+        }
         for batch in due.chunks(TASKS_PER_MESSAGE) {
             let sequence = self.next_sequence(now);
-            let payload = self.payload(&view, batch, sequence, now);
+            let payload = self.payload(described(&view, batch), sequence, now);
             self.send(&AcsToAgent::Payload(payload)).await?;
             let number = u64::try_from(sequence).unwrap_or_default();
             self.delivery.sent(batch.iter().copied(), number, now);
@@ -260,20 +265,24 @@ impl Session {
         Ok(next.into_iter().chain(after).min())
     }
 
+    /// The order to stop a task that has no record any more.
+    fn forgotten(&self, id: TaskId) -> AgentTask {
+        let Hello { key, .. } = &self.hello;
+        let arn = Arn::new(&key.scope, Resource::Task(key.cluster.clone(), id));
+        AgentTask {
+            arn: arn.to_string(),
+            task_cluster_arn: Some(self.cluster_arn()),
+            desired_status: DesiredStatus::Stopped.as_str().to_owned(),
+            ..AgentTask::default()
+        }
+    }
+
     fn payload(
         &self,
-        view: &View,
-        batch: &[&Task],
+        tasks: impl Iterator<Item = AgentTask>,
         sequence: i64,
         now: Timestamp,
     ) -> PayloadMessage {
-        let tasks = batch.iter().filter_map(|task| match payload::task(view, task) {
-            Ok(task) => Some(task),
-            Err(error) => {
-                tracing::error!(task = %task.id, %error, "cannot describe the task to the agent");
-                None
-            }
-        });
         PayloadMessage {
             message_id: sequence.to_string(),
             cluster_arn: self.cluster_arn(),
@@ -355,6 +364,17 @@ impl Session {
         let resource = Resource::ContainerInstance(key.cluster.clone(), key.id);
         Arn::new(&key.scope, resource).to_string()
     }
+}
+
+/// What the agent is told of these tasks.
+fn described(view: &View, tasks: &[&Task]) -> impl Iterator<Item = AgentTask> {
+    tasks.iter().filter_map(|task| match payload::task(view, task) {
+        Ok(task) => Some(task),
+        Err(error) => {
+            tracing::error!(task = %task.id, %error, "cannot describe the task to the agent");
+            None
+        }
+    })
 }
 
 fn task_arn(task: &Task) -> String {

@@ -21,6 +21,17 @@ struct Sent {
     acknowledged: bool,
 }
 
+/// What is to be said now.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Due<'a> {
+    /// Tasks to tell the agent of, oldest first.
+    pub(super) tasks: Vec<&'a Task>,
+    /// Tasks to stop that have no record any more.
+    pub(super) gone: Vec<TaskId>,
+    /// When to look again at the latest.
+    pub(super) next: Option<Timestamp>,
+}
+
 /// What the agent was told in this session.
 #[derive(Debug, Default)]
 pub(super) struct Delivery {
@@ -29,14 +40,21 @@ pub(super) struct Delivery {
 
 impl Delivery {
     /// The tasks to tell the agent of now, oldest first; and when to look again at the latest.
+    ///
+    /// A task that was sent and has no record any more was taken away (by a reset): the agent is
+    /// told once to stop it, and its manifest says so again when it reconnects.
     pub(super) fn due<'a>(
         &mut self,
         tasks: impl Iterator<Item = &'a Task>,
         now: Timestamp,
-    ) -> (Vec<&'a Task>, Option<Timestamp>) {
+    ) -> Due<'a> {
         let (mut due, mut next) = (Vec::new(), None::<Timestamp>);
-        let mut alive = BTreeSet::new();
-        for task in tasks.filter(|task| !task.is_stopped()) {
+        let (mut alive, mut known) = (BTreeSet::new(), BTreeSet::new());
+        for task in tasks {
+            known.insert(task.id);
+            if task.is_stopped() {
+                continue;
+            }
             alive.insert(task.id);
             let wait_until = match self.sent.get(&task.id) {
                 Some(sent) if sent.desired == task.desired => {
@@ -54,9 +72,10 @@ impl Delivery {
                 next = Some(next.map_or(wait_until, |next| next.min(wait_until)));
             }
         }
+        let gone = self.sent.keys().filter(|id| !known.contains(id)).copied().collect();
         self.sent.retain(|id, _| alive.contains(id));
         due.sort_by_key(|task| (task.created_at, task.id));
-        (due, next)
+        Due { tasks: due, gone, next }
     }
 
     /// These tasks went out in `message`.
@@ -86,6 +105,8 @@ mod tests {
     use crate::test_records::task;
     use longshore_domain::record::TaskStatus;
 
+    const NOTHING: Due<'static> = Due { tasks: Vec::new(), gone: Vec::new(), next: None };
+
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_millis(seconds * 1000)
     }
@@ -93,14 +114,14 @@ mod tests {
     #[test]
     fn a_task_is_sent_once_and_again_only_without_acknowledgement() {
         let (mut delivery, task) = (Delivery::default(), task(1));
-        let (due, _) = delivery.due([&task].into_iter(), at(0));
-        assert_eq!(due.len(), 1);
-        delivery.sent(due.into_iter(), 7, at(0));
-        let (due, next) = delivery.due([&task].into_iter(), at(1));
-        assert_eq!((due.len(), next), (0, Some(at(30))));
-        assert_eq!(delivery.due([&task].into_iter(), at(30)).0.len(), 1, "never acknowledged");
+        let due = delivery.due([&task].into_iter(), at(0));
+        assert_eq!(due.tasks.len(), 1);
+        delivery.sent(due.tasks.into_iter(), 7, at(0));
+        let due = delivery.due([&task].into_iter(), at(1));
+        assert_eq!((due.tasks.len(), due.next), (0, Some(at(30))));
+        assert_eq!(delivery.due([&task].into_iter(), at(30)).tasks.len(), 1, "no acknowledgement");
         delivery.acknowledged(7);
-        assert_eq!(delivery.due([&task].into_iter(), at(60)), (vec![], None));
+        assert_eq!(delivery.due([&task].into_iter(), at(60)), NOTHING);
     }
 
     #[test]
@@ -109,12 +130,25 @@ mod tests {
         delivery.sent([&task].into_iter(), 1, at(0));
         delivery.acknowledged(1);
         task.desired = DesiredStatus::Stopped;
-        assert_eq!(delivery.due([&task].into_iter(), at(1)).0.len(), 1);
+        assert_eq!(delivery.due([&task].into_iter(), at(1)).tasks.len(), 1);
         delivery.sent([&task].into_iter(), 2, at(1));
         delivery.acknowledged(2);
-        assert_eq!(delivery.due([&task].into_iter(), at(2)).1, Some(at(31)));
-        assert_eq!(delivery.due([&task].into_iter(), at(31)).0.len(), 1);
+        assert_eq!(delivery.due([&task].into_iter(), at(2)).next, Some(at(31)));
+        assert_eq!(delivery.due([&task].into_iter(), at(31)).tasks.len(), 1);
         task.observed.status = TaskStatus::Stopped;
-        assert_eq!(delivery.due([&task].into_iter(), at(90)), (vec![], None));
+        assert_eq!(delivery.due([&task].into_iter(), at(90)), NOTHING);
+    }
+
+    #[test]
+    fn a_task_without_record_is_stopped_once() {
+        let (mut delivery, mut task) = (Delivery::default(), task(1));
+        delivery.sent([&task].into_iter(), 1, at(0));
+        assert_eq!(delivery.due([].into_iter(), at(1)).gone, [task.id]);
+        assert_eq!(delivery.due([].into_iter(), at(2)), NOTHING);
+
+        delivery.sent([&task].into_iter(), 2, at(3));
+        task.observed.status = TaskStatus::Stopped;
+        assert_eq!(delivery.due([&task].into_iter(), at(4)), NOTHING);
+        assert_eq!(delivery.due([].into_iter(), at(5)), NOTHING, "forgotten by retention");
     }
 }
