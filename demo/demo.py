@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -236,22 +237,32 @@ def exports(url: str) -> str:
     )
 
 
+def reset(options: argparse.Namespace) -> None:
+    """Removes the containers of the demo's instances, and its state."""
+    url = f"http://{options.listen}"
+    with longshore(url, options.listen, options.data_dir):
+        instances = client(url).list_container_instances()["containerInstanceArns"]
+    label = "label=com.amazonaws.ecs.container-instance-arn"
+    for arn in instances:
+        listed = ["docker", "ps", "-aq", "--filter", f"{label}={arn}"]
+        ids = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()
+        if ids:
+            subprocess.run(["docker", "rm", "-fv", *ids], capture_output=True, check=True)
+    shutil.rmtree(options.data_dir)
+    say("State and containers are gone.")
+
+
 def demo(options: argparse.Namespace, stopped: threading.Event) -> None:
     url = f"http://{options.listen}"
     say(f"Starting longshore dev on {url}")
     with longshore(url, options.listen, options.data_dir) as process:
         ecs = client(url)
-        if options.reset:
-            request = urllib.request.Request(f"{url}/_longshore/reset", method="POST")
-            with urllib.request.urlopen(request, timeout=60):
-                say("State and containers are gone.")
-            return
         instances = wait_for_instances(ecs)
         ensure_service(ecs)
         wait_until_steady(ecs)
         rows = check_tasks(ecs, instances)
-        say(f"\n{table(rows)}\n\nEvery task answered. The AWS CLI ({ROOT / '.venv/bin/aws'}) and")
-        say(f"every SDK work with these:\n\n{exports(url)}\n")
+        say(f"\n{table(rows)}\n\nEvery task answered. With these three lines every AWS SDK and the")
+        say(f"AWS CLI (there is one in .venv/bin/aws) work with it:\n\n{exports(url)}\n")
         if options.once:
             say("All checks held.")
             return
@@ -268,7 +279,10 @@ def main() -> int:
     if not chosen.once:
         signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     try:
-        demo(chosen, stopped)
+        if chosen.reset:
+            reset(chosen)
+        else:
+            demo(chosen, stopped)
     except Problem as problem:
         print(f"demo: {problem}", file=sys.stderr)
         return 1
