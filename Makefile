@@ -6,7 +6,7 @@ DEBUG_BIN := $(CARGO_TARGET_DIR)/debug/longshore
 RELEASE_BIN := $(CARGO_TARGET_DIR)/release/longshore
 PYTHON := .venv/bin/python
 
-.PHONY: help setup demo test unit e2e lint bench build release fmt docs stop-docker clean
+.PHONY: help setup demo demo-reset test unit e2e lint bench build release fmt docs stop-docker clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -16,6 +16,9 @@ setup: ## install what is missing: packages, Docker, Python clients
 
 demo: setup release ## see it work; ONCE=1 ends after the check
 	@LONGSHORE_BIN=$(RELEASE_BIN) $(PYTHON) demo/demo.py $(if $(ONCE),--once)
+
+demo-reset: setup release ## remove the demo's state and containers
+	@LONGSHORE_BIN=$(RELEASE_BIN) $(PYTHON) demo/demo.py --reset
 
 test: setup lint unit e2e ## everything that must hold before a change lands
 

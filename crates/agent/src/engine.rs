@@ -2,7 +2,7 @@
 //!
 //! Whatever happens (an order of the control plane, the outcome of a call, something that the
 //! runtime saw, a deadline) is one [`Event`]; the loop takes them one by one, lets
-//! `domain::task` decide, and gives the effects to [`Hands`]. The rule: nobody else changes a
+//! `domain::task` decide, and gives the effects to `Hands`. The rule: nobody else changes a
 //! task, and the loop never waits for the world.
 
 mod clear;
@@ -22,12 +22,12 @@ use longshore_wire::agent::{AcsToAgent, AcsToServer, RoleCredentials};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
-use crate::clock;
 use crate::hands::{CreateJob, Hands, PullJob, StartJob, Turn};
 use crate::metadata::Routes;
 use crate::record::{Binding, InstanceRecord, TaskRecord};
 use crate::runtime::{Image, Inspection, RuntimeEvent, What};
 use crate::store::Store;
+use crate::{clock, limits};
 
 /// ARN of a task, shared.
 pub(crate) type TaskKey = Arc<str>;
@@ -149,7 +149,8 @@ impl Engine {
                 Some(event) => {
                     self.handle(event);
                     // What has gathered meanwhile is handled before anything is written.
-                    while let Ok(event) = self.events.try_recv() {
+                    for _ in 0..limits::EVENTS {
+                        let Ok(event) = self.events.try_recv() else { break };
                         self.handle(event);
                     }
                 }

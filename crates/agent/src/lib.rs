@@ -4,9 +4,9 @@
 //! containers, and tells what becomes of them, in the protocol of the official ECS agent. What is
 //! to be done about a task is decided by `domain::task`; this crate does it.
 //!
-//! A walk through it: [`run`] puts the parts together; [`session`] talks with the control plane;
-//! [`engine`] owns every task and is the only one to change it; [`hands`] makes the calls to the
-//! [`runtime`]; [`metadata`] answers the containers; [`store`] keeps what must survive. Several
+//! A walk through it: [`run`] puts the parts together; `session` talks with the control plane;
+//! `engine` owns every task and is the only one to change it; `hands` makes the calls to the
+//! [`runtime`]; `metadata` answers the containers; `store` keeps what must survive. Several
 //! agents run in one process and on one container runtime; each touches only containers that
 //! carry its own label.
 //!

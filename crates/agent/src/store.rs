@@ -1,7 +1,7 @@
 //! The agent's own state on disk: one file for the instance, one for each task.
 //!
 //! The rule: a file is replaced by renaming, so that a reader finds the old or the new one, never
-//! half of one. Writes survive the end of the process at once; [`sync`] makes one survive the end
+//! half of one. Writes survive the end of the process at once; `sync` makes one survive the end
 //! of the machine too, which is needed only for a task that is acknowledged. A file that cannot be
 //! read is set aside and told, not deleted.
 

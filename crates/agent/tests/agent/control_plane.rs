@@ -67,7 +67,9 @@ impl Heard {
                 text.push('=');
                 text.push_str(container["status"].as_str().unwrap_or_default());
                 if let Some(code) = container["exitCode"].as_i64() {
-                    text.push_str(&format!("({code})"));
+                    text.push('(');
+                    text.push_str(&code.to_string());
+                    text.push(')');
                 }
             }
             reports.push(text);
@@ -156,13 +158,11 @@ impl ControlPlane {
                 changed.changed().await.expect("the control plane lives");
             }
         };
-        match tokio::time::timeout(PATIENCE, wait).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                let heard = self.inner.heard();
-                panic!("waited in vain for {what}; calls: {:#?}\nacs: {:?}", heard.calls, heard.acs)
-            }
+        if let Ok(answer) = tokio::time::timeout(PATIENCE, wait).await {
+            return answer;
         }
+        let heard = self.inner.heard();
+        panic!("waited in vain for {what}; calls: {:#?}\nacs: {:?}", heard.calls, heard.acs)
     }
 
     /// Waits until a task has been reported with a status, and gives the report.

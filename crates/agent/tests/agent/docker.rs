@@ -31,13 +31,15 @@ struct Machine {
     agent: Option<JoinHandle<()>>,
 }
 
+/// Numbers the machines of this process.
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
 impl Machine {
     /// Nothing where no daemon answers.
     async fn start() -> Option<Self> {
         if !image().await {
             return None;
         }
-        static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let instance = format!(
             "arn:aws:ecs:us-east-1:000000000000:container-instance/default/{:024x}{number:08x}",
@@ -59,6 +61,10 @@ impl Machine {
 
     fn start_agent(&mut self) {
         let config = self.config();
+        self.start_agent_with(config);
+    }
+
+    fn start_agent_with(&mut self, config: Config) {
         self.agent = Some(tokio::spawn(async move {
             run(config, std::future::pending()).await.expect("the agent runs");
         }));
@@ -395,6 +401,27 @@ async fn docker_settings_of_the_task_are_honoured() {
     let option =
         docker(&["inspect", "-f", "{{index .HostConfig.LogConfig.Config \"max-size\"}}", id]).await;
     assert_eq!(option, "1m");
+    machine.end().await;
+}
+
+#[tokio::test]
+async fn a_container_reaches_its_agent() {
+    let Some(mut machine) = Machine::start().await else { return };
+    machine.kill_agent().await;
+    let mut config = machine.config();
+    config.endpoints = true;
+    machine.start_agent_with(config);
+    let script = "test -n \"$ECS_CONTAINER_METADATA_URI_V4\" || exit 9; \
+                  wget -q -O - $ECS_CONTAINER_METADATA_URI_V4/task";
+    let arn = machine.run("metadata", vec![shell("main", script)]).await;
+    let stopped = machine.stopped(&arn).await;
+    let main = &stopped["containers"][0];
+    if main["exitCode"] == 9 {
+        eprintln!("no address for the endpoint on this machine: nothing to reach");
+    } else {
+        let log = docker(&["logs", main["runtimeId"].as_str().expect("an id")]).await;
+        assert!(main["exitCode"] == 0 && log.contains(&arn), "{stopped} {log}");
+    }
     machine.end().await;
 }
 

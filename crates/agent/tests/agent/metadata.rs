@@ -100,8 +100,8 @@ async fn a_container_learns_who_it_is() {
     let (_, tagged) = get(format!("{}/taskWithTags", path(v4))).await;
     assert_eq!(tagged["TaskTags"], json!({ "team": "blue" }));
 
-    let (_, stats) = get(format!("{}/task/stats", path(v4))).await;
-    assert!(stats.as_object().is_some_and(|all| all.len() == 1), "{stats}");
+    let (_, usage) = get(format!("{}/task/stats", path(v4))).await;
+    assert!(usage.as_object().is_some_and(|all| all.len() == 1), "{usage}");
 
     let relative = environment["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"].clone();
     let (_, credentials) = get(relative.clone()).await;

@@ -15,7 +15,7 @@ async fn a_killed_agent_takes_its_tasks_up_again() {
     let mut bench = Bench::start(vec![]).await;
     let stays = arn(&bench.run_one("stays", "RUNNING").await);
     let ends = arn(&bench.run_one("ends", "RUNNING").await);
-    let vanishes = arn(&bench.run_one("vanishes", "RUNNING").await);
+    let removed = arn(&bench.run_one("removed", "RUNNING").await);
     let before = bench.control_plane.reports(&stays);
     bench.kill_agent().await;
     let containers = bench.runtime.containers();
@@ -25,18 +25,18 @@ async fn a_killed_agent_takes_its_tasks_up_again() {
         all.find(|c| of(&c.labels["com.amazonaws.ecs.task-arn"])).expect("a container").id.clone()
     };
     bench.runtime.exit(&id(&ends), 4);
-    bench.runtime.remove(&id(&vanishes)).await.expect("it is removed");
+    bench.runtime.remove(&id(&removed)).await.expect("it is removed");
     bench.start_agent();
     let ended = bench.control_plane.reported(&ends, "STOPPED").await;
     assert_eq!(ended["containers"][0]["exitCode"], 4);
-    let vanished = bench.control_plane.reported(&vanishes, "STOPPED").await;
+    let vanished = bench.control_plane.reported(&removed, "STOPPED").await;
     assert_eq!(
         vanished["containers"][0]["reason"],
         "ContainerVanishedError: No container found on host"
     );
     let registered = bench.control_plane.look(|heard| {
-        let calls = heard.calls.iter().filter(|(name, _)| name == "RegisterContainerInstance");
-        calls.last().map(|(_, body)| body["containerInstanceArn"].clone())
+        let mut calls = heard.calls.iter().filter(|(name, _)| name == "RegisterContainerInstance");
+        calls.next_back().map(|(_, body)| body["containerInstanceArn"].clone())
     });
     assert_eq!(registered, Some(crate::control_plane::INSTANCE.into()), "as the same instance");
     assert_eq!(bench.control_plane.reports(&stays), before, "nothing is told twice");

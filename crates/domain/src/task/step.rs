@@ -67,7 +67,7 @@ pub enum Effect {
     Changed(ContainerIndex),
 }
 
-/// Moves a task on. The only function that changes a [`TaskState`], besides [`super::restore`].
+/// Moves a task on. The only function that changes a [`TaskState`], besides [`restore`](super::restore()).
 pub fn step(
     spec: &TaskSpec,
     mut state: TaskState,
