@@ -27,7 +27,7 @@ pub use service::{
     RolloutState, SchedulingStrategy, Service, ServiceEvent, ServiceStatus,
 };
 pub use task::{
-    Connectivity, ContainerState, ContainerStatus, Demand, DesiredStatus, HealthStatus, LaunchType,
+    ContainerState, ContainerStatus, Demand, DesiredStatus, HealthStatus, LaunchType,
     NetworkBinding, Observed, PortClaim, Protection, StopCode, StopOrder, Task, TaskStatus,
 };
 pub use task_definition::{

@@ -2,7 +2,7 @@
 
 use longshore_domain::ids::{InstanceId, Revision, Scope, TaskId};
 use longshore_domain::record::{
-    Connectivity, Demand, DesiredStatus, LaunchType, Observed, Tags, Task, TaskStatus,
+    Demand, DesiredStatus, LaunchType, Observed, Tags, Task, TaskStatus,
 };
 use longshore_domain::time::Timestamp;
 
@@ -35,7 +35,6 @@ pub(crate) fn task(id: u128) -> Task {
         observed: Observed {
             status: TaskStatus::Pending,
             containers: Vec::new(),
-            connectivity: Connectivity::Connected,
             connectivity_at: None,
             pull_started_at: None,
             pull_stopped_at: None,

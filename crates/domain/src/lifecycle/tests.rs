@@ -2,9 +2,7 @@ use alloc::vec;
 
 use super::*;
 use crate::ids::{InstanceId, Revision, Scope, TaskId};
-use crate::record::{
-    Connectivity, ContainerSpec, Demand, LaunchType, NetworkMode, Observed, StopOrder, Tags,
-};
+use crate::record::{ContainerSpec, Demand, LaunchType, NetworkMode, Observed, StopOrder, Tags};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(seconds * 1000)
@@ -68,7 +66,6 @@ fn task() -> Task {
         observed: Observed {
             status: TaskStatus::Pending,
             containers: vec![state("main"), state("side")],
-            connectivity: Connectivity::Connected,
             connectivity_at: None,
             pull_started_at: None,
             pull_stopped_at: None,

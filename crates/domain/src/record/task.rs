@@ -184,8 +184,6 @@ pub struct Observed {
     pub status: TaskStatus,
     /// Containers in the task definition's order.
     pub containers: Vec<ContainerState>,
-    /// Whether the agent can be reached, as of the last change.
-    pub connectivity: Connectivity,
     /// When the agent got the task.
     pub connectivity_at: Option<Timestamp>,
     /// AWS's `pullStartedAt`.
@@ -238,17 +236,6 @@ impl TaskStatus {
             Self::Stopped => "STOPPED",
         }
     }
-}
-
-/// AWS's `connectivity`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Connectivity {
-    /// The agent has a session.
-    #[default]
-    Connected,
-    /// It has none.
-    Disconnected,
 }
 
 /// What was seen of one container of a task.

@@ -9,9 +9,9 @@ use proptest::prelude::*;
 
 use crate::ids::{InstanceId, Revision, Scope, TaskId};
 use crate::record::{
-    AgentConnection, Connectivity, ConstraintKind, ContainerInstance, Demand, DesiredStatus,
-    InstanceStatus, LaunchType, Observed, PlacementConstraint, PlacementStrategy, PortClaim,
-    Protocol, Resources, Spread, StrategyField, Task, TaskStatus, VersionInfo,
+    AgentConnection, ConstraintKind, ContainerInstance, Demand, DesiredStatus, InstanceStatus,
+    LaunchType, Observed, PlacementConstraint, PlacementStrategy, PortClaim, Protocol, Resources,
+    Spread, StrategyField, Task, TaskStatus, VersionInfo,
 };
 use crate::time::Timestamp;
 
@@ -83,7 +83,6 @@ pub(crate) fn task(id: u128, instance: u128) -> Task {
         observed: Observed {
             status: TaskStatus::Running,
             containers: Vec::new(),
-            connectivity: Connectivity::Connected,
             connectivity_at: None,
             pull_started_at: None,
             pull_stopped_at: None,

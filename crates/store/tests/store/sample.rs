@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use longshore_domain::ids::{EventId, InstanceId, Revision, Scope, TaskId};
 use longshore_domain::record::{
     AccountSetting, AgentConnection, Cause, CircuitBreaker, ClientToken, Cluster, ClusterStatus,
-    Connectivity, ConstraintKind, ContainerInstance, ContainerSpec, ContainerState,
-    ContainerStatus, Demand, DependencyCondition, Deployment, DeploymentConfiguration,
-    DeploymentStatus, DesiredStatus, Document, HealthStatus, InstanceStatus, LaunchType,
-    NetworkBinding, NetworkMode, Notice, Observed, PlacementConstraint, PlacementStrategy,
-    PortClaim, PortMapping, Protection, Protocol, Resources, RolloutState, SchedulingStrategy,
-    Service, ServiceEvent, ServiceStatus, Spread, StopCode, StopOrder, StrategyField, Tags, Task,
-    TaskDefinition, TaskDefinitionStatus, TaskSpec, TaskStatus, VersionInfo,
+    ConstraintKind, ContainerInstance, ContainerSpec, ContainerState, ContainerStatus, Demand,
+    DependencyCondition, Deployment, DeploymentConfiguration, DeploymentStatus, DesiredStatus,
+    Document, HealthStatus, InstanceStatus, LaunchType, NetworkBinding, NetworkMode, Notice,
+    Observed, PlacementConstraint, PlacementStrategy, PortClaim, PortMapping, Protection, Protocol,
+    Resources, RolloutState, SchedulingStrategy, Service, ServiceEvent, ServiceStatus, Spread,
+    StopCode, StopOrder, StrategyField, Tags, Task, TaskDefinition, TaskDefinitionStatus, TaskSpec,
+    TaskStatus, VersionInfo,
 };
 use longshore_domain::time::Timestamp;
 
@@ -209,7 +209,6 @@ fn observed() -> Observed {
             health: HealthStatus::Healthy,
             gpus: vec!["GPU-1".into()],
         }],
-        connectivity: Connectivity::Connected,
         connectivity_at: Some(at(2)),
         pull_started_at: Some(at(3)),
         pull_stopped_at: Some(at(4)),

@@ -3,8 +3,8 @@
 use longshore_domain::ids::IdSource;
 use longshore_domain::ids::{ClusterName, InstanceId, Scope, TaskId};
 use longshore_domain::record::{
-    Connectivity, ContainerState, ContainerStatus, Demand, DesiredStatus, Document, HealthStatus,
-    LaunchType, Observed, Tags, Task, TaskDefinition, TaskStatus,
+    ContainerState, ContainerStatus, Demand, DesiredStatus, Document, HealthStatus, LaunchType,
+    Observed, Tags, Task, TaskDefinition, TaskStatus,
 };
 use longshore_domain::time::Timestamp;
 
@@ -73,7 +73,6 @@ pub(crate) fn make_tasks(
             observed: Observed {
                 status: TaskStatus::Pending,
                 containers: containers.collect(),
-                connectivity: Connectivity::Connected,
                 connectivity_at: None,
                 pull_started_at: None,
                 pull_stopped_at: None,
