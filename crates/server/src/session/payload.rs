@@ -137,7 +137,13 @@ fn container(
         start_timeout: unsigned(definition.start_timeout),
         stop_timeout: unsigned(definition.stop_timeout),
         health_check_type: definition.health_check.as_ref().map(|_| "docker".to_owned()),
-        docker_config: docker::config(definition, document, spec.network_mode, reservation),
+        docker_config: docker::config(
+            definition,
+            document,
+            spec.network_mode,
+            reservation,
+            task.id,
+        ),
         registry_authentication: registry(definition, document),
         firelens_configuration: definition.firelens_configuration.as_ref().map(|firelens| {
             FirelensConfiguration {

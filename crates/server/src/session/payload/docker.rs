@@ -1,9 +1,12 @@
 //! `dockerConfig`: Docker's `Config` and `HostConfig` as JSON texts. The agent computes memory,
 //! CPU shares, mounts and port bindings itself; everything else is here.
 
+use std::collections::BTreeMap;
+
+use longshore_domain::ids::TaskId;
 use longshore_domain::record::NetworkMode;
 use longshore_wire::agent::DockerConfig;
-use longshore_wire::ecs::enums::{IpcMode, PidMode};
+use longshore_wire::ecs::enums::{IpcMode, LogDriver, PidMode};
 use longshore_wire::ecs::{ContainerDefinition, LinuxParameters, TaskDefinition};
 use serde_json::{Map, Value, json};
 
@@ -20,12 +23,13 @@ pub(super) fn config(
     document: &TaskDefinition,
     mode: NetworkMode,
     reservation: Option<i32>,
+    task: TaskId,
 ) -> DockerConfig {
     DockerConfig {
         version: Some("1.21".to_owned()),
         config: Some(Value::Object(container_config(definition)).to_string()),
         host_config: Some(
-            Value::Object(host_config(definition, document, mode, reservation)).to_string(),
+            Value::Object(host_config(definition, document, mode, reservation, task)).to_string(),
         ),
     }
 }
@@ -72,6 +76,7 @@ fn host_config(
     document: &TaskDefinition,
     mode: NetworkMode,
     reservation: Option<i32>,
+    task: TaskId,
 ) -> Map<String, Value> {
     let mut map = Map::new();
     map.insert("NetworkMode".to_owned(), json!(narrow_mode(mode)));
@@ -109,7 +114,10 @@ fn host_config(
         .collect();
     set(&mut map, "Sysctls", (!sysctls.is_empty()).then(|| json!(sysctls)));
     if let Some(log) = &definition.log_configuration {
-        let options = log.options.clone().unwrap_or_default();
+        let mut options = log.options.clone().unwrap_or_default();
+        if log.log_driver == LogDriver::Awslogs {
+            name_stream(&mut options, definition, task);
+        }
         map.insert(
             "LogConfig".to_owned(),
             json!({ "Type": log.log_driver.as_str(), "Config": options }),
@@ -126,6 +134,19 @@ fn host_config(
         linux_parameters(linux, definition, &mut map);
     }
     map
+}
+
+/// The log stream of a container is named by the control plane: Docker's driver does not know
+/// `awslogs-stream-prefix`.
+fn name_stream(
+    options: &mut BTreeMap<String, String>,
+    definition: &ContainerDefinition,
+    task: TaskId,
+) {
+    if let Some(prefix) = options.remove("awslogs-stream-prefix") {
+        let container = definition.name.as_deref().unwrap_or_default();
+        options.insert("awslogs-stream".to_owned(), format!("{prefix}/{container}/{task}"));
+    }
 }
 
 fn linux_parameters(

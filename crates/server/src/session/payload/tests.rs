@@ -1,5 +1,7 @@
 use super::*;
 use longshore_domain::record::NetworkMode;
+use longshore_wire::ecs::LogConfiguration;
+use longshore_wire::ecs::enums::LogDriver;
 
 fn definition() -> ContainerDefinition {
     ContainerDefinition {
@@ -66,4 +68,26 @@ fn an_ecr_image_names_its_registry() {
     let auth = auth.expect("ECR data");
     assert_eq!(auth.registry_id.as_deref(), Some("000000000000"));
     assert_eq!(auth.region.as_deref(), Some("us-east-1"));
+}
+
+#[test]
+fn the_log_stream_of_a_container_is_named_after_its_task() {
+    let options = [("awslogs-group", "g"), ("awslogs-stream-prefix", "p")];
+    let options = options.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let log = LogConfiguration {
+        log_driver: LogDriver::Awslogs,
+        options: Some(options.into()),
+        secret_options: None,
+    };
+    let definition = ContainerDefinition { log_configuration: Some(log), ..definition() };
+    let document = TaskDefinition::default();
+    let task = longshore_domain::ids::TaskId::new(1);
+    let config = docker::config(&definition, &document, NetworkMode::Bridge, None, task);
+    let host: serde_json::Value =
+        serde_json::from_str(&config.host_config.expect("a host config")).expect("JSON");
+    let stream = format!("p/web/{task}");
+    assert_eq!(
+        host["LogConfig"]["Config"],
+        serde_json::json!({ "awslogs-group": "g", "awslogs-stream": stream })
+    );
 }
