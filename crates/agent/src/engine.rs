@@ -16,7 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_domain::record::DesiredStatus;
-use longshore_domain::task::{ContainerIndex, Effect, Event as TaskEvent, Exit, TaskSpec, step};
+use longshore_domain::task::{
+    ContainerIndex, Doing, Effect, Event as TaskEvent, Exit, TaskSpec, step,
+};
 use longshore_domain::time::Timestamp;
 use longshore_wire::agent::{AcsToAgent, AcsToServer, RoleCredentials};
 use tokio::sync::{mpsc, oneshot};
@@ -27,7 +29,7 @@ use crate::metadata::Routes;
 use crate::record::{Binding, InstanceRecord, TaskRecord};
 use crate::runtime::{Image, Inspection, RuntimeEvent, What};
 use crate::store::Store;
-use crate::{clock, limits};
+use crate::{clock, hands, limits};
 
 /// ARN of a task, shared.
 pub(crate) type TaskKey = Arc<str>;
@@ -93,6 +95,8 @@ struct Entry {
     /// When changes of single containers are reported, if nothing else is before.
     flush_at: Option<Timestamp>,
     clearing: bool,
+    /// Containers of which a process was killed for lack of memory.
+    out_of_memory: BTreeSet<ContainerIndex>,
     /// The turn in which a container was made, until what follows is decided.
     turn: Option<(ContainerIndex, Turn)>,
 }
@@ -245,6 +249,7 @@ impl Engine {
     fn start(&mut self, key: &TaskKey, index: ContainerIndex) {
         let Some(entry) = self.tasks.get_mut(key) else { return };
         let turn = entry.turn.take_if(|(made, _)| *made == index).map(|(_, turn)| turn);
+        entry.out_of_memory.remove(&index);
         let Some(id) = entry.record.containers[index].runtime_id.clone() else { return };
         let task = &entry.record.task;
         let job = StartJob::new(id, task, &task.containers[index], &self.hands.surroundings, turn);
@@ -287,12 +292,24 @@ impl Engine {
     /// Something that the runtime saw by itself.
     fn seen(&mut self, event: RuntimeEvent) {
         let Some((key, index)) = self.by_runtime_id.get(&event.id).cloned() else { return };
+        let Some(entry) = self.tasks.get_mut(&key) else { return };
+        let asked = entry.record.state.containers[index].doing == Some(Doing::Stopping);
         let outcome = match event.what {
-            // The call that started it tells; so does the one that looks after its exit.
-            What::Started | What::OutOfMemory => return,
-            What::Exited { code: Some(137) } => {
-                // Killed: by us, by somebody, or for lack of memory. Only a look can tell.
-                return self.hands.examine(key, index, event.id, Some(137));
+            // The call that started it tells.
+            What::Started => return,
+            What::OutOfMemory => {
+                entry.out_of_memory.insert(index);
+                return;
+            }
+            What::Exited { code: code @ Some(137) } => {
+                if entry.out_of_memory.contains(&index) && !asked {
+                    let reason = Some(hands::out_of_memory());
+                    TaskEvent::Exited(index, Exit { code, reason, at: event.at })
+                } else {
+                    // Killed: by us, by somebody, or for lack of memory. Only a look can tell.
+                    let grace = if asked { Duration::ZERO } else { limits::MEMORY_GRACE };
+                    return self.hands.examine(key, index, event.id, code, grace);
+                }
             }
             What::Exited { code } => {
                 TaskEvent::Exited(index, Exit { code, reason: None, at: event.at })
@@ -391,6 +408,7 @@ impl Entry {
             outbox,
             flush_at: None,
             clearing: false,
+            out_of_memory: BTreeSet::new(),
             turn: None,
         }
     }

@@ -167,19 +167,28 @@ impl Hands {
         });
     }
 
-    /// Looks at a container that exited and tells how; `code` is what its exit event said.
+    /// Looks at a container that exited and tells how; `code` is what its exit event said. The
+    /// runtime may learn only after `grace` that it was for lack of memory.
     pub(crate) fn examine(
         self: &Arc<Self>,
         task: TaskKey,
         index: ContainerIndex,
         id: String,
         code: Option<i32>,
+        grace: Duration,
     ) {
         let hands = Arc::clone(self);
         self.spawn(async move {
             let limit = hands.config.timeouts.inspect;
-            let found = Self::within(limit, hands.runtime.inspect(&id)).await.ok().flatten();
-            let exit = found.as_ref().and_then(exit);
+            let look = || async {
+                let found = Self::within(limit, hands.runtime.inspect(&id)).await;
+                found.ok().flatten().as_ref().and_then(exit)
+            };
+            let mut exit = look().await;
+            if !grace.is_zero() && exit.as_ref().is_some_and(|exit| exit.reason.is_none()) {
+                tokio::time::sleep(grace).await;
+                exit = look().await;
+            }
             let unseen = Exit { code, reason: None, at: clock::now() };
             let event = TaskEvent::Exited(index, exit.unwrap_or(unseen));
             hands.tell(&task, None, event).await;
@@ -218,11 +227,17 @@ impl Hands {
     }
 }
 
+/// The reason of a container that took more memory than it may.
+pub(crate) fn out_of_memory() -> Reason {
+    Reason::new("OutOfMemoryError", "Container killed due to memory usage")
+}
+
 /// How a container ended, if it has.
 pub(crate) fn exit(found: &Inspection) -> Option<Exit> {
-    let RuntimeState::Exited { at, code, out_of_memory, .. } = &found.state else { return None };
-    let reason = out_of_memory
-        .then(|| Reason::new("OutOfMemoryError", "Container killed due to memory usage"));
+    let RuntimeState::Exited { at, code, out_of_memory: killed, .. } = &found.state else {
+        return None;
+    };
+    let reason = killed.then(out_of_memory);
     Some(Exit { code: Some(*code), reason, at: *at })
 }
 

@@ -54,3 +54,6 @@ pub(crate) const PORTS_REMEMBERED: usize = 4096;
 pub(crate) const METADATA_CLIENTS: usize = 4096;
 /// Time for a task-protection call (as the ECS agent).
 pub(crate) const PROTECTION_CALL: Duration = Duration::from_secs(4);
+/// How long after a kill the runtime may still learn that it was for lack of memory (ours: the
+/// kernel tells both by different ways).
+pub(crate) const MEMORY_GRACE: Duration = Duration::from_millis(250);

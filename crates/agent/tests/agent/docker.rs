@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use longshore_agent::runtime::{DockerRuntime, Runtime};
 use longshore_agent::{Config, run};
 use longshore_wire::agent::{
     Container, Dependency, DependencyCondition, DockerVolumeConfiguration, HostVolume, MountPoint,
@@ -401,6 +402,33 @@ async fn docker_settings_of_the_task_are_honoured() {
     let option =
         docker(&["inspect", "-f", "{{index .HostConfig.LogConfig.Config \"max-size\"}}", id]).await;
     assert_eq!(option, "1m");
+    machine.end().await;
+}
+
+#[tokio::test]
+async fn the_runtime_can_be_looked_into() {
+    let Some(machine) = Machine::start().await else { return };
+    let runtime = DockerRuntime::connect(SOCKET).await.expect("a daemon");
+    let about = runtime.describe().await.expect("a description");
+    assert!(about.cpus > 0 && about.memory_mib > 0 && !about.version.is_empty(), "{about:?}");
+    let main = shell("main", "echo hello; while true; do sleep 0.1; done");
+    let arn = machine.run("inside", vec![main]).await;
+    let running = machine.control_plane.reported(&arn, "RUNNING").await;
+    let id = running["containers"][0]["runtimeId"].as_str().expect("an id");
+    let command = ["/bin/sh", "-c", "echo out; exit 3"].map(str::to_owned);
+    let done = runtime.exec(id, &command).await.expect("a command");
+    assert_eq!((done.exit_code, done.output.as_slice()), (Some(3), &b"out\n"[..]));
+    let used = runtime.stats(id).await.expect("a reading").expect("it runs");
+    assert!(used.cpu_ns > 0 && used.memory_bytes > 0 && used.network.is_some(), "{used:?}");
+    let wrote = async {
+        while runtime.logs(id, 10).await.expect("logs") != b"hello\n" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), wrote).await.expect("its output");
+    machine.control_plane.stop(&arn).await;
+    machine.stopped(&arn).await;
+    assert_eq!(runtime.stats(id).await.expect("a reading"), None, "it runs no more");
     machine.end().await;
 }
 

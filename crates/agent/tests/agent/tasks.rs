@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use longshore_agent::runtime::Behavior;
+use longshore_agent::runtime::{Behavior, Runtime};
 use longshore_wire::agent::{
-    Dependency, DependencyCondition, HostVolume, PortMapping, RestartPolicy, Volume,
+    Dependency, DependencyCondition, HostVolume, PortMapping, RestartPolicy, Secret, Volume,
 };
+use serde_json::json;
 
 use crate::support::{Bench, container, task};
 
@@ -273,6 +274,70 @@ async fn what_a_stopped_task_leaves_is_cleared_away() {
         }
     };
     tokio::time::timeout(Duration::from_secs(10), cleared).await.expect("it is cleared away");
+}
+
+#[tokio::test]
+async fn an_image_that_nothing_uses_is_removed() {
+    let pulled = Behavior { exits_after: Some((Duration::ZERO, 0)), ..Behavior::default() };
+    let mut bench = Bench::start(vec![("pulled", pulled)]).await;
+    bench.kill_agent().await;
+    let mut config = crate::support::config(bench.control_plane.url(), bench.dir.path());
+    config.cleanup.task_wait = Duration::from_millis(20);
+    config.cleanup.image_interval = Duration::from_millis(20);
+    config.cleanup.image_min_age = Duration::ZERO;
+    bench.start_agent_with(config);
+    let stopped = bench.run_one("pulled", "STOPPED").await;
+    assert!(stopped["pullStartedAt"].is_number() && stopped["pullStoppedAt"].is_number());
+    let gone = async {
+        while bench.runtime.inspect_image("pulled").await.expect("a look").is_some() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), gone).await.expect("it is removed");
+}
+
+#[tokio::test]
+async fn secrets_are_fetched_before_a_container_is_made() {
+    let bench = Bench::start(vec![]).await;
+    let secret = |name: &str, from: &str, provider: &str| Secret {
+        name: name.into(),
+        value_from: from.into(),
+        provider: provider.into(),
+        ..Secret::default()
+    };
+    let parameters = json!({ "Parameters": [{ "Name": "/db/host", "Value": "db.internal" }] });
+    bench.control_plane.answer("GetParameters", parameters);
+    let value = json!({ "SecretString": r#"{"password":"hush"}"# });
+    bench.control_plane.answer("GetSecretValue", value);
+    let mut main = container("main", "main");
+    let arn = "arn:aws:secretsmanager:us-east-1:000000000000:secret:db-x";
+    main.secrets = vec![
+        secret("HOST", "arn:aws:ssm:us-east-1:000000000000:parameter/db/host", "ssm"),
+        secret("PASSWORD", &format!("{arn}:password::"), "asm"),
+    ];
+    let one = task("secrets", vec![main.clone()]);
+    bench.control_plane.send_tasks(vec![one.clone()]).await;
+    bench.control_plane.reported(&one.arn, "RUNNING").await;
+    let environment = bench.runtime.environment(&bench.runtime.containers()[0].id);
+    assert_eq!(
+        (environment["HOST"].as_str(), environment["PASSWORD"].as_str()),
+        ("db.internal", "hush")
+    );
+    let asked = bench.control_plane.look(|heard| {
+        let mut calls = heard.calls.iter();
+        calls.find(|(name, _)| name == "GetParameters").map(|(_, body)| body["Names"][0].clone())
+    });
+    assert_eq!(asked, Some("/db/host".into()));
+
+    main.secrets = vec![secret("OTHER", &format!("{arn}:other::"), "asm")];
+    let two = task("secretsmissing", vec![main]);
+    bench.control_plane.send_tasks(vec![two.clone()]).await;
+    let stopped = bench.control_plane.reported(&two.arn, "STOPPED").await;
+    let reason = stopped["reason"].as_str().unwrap_or_default();
+    assert!(
+        reason.starts_with("ResourceInitializationError: unable to pull secret OTHER"),
+        "{reason}"
+    );
 }
 
 impl Bench {
