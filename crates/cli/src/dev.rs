@@ -107,13 +107,12 @@ fn instance(options: &DevOptions, number: u8, region: &str) -> Result<AgentConfi
     let cores = available_parallelism().map_or(1, NonZeroUsize::get) as u64;
     let narrow = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
     config.cpu_units = Some(options.cpu.unwrap_or(narrow((cores * 1024 / share).max(128))));
-    config.memory_mib = match options.memory {
-        Some(mib) => Some(mib),
-        None => {
-            let total = machine_memory_mib()?;
-            Some(narrow((total.saturating_sub(RESERVED_MIB) / share).max(128)))
-        }
-    };
+    config.memory_mib = Some(if let Some(mib) = options.memory {
+        mib
+    } else {
+        let total = machine_memory_mib()?;
+        narrow((total.saturating_sub(RESERVED_MIB) / share).max(128))
+    });
     Ok(config)
 }
 

@@ -42,18 +42,12 @@ pub(crate) fn containers(task: &Task) -> Vec<String> {
         .iter()
         .flatten()
         .map(|container| {
-            let mut line = format!(
-                "container {}: {}",
-                container.name.as_deref().unwrap_or("-"),
-                container.last_status.as_deref().unwrap_or("-")
-            );
-            if let Some(code) = container.exit_code {
-                line += &format!(", exit code {code}{}", exit_hint(code));
-            }
-            if let Some(reason) = &container.reason {
-                line += &format!(", {reason}");
-            }
-            line
+            let status = container.last_status.as_deref().unwrap_or("-");
+            let code =
+                container.exit_code.map(|code| format!("exit code {code}{}", exit_hint(code)));
+            let known = [Some(status.to_owned()), code, container.reason.clone()];
+            let known: Vec<String> = known.into_iter().flatten().collect();
+            format!("container {}: {}", container.name.as_deref().unwrap_or("-"), known.join(", "))
         })
         .collect()
 }

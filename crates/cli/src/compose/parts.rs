@@ -310,9 +310,9 @@ pub(super) fn member(
                 parameters.capabilities.get_or_insert_with(KernelCapabilities::default);
             let names = Some(list(value)?);
             if name == "cap_add" {
-                capabilities.add = names
+                capabilities.add = names;
             } else {
-                capabilities.drop = names
+                capabilities.drop = names;
             }
             container.linux_parameters = Some(parameters);
         }

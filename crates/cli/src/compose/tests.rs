@@ -1,5 +1,5 @@
 use super::*;
-use longshore_wire::ecs::enums::Scope;
+use longshore_wire::ecs::enums::{Scope, TransportProtocol};
 
 const FILE: &str = r#"
 services:
@@ -35,7 +35,7 @@ fn a_service_maps_to_a_task_definition() {
         .port_mappings
         .iter()
         .flatten()
-        .map(|p| (p.container_port, p.host_port, p.protocol.map(|p| p.as_str())))
+        .map(|p| (p.container_port, p.host_port, p.protocol.map(TransportProtocol::as_str)))
         .collect();
     assert_eq!(
         ports,
