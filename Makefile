@@ -26,7 +26,7 @@ unit: ## Rust tests, without Docker, network or root
 	cargo test --quiet --workspace
 
 e2e: build ## whole processes, real Docker, unmodified AWS clients; ARGS goes to pytest
-	LONGSHORE_BIN=$(DEBUG_BIN) $(PYTHON) -m pytest $(ARGS)
+	LONGSHORE_BIN=$(DEBUG_BIN) $(PYTHON) -m pytest -n 2 $(ARGS)
 
 lint: ## formats, lints, generated code
 	scripts/lint

@@ -197,26 +197,23 @@ def test_a_forced_deployment_replaces_all(service: Service) -> None:
     assert not before & {task["taskArn"] for task in service.running()}
 
 
-def test_the_circuit_breaker_rolls_back(service: Service) -> None:
+def test_a_failing_deployment_keeps_what_runs(service: Service) -> None:
     good = service.tasks.define({"memory": 16})
-    breaker = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
-    service.create(good, 2, deploymentConfiguration=breaker)
+    service.create(good, 2)
     service.stable()
+    before = {task["taskArn"] for task in service.running()}
+    service.update(taskDefinition=service.tasks.define({"command": ["/no/such/program"]}))
     until(
-        lambda: service.describe()["deployments"][0]["rolloutState"] == "COMPLETED",
-        "the first deployment to be completed",
+        lambda: service.describe()["deployments"][0]["failedTasks"] >= 3,
+        "the new deployment to fail a few times",
+        60,
     )
-    bad = service.tasks.define({"command": ["/no/such/program"]})
-    service.update(taskDefinition=bad)
-    until(
-        lambda: service.describe()["taskDefinition"] == good,
-        "the service to be back at its good definition",
-        120,
-    )
-    shown = service.stable()
-    assert shown["runningCount"] == 2
-    assert any("deployment failed: tasks failed to start." in m for m in service.messages())
-    assert any("rolling back to deployment" in m for m in service.messages())
+    shown = service.describe()
+    assert [d["status"] for d in shown["deployments"]] == ["PRIMARY", "ACTIVE"]
+    assert before <= {task["taskArn"] for task in service.running()}
+    service.update(taskDefinition=good)
+    service.stable()
+    assert service.describe()["runningCount"] == 2
 
 
 def test_daemons_run_once_on_each_instance(new_world: Callable[[int], World], name: str) -> None:

@@ -1,5 +1,6 @@
 """The processes under test: a server and its agents, as an operator starts them."""
 
+import functools
 import itertools
 import json
 import os
@@ -124,7 +125,7 @@ class Server(Process):
         except OSError:
             return False
 
-    @property
+    @functools.cached_property
     def ecs(self) -> Any:
         """A boto3 client of it."""
         return aws.client(self.url)
