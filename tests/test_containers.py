@@ -389,3 +389,26 @@ def test_shared_memory_and_swap(tasks: Tasks, size: int) -> None:
     linux = {"maxSwap": 0, "swappiness": 10, "sharedMemorySize": size}
     task = tasks.running({"memory": 64, "linuxParameters": linux})
     assert tasks.inspect(task["taskArn"])["HostConfig"]["ShmSize"] == size << 20
+
+
+def test_awslogs_stays_on_the_machine(tasks: Tasks) -> None:
+    options = {
+        "awslogs-group": "/ecs/app",
+        "awslogs-region": "us-east-1",
+        "awslogs-stream-prefix": "ecs",
+    }
+    definition = tasks.define(
+        {
+            "command": sh("echo hello"),
+            "logConfiguration": {"logDriver": "awslogs", "options": options},
+        },
+        executionRoleArn="arn:aws:iam::000000000000:role/ecsTaskExecutionRole",
+    )
+    task = tasks.wait(tasks.run(definition)["taskArn"], "STOPPED")
+    assert tasks.logs(task["taskArn"]) == "hello"
+    found = tasks.inspect(task["taskArn"])
+    assert found["HostConfig"]["LogConfig"]["Type"] == "json-file"
+    labels = found["Config"]["Labels"]
+    assert labels["longshore.awslogs-group"] == "/ecs/app"
+    task_id = task["taskArn"].rsplit("/", 1)[1]
+    assert labels["longshore.awslogs-stream"] == f"ecs/app/{task_id}"

@@ -9,6 +9,7 @@ pub use longshore_auth::Credentials;
 pub use longshore_domain::task::PullBehavior;
 
 use crate::runtime::RegistryAuth;
+pub use crate::task::AwsLogs;
 
 /// Settings of one agent. [`Config::new`] takes what has no default.
 #[derive(Clone, Debug)]
@@ -53,6 +54,8 @@ pub struct Config {
     pub engine_auth: Vec<RegistryAuth>,
     /// Log drivers to register; what the runtime offers when absent.
     pub log_drivers: Option<Vec<String>>,
+    /// Where logs of the `awslogs` driver go.
+    pub awslogs: AwsLogs,
     /// Whether task-level limits are set by a parent control group, if the machine allows.
     pub task_limits: bool,
     /// Whether the endpoints for containers (metadata, credentials) and introspection are served.
@@ -160,6 +163,7 @@ impl Config {
             pull: PullBehavior::Default,
             engine_auth: Vec::new(),
             log_drivers: None,
+            awslogs: AwsLogs::default(),
             task_limits: true,
             endpoints: true,
             metrics: true,

@@ -37,6 +37,6 @@ mod task;
 mod telemetry;
 
 pub use api::ApiError;
-pub use config::{Cleanup, Config, Credentials, PullBehavior, Timeouts};
+pub use config::{AwsLogs, Cleanup, Config, Credentials, PullBehavior, Timeouts};
 pub use error::AgentError;
 pub use run::{run, run_with};

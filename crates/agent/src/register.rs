@@ -7,6 +7,7 @@ use longshore_wire::ecs::{self, op};
 use crate::api::{Api, ApiError};
 use crate::backoff::Backoff;
 use crate::runtime::Description;
+use crate::task::{AWSLOGS_DRIVER, AwsLogs};
 use crate::{AgentError, Config};
 
 /// Docker API versions whose features a task definition may ask for (1.33 and later were never
@@ -156,6 +157,11 @@ fn attributes(config: &Config, description: &Description) -> BTreeMap<String, Op
         name(format!("com.amazonaws.ecs.capability.logging-driver.{driver}"));
     }
     name("com.amazonaws.ecs.capability.logging-driver.none".to_owned());
+    if config.awslogs == AwsLogs::Local {
+        // It needs nothing of Docker and no credentials, so neither a role nor a plugin can lack.
+        name(format!("com.amazonaws.ecs.capability.logging-driver.{AWSLOGS_DRIVER}"));
+        name("ecs.capability.execution-role-awslogs".to_owned());
+    }
     for driver in &description.volume_drivers {
         name(format!("ecs.capability.docker-plugin.{driver}"));
     }
@@ -214,5 +220,16 @@ mod tests {
         assert_eq!(all["stack"].as_deref(), Some("prod"));
         assert_eq!(all["ecs.availability-zone"].as_deref(), Some("az-1"));
         assert!(all.contains_key("com.amazonaws.ecs.capability.logging-driver.journald"));
+    }
+
+    #[test]
+    fn awslogs_is_offered_without_docker_where_logs_stay_local() {
+        let offered = |awslogs| {
+            let config = Config { awslogs, ..config() };
+            let all = attributes(&config, &Description::default());
+            all.contains_key("com.amazonaws.ecs.capability.logging-driver.awslogs")
+        };
+        assert!(offered(AwsLogs::Local));
+        assert!(!offered(AwsLogs::CloudWatch));
     }
 }

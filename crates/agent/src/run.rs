@@ -85,6 +85,7 @@ async fn live(
         host_address: config.host_address,
         metadata: endpoint.as_ref().map(|endpoint| endpoint.base().to_owned()),
         well_known: endpoint.as_ref().is_some_and(|endpoint| endpoint.is_well_known()),
+        awslogs: config.awslogs,
     };
     let (events, inbox) = mpsc::channel(limits::EVENTS);
     let machine = description.memory_mib;

@@ -1,6 +1,6 @@
 //! `longshore agent`: one container instance.
 
-use longshore_agent::{AgentError, Config, Credentials, PullBehavior};
+use longshore_agent::{AgentError, AwsLogs, Config, Credentials, PullBehavior};
 
 use crate::args::AgentOptions;
 use crate::failure::Failure;
@@ -24,6 +24,9 @@ pub(crate) async fn run(
     config.memory_mib = options.memory;
     config.reserved_memory_mib = options.reserved_memory;
     config.attributes = options.attributes.into_iter().collect();
+    if options.cloudwatch_logs {
+        config.awslogs = AwsLogs::CloudWatch;
+    }
     if options.prefer_cached {
         config.pull = PullBehavior::PreferCached;
     }

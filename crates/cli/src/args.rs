@@ -133,6 +133,10 @@ pub(crate) struct AgentOptions {
     /// Custom attribute NAME=VALUE; may be repeated.
     #[arg(long = "attribute", value_parser = pair)]
     pub(crate) attributes: Vec<(String, String)>,
+    /// Send logs of the `awslogs` driver to CloudWatch Logs, with Docker's own credentials,
+    /// instead of keeping them on this machine.
+    #[arg(long)]
+    pub(crate) cloudwatch_logs: bool,
     /// Use images that are there before pulling.
     #[arg(long)]
     pub(crate) prefer_cached: bool,

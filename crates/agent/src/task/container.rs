@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use longshore_wire::agent::{Container, PortMapping, Task, TransportProtocol};
 use serde_json::Value;
 
-use super::{order, volume};
+use super::{AwsLogs, logs, order, volume};
 use crate::record::{ContainerFacts, id_of};
 use crate::runtime::{ContainerRequest, PortRequest};
 use crate::{labels, limits};
@@ -26,6 +26,8 @@ pub(crate) struct Surroundings {
     pub(crate) metadata: Option<String>,
     /// Whether that is the address that SDKs know; then credentials are named by path only.
     pub(crate) well_known: bool,
+    /// Where logs of the `awslogs` driver go.
+    pub(crate) awslogs: AwsLogs,
 }
 
 /// Name of a container in the runtime. The same for every attempt, so that one that was made
@@ -62,6 +64,13 @@ pub(crate) fn request(
     let gpus = task.associations.iter().filter(|association| {
         association.kind == "gpu" && association.containers.contains(&container.name)
     });
+    let mut labels = label(task, container, surroundings);
+    let mut host_config = container.docker_config.host_config.clone();
+    let kept = host_config.as_deref().and_then(logs::kept_locally);
+    if let Some((settings, more)) = kept.filter(|_| surroundings.awslogs == AwsLogs::Local) {
+        host_config = Some(settings);
+        labels.extend(more);
+    }
     let not_task = |mode: &Option<String>| mode.clone().filter(|mode| mode != "task");
     Ok(ContainerRequest {
         name: runtime_name(task, container),
@@ -69,7 +78,7 @@ pub(crate) fn request(
         entry_point: container.entry_point.clone(),
         command: overrides.command.unwrap_or_else(|| container.command.clone()),
         environment: environment(task, container, facts, surroundings),
-        labels: label(task, container, surroundings),
+        labels,
         cpu_shares: container.cpu.clamp(limits::CPU_SHARES_MIN, limits::CPU_SHARES_MAX),
         memory_mib: match container.memory {
             0 => 0,
@@ -86,7 +95,7 @@ pub(crate) fn request(
         network_mode: Some(mode),
         gpus: gpus.map(|association| association.name.clone()).collect(),
         engine_config: container.docker_config.config.clone(),
-        engine_host_config: container.docker_config.host_config.clone(),
+        engine_host_config: host_config,
     })
 }
 
