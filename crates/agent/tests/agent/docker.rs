@@ -190,11 +190,15 @@ async fn a_container_runs_and_its_exit_code_is_told() {
 #[tokio::test]
 async fn a_container_is_asked_and_then_made_to_stop() {
     let Some(machine) = Machine::start().await else { return };
-    let polite = shell("main", "trap 'exit 3' TERM; while true; do sleep 0.05; done");
-    let deaf = shell("main", "trap '' TERM; while true; do sleep 0.05; done");
+    let polite =
+        shell("main", "trap 'exit 3' TERM; touch /tmp/ready; while true; do sleep 0.05; done");
+    let deaf = shell("main", "trap '' TERM; touch /tmp/ready; while true; do sleep 0.05; done");
     for (name, main, code) in [("polite", polite, 3), ("deaf", deaf, 137)] {
         let arn = machine.run(name, vec![main]).await;
-        machine.control_plane.reported(&arn, "RUNNING").await;
+        let running = machine.control_plane.reported(&arn, "RUNNING").await;
+        let id = running["containers"][0]["runtimeId"].as_str().expect("an id");
+        let wait = ["exec", id, "/bin/sh", "-c", "while ! test -f /tmp/ready; do sleep 0.02; done"];
+        docker(&wait).await;
         machine.control_plane.stop(&arn).await;
         let stopped = machine.stopped(&arn).await;
         assert_eq!(stopped["containers"][0]["exitCode"], code, "{name}");
@@ -205,13 +209,15 @@ async fn a_container_is_asked_and_then_made_to_stop() {
 #[tokio::test]
 async fn a_container_that_takes_too_much_memory_is_told_apart() {
     let Some(machine) = Machine::start().await else { return };
-    let mut main = shell("main", "dd if=/dev/zero of=/dev/null bs=64M count=4");
+    // The daemon does not see what happens in a container's first milliseconds.
+    let mut main = shell("main", "sleep 0.5; dd if=/dev/zero of=/dev/null bs=64M count=4");
     main.memory = 16;
     main.docker_config.host_config = Some(r#"{"NetworkMode":"none","MemorySwap":16777216}"#.into());
     let arn = machine.run("oom", vec![main]).await;
     let stopped = machine.stopped(&arn).await;
     let main = &stopped["containers"][0];
-    assert_eq!(main["reason"], "OutOfMemoryError: Container killed due to memory usage");
+    let expected = "OutOfMemoryError: Container killed due to memory usage";
+    assert_eq!(main["reason"], expected, "{stopped}");
     assert_eq!(main["exitCode"], 137);
     machine.end().await;
 }
