@@ -1,6 +1,7 @@
 """What a task definition says is what the container gets, seen from inside and from Docker."""
 
 import json
+import os
 import pathlib
 import urllib.request
 from typing import Any
@@ -412,3 +413,23 @@ def test_awslogs_stays_on_the_machine(tasks: Tasks) -> None:
     assert labels["longshore.awslogs-group"] == "/ecs/app"
     task_id = task["taskArn"].rsplit("/", 1)[1]
     assert labels["longshore.awslogs-stream"] == f"ecs/app/{task_id}"
+
+
+def test_namespaces_of_the_host(tasks: Tasks) -> None:
+    definition = tasks.define(
+        {"command": sh("readlink /proc/self/ns/ipc; test -d /proc/$PPID && echo $PPID")},
+        pidMode="host",
+        ipcMode="host",
+    )
+    task = tasks.wait(tasks.run(definition)["taskArn"], "STOPPED")
+    namespace, parent = tasks.logs(task["taskArn"]).split()
+    assert namespace == os.readlink("/proc/self/ns/ipc")
+    # In a namespace of its own the first process has no parent that it could see.
+    assert int(parent) > 0
+
+
+def test_namespaces_of_the_task_are_refused_with_a_reason(tasks: Tasks) -> None:
+    task = tasks.run(tasks.define({}, pidMode="task"))
+    task = tasks.wait(task["taskArn"], "STOPPED")
+    assert task["stopCode"] == "TaskFailedToStart"
+    assert "pid" in task["stoppedReason"].lower(), task["stoppedReason"]

@@ -18,7 +18,7 @@ const API_VERSIONS: [&str; 13] = [
 ];
 
 /// What this agent can do, by the names that task definitions ask for.
-const CAPABILITIES: [&str; 18] = [
+const CAPABILITIES: [&str; 19] = [
     "com.amazonaws.ecs.capability.privileged-container",
     "com.amazonaws.ecs.capability.ecr-auth",
     "com.amazonaws.ecs.capability.task-iam-role",
@@ -30,6 +30,7 @@ const CAPABILITIES: [&str; 18] = [
     "ecs.capability.secrets.asm.bootstrap.log-driver",
     "ecs.capability.ecr-endpoint",
     "ecs.capability.execution-role-ecr-pull",
+    "ecs.capability.pid-ipc-namespace-sharing",
     "ecs.capability.container-ordering",
     "ecs.capability.full-sync",
     "ecs.capability.network.container-port-range",
