@@ -1,9 +1,7 @@
 //! Records for unit tests.
 
 use longshore_domain::ids::{InstanceId, Revision, Scope, TaskId};
-use longshore_domain::record::{
-    Demand, DesiredStatus, LaunchType, Observed, Tags, Task, TaskStatus,
-};
+use longshore_domain::record::{Demand, DesiredStatus, LaunchType, Observed, Tags, Task};
 use longshore_domain::time::Timestamp;
 
 /// Account 0, region us-east-1.
@@ -32,17 +30,7 @@ pub(crate) fn task(id: u128) -> Task {
         created_at: Timestamp::from_millis(0),
         desired: DesiredStatus::Running,
         stop: None,
-        observed: Observed {
-            status: TaskStatus::Pending,
-            containers: Vec::new(),
-            connectivity_at: None,
-            pull_started_at: None,
-            pull_stopped_at: None,
-            started_at: None,
-            execution_stopped_at: None,
-            stopped_at: None,
-            ended: None,
-        },
+        observed: Observed::pending(Vec::new()),
         protection: None,
         failure_counted: false,
         version: 1,

@@ -32,18 +32,7 @@ fn spec() -> TaskSpec {
 }
 
 fn task() -> Task {
-    let state = |name: &str| ContainerState {
-        name: name.into(),
-        id: TaskId::new(9),
-        status: ContainerStatus::Pending,
-        exit_code: None,
-        reason: None,
-        runtime_id: None,
-        image_digest: None,
-        bindings: vec![],
-        health: HealthStatus::Unknown,
-        gpus: vec![],
-    };
+    let state = |name: &str| ContainerState::pending(name.into(), TaskId::new(9));
     Task {
         scope: Scope {
             account: "000000000000".parse().expect("account"),
@@ -63,17 +52,7 @@ fn task() -> Task {
         created_at: at(0),
         desired: DesiredStatus::Running,
         stop: None,
-        observed: Observed {
-            status: TaskStatus::Pending,
-            containers: vec![state("main"), state("side")],
-            connectivity_at: None,
-            pull_started_at: None,
-            pull_stopped_at: None,
-            started_at: None,
-            execution_stopped_at: None,
-            stopped_at: None,
-            ended: None,
-        },
+        observed: Observed::pending(vec![state("main"), state("side")]),
         protection: None,
         failure_counted: false,
         version: 1,

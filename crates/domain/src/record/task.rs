@@ -200,6 +200,23 @@ pub struct Observed {
     pub ended: Option<(StopCode, String)>,
 }
 
+impl Observed {
+    /// Nothing was seen yet: the task waits for its agent.
+    pub fn pending(containers: Vec<ContainerState>) -> Self {
+        Self {
+            status: TaskStatus::Pending,
+            containers,
+            connectivity_at: None,
+            pull_started_at: None,
+            pull_stopped_at: None,
+            started_at: None,
+            execution_stopped_at: None,
+            stopped_at: None,
+            ended: None,
+        }
+    }
+}
+
 /// AWS's `lastStatus` of a task, in its order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -261,6 +278,24 @@ pub struct ContainerState {
     pub health: HealthStatus,
     /// GPUs that it was given.
     pub gpus: Vec<String>,
+}
+
+impl ContainerState {
+    /// Nothing was seen yet of the container `name`.
+    pub fn pending(name: String, id: TaskId) -> Self {
+        Self {
+            name,
+            id,
+            status: ContainerStatus::Pending,
+            exit_code: None,
+            reason: None,
+            runtime_id: None,
+            image_digest: None,
+            bindings: Vec::new(),
+            health: HealthStatus::Unknown,
+            gpus: Vec::new(),
+        }
+    }
 }
 
 /// Status of a container, in its order.

@@ -3,8 +3,8 @@
 use longshore_domain::ids::IdSource;
 use longshore_domain::ids::{ClusterName, InstanceId, Scope, TaskId};
 use longshore_domain::record::{
-    ContainerState, ContainerStatus, Demand, DesiredStatus, Document, HealthStatus, LaunchType,
-    Observed, Tags, Task, TaskDefinition, TaskStatus,
+    ContainerState, Demand, DesiredStatus, Document, LaunchType, Observed, Tags, Task,
+    TaskDefinition,
 };
 use longshore_domain::time::Timestamp;
 
@@ -42,18 +42,12 @@ pub(crate) fn make_tasks(
     ids: &mut dyn IdSource,
 ) -> Vec<Task> {
     let mut make = |&(id, instance): &(TaskId, InstanceId)| {
-        let containers = launch.definition.spec.containers.iter().map(|spec| ContainerState {
-            name: spec.name.clone(),
-            id: TaskId::fresh(ids),
-            status: ContainerStatus::Pending,
-            exit_code: None,
-            reason: None,
-            runtime_id: None,
-            image_digest: None,
-            bindings: Vec::new(),
-            health: HealthStatus::Unknown,
-            gpus: Vec::new(),
-        });
+        let containers = launch
+            .definition
+            .spec
+            .containers
+            .iter()
+            .map(|spec| ContainerState::pending(spec.name.clone(), TaskId::fresh(ids)));
         Task {
             scope: launch.scope.clone(),
             cluster: launch.cluster.clone(),
@@ -70,17 +64,7 @@ pub(crate) fn make_tasks(
             created_at: now,
             desired: DesiredStatus::Running,
             stop: None,
-            observed: Observed {
-                status: TaskStatus::Pending,
-                containers: containers.collect(),
-                connectivity_at: None,
-                pull_started_at: None,
-                pull_stopped_at: None,
-                started_at: None,
-                execution_stopped_at: None,
-                stopped_at: None,
-                ended: None,
-            },
+            observed: Observed::pending(containers.collect()),
             protection: None,
             failure_counted: false,
             version: 1,
