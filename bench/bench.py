@@ -163,8 +163,8 @@ def burst(table: Table, folder: pathlib.Path, image: str) -> None:
         )
 
 
-def rate(url: str, operation: str, body: pathlib.Path, connections: int) -> float:
-    """Calls per second under wrk."""
+def rate(url: str, operation: str, body: pathlib.Path, connections: int) -> tuple[float, int]:
+    """Calls per second under wrk, and how many were refused."""
     threads = min(2, connections)
     load = ["wrk", f"-t{threads}", f"-c{connections}", f"-d{LOAD_S}s", "--timeout", "20s"]
     script = ["-s", str(ROOT / "bench/call.lua"), url, "--", operation, str(body)]
@@ -172,7 +172,8 @@ def rate(url: str, operation: str, body: pathlib.Path, connections: int) -> floa
     found = re.search(r"Requests/sec:\s+([\d.]+)", output)
     if not found:
         raise SystemExit(f"bench: wrk says {output}")
-    return float(found[1])
+    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
+    return float(found[1]), int(refused[1]) if refused else 0
 
 
 def moto_tasks(url: str) -> list[str]:
@@ -242,7 +243,10 @@ def api(table: Table, folder: pathlib.Path, image: str) -> None:
                 for url in (dev.url, their_url):
                     body = folder / "body.json"
                     body.write_text(json.dumps(bodies[url, operation]))
-                    rates[url] = rate(url, operation, body, connections)
+                    rates[url], refused = rate(url, operation, body, connections)
+                    # moto answers an unplaceable RunTask with an error, which is its way.
+                    if refused and (url == dev.url or operation != "RunTask"):
+                        raise SystemExit(f"bench: {refused} calls of {operation} failed on {url}")
                 ours, theirs = rates[dev.url], rates[their_url]
                 table.row(
                     f"{what}, calls/s, {connections} connection{'s' * (connections > 1)} / moto",
