@@ -4,15 +4,15 @@
 //! [`plan`] looks at the service, all of its tasks and the fleet as they are, never at what
 //! happened in between, so it may run at any time, twice, or after any pause. Tasks fall into
 //! named buckets ([`Buckets`]); [`replica`] and [`daemon`] decide on the buckets; [`rollout`] keeps
-//! the deployments; [`failures`] counts what could not run and delays the next attempt; [`events`]
-//! tells.
+//! the deployments; [`failures`] counts what could not run and delays the next attempt;
+//! [`process`] ends what fails, goes back, and waits at pauses; [`events`] tells.
 //!
 //! The rules it keeps, which `domain::check::deployment` judges with code of its own: the number
 //! of healthy tasks is not brought below the minimum healthy percent, the number of tasks that are
 //! not stopped not above the maximum percent, and protected tasks are left alone.
 //!
-//! What it leaves out: balancers and their health checks, the circuit breaker with its rollback,
-//! rebalancing of availability zones, capacity providers.
+//! What it leaves out: balancers and their health checks, rebalancing of availability zones,
+//! capacity providers.
 
 mod bounds;
 mod buckets;
@@ -20,6 +20,7 @@ mod daemon;
 mod draft;
 mod events;
 mod failures;
+mod process;
 mod replica;
 mod rollout;
 #[cfg(test)]
@@ -30,11 +31,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 pub use bounds::Bounds;
-pub use rollout::{begin, deployment_number, is_running};
+pub use process::superseded;
+pub use rollout::{Begun, begin, is_running};
 
 use crate::ids::{Family, IdSource, InstanceId, Revision, TaskId};
 use crate::record::{
-    SchedulingStrategy, Service, ServiceEvent, ServiceStatus, StopCode, Task, TaskSpec,
+    SchedulingStrategy, Service, ServiceDeployment, ServiceEvent, ServiceStatus, StopCode, Task,
+    TaskSpec,
 };
 use crate::schedule::{Fleet, Report};
 use crate::time::Timestamp;
@@ -46,9 +49,11 @@ use draft::Draft;
 pub struct Situation<'a> {
     /// The service.
     pub service: &'a Service,
+    /// Its service deployment, if it is not forgotten yet.
+    pub deployment: Option<&'a ServiceDeployment>,
     /// All of its tasks that there are records of, stopped ones too.
     pub tasks: &'a [&'a Task],
-    /// Task definitions of its deployments and tasks.
+    /// Task definitions of its deployments, the last completed one too, and of its tasks.
     pub specs: &'a BTreeMap<(Family, Revision), &'a TaskSpec>,
     /// The instances of the cluster with their load.
     pub fleet: &'a Fleet<'a>,
@@ -74,6 +79,8 @@ pub struct Plan {
     pub counted: Vec<TaskId>,
     /// The service, if it changes.
     pub service: Option<Service>,
+    /// The service deployment, if it changes.
+    pub deployment: Option<ServiceDeployment>,
     /// New events, oldest first.
     pub events: Vec<ServiceEvent>,
     /// Why tasks have no place.
@@ -89,6 +96,7 @@ impl Plan {
             && self.stop.is_empty()
             && self.counted.is_empty()
             && self.service.is_none()
+            && self.deployment.is_none()
             && self.events.is_empty()
     }
 }
@@ -123,9 +131,14 @@ pub fn plan(situation: &Situation<'_>, ids: &mut dyn IdSource) -> Plan {
     if service.status == ServiceStatus::Inactive {
         return Plan::default();
     }
-    let buckets = Buckets::of(situation);
     let mut draft = Draft::new(situation, ids);
+    let buckets = Buckets::of(situation, draft.current());
     failures::count(&mut draft, &buckets);
+    if service.status == ServiceStatus::Active {
+        process::advance(&mut draft, &buckets);
+    }
+    // Now that it is known which deployment tasks are kept for.
+    let buckets = Buckets::of(situation, draft.current());
     match (service.status, service.scheduling_strategy) {
         (ServiceStatus::Draining | ServiceStatus::Inactive, _) => {
             rollout::wind_down(&mut draft, &buckets);

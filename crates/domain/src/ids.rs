@@ -6,4 +6,4 @@ mod unique;
 
 pub use arn::{Arn, ArnError, Resource};
 pub use name::{AccountId, ClusterName, Family, NameError, Region, Scope, ServiceName};
-pub use unique::{EventId, IdSource, InstanceId, Revision, TaskId};
+pub use unique::{EventId, IdSource, InstanceId, Revision, ServiceDeploymentId, TaskId};

@@ -78,3 +78,16 @@ pub const EVENT_REPETITION: Duration = Duration::from_secs(6 * 3600);
 pub const SERVICE_TASKS: u32 = 5000;
 /// Characters of the client token of CreateService (ECS API).
 pub const SERVICE_CLIENT_TOKEN_LEN: usize = 36;
+/// Smallest and largest number of failures that a `BOUNDED_PERCENT` circuit breaker fails a deployment
+/// at (ECS: 3 and 200).
+pub const BREAKER_THRESHOLD_MIN: u32 = 3;
+/// See [`BREAKER_THRESHOLD_MIN`].
+pub const BREAKER_THRESHOLD_MAX: u32 = 200;
+/// Minutes that a lifecycle hook waits by default (ECS API: 24 hours).
+pub const HOOK_TIMEOUT_MIN: u32 = 1440;
+/// Default page of ListServiceDeployments (ECS API).
+pub const PAGE_SERVICE_DEPLOYMENTS: usize = 20;
+/// Resources that DescribeServiceDeployments and DescribeServiceRevisions take (ECS API).
+pub const DESCRIBE_SERVICE_DEPLOYMENTS: usize = 20;
+/// How long a finished service deployment stays describable (ECS: 90 days).
+pub const SERVICE_DEPLOYMENT_RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);

@@ -10,6 +10,7 @@ mod cluster;
 mod container_instance;
 mod placement;
 mod service;
+mod service_deployment;
 mod task;
 mod task_definition;
 
@@ -23,8 +24,12 @@ pub use placement::{
     ConstraintKind, PlacementConstraint, PlacementStrategy, Spread, StrategyField,
 };
 pub use service::{
-    Cause, CircuitBreaker, Deployment, DeploymentConfiguration, DeploymentStatus, Notice,
-    RolloutState, SchedulingStrategy, Service, ServiceEvent, ServiceStatus,
+    Cause, CircuitBreaker, Completed, Deployment, DeploymentConfiguration, DeploymentStatus,
+    Notice, RolloutState, SchedulingStrategy, Service, ServiceEvent, ServiceStatus, Threshold,
+};
+pub use service_deployment::{
+    BreakerState, HookAction, LifecycleStage, Pause, PauseHook, Rollback, ServiceDeployment,
+    ServiceDeploymentStatus, ServiceRevision,
 };
 pub use task::{
     ContainerState, ContainerStatus, Demand, DesiredStatus, HealthStatus, LaunchType,

@@ -8,7 +8,9 @@ mod client_token;
 mod cluster;
 mod container_instance;
 mod service;
+mod service_deployment;
 mod service_event;
+mod service_revision;
 mod task;
 mod task_definition;
 
@@ -17,7 +19,9 @@ pub use client_token::ClientTokenKey;
 pub use cluster::ClusterKey;
 pub use container_instance::{ContainerInstanceIndex, ContainerInstanceKey};
 pub use service::{ServiceIndex, ServiceKey};
+pub use service_deployment::ServiceDeploymentKey;
 pub use service_event::ServiceEventKey;
+pub use service_revision::ServiceRevisionKey;
 pub use task::{TaskIndex, TaskKey};
 pub use task_definition::TaskDefinitionKey;
 

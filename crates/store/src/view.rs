@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use longshore_domain::ids::InstanceId;
 use longshore_domain::record::{
-    AccountSetting, ClientToken, Cluster, ContainerInstance, Service, ServiceEvent, Task,
-    TaskDefinition,
+    AccountSetting, ClientToken, Cluster, ContainerInstance, Service, ServiceDeployment,
+    ServiceEvent, ServiceRevision, Task, TaskDefinition,
 };
 
 use crate::contract::{Event, StoreRevision};
@@ -74,8 +74,12 @@ tables! {
     container_instances: ContainerInstance = "container-instance",
     /// Services.
     services: Service = "service",
+    /// Service deployments.
+    service_deployments: ServiceDeployment = "service-deployment",
     /// Service events.
     service_events: ServiceEvent = "service-event",
+    /// Service revisions.
+    service_revisions: ServiceRevision = "service-revision",
     /// Tasks.
     tasks: Task = "task",
     /// Task definitions.

@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use crate::deploy::{Plan, Situation};
 use crate::ids::TaskId;
 use crate::record::{
-    DesiredStatus, HealthStatus, InstanceStatus, SchedulingStrategy, ServiceStatus, Task,
-    TaskStatus,
+    DesiredStatus, HealthStatus, InstanceStatus, LifecycleStage, RolloutState, SchedulingStrategy,
+    ServiceDeploymentStatus, ServiceStatus, Task, TaskStatus,
 };
 
 /// What is wrong with the plan of a service.
@@ -34,6 +34,12 @@ pub enum DeploymentViolation {
         /// Healthy tasks that must be left.
         min: usize,
     },
+    /// It starts tasks for a deployment that failed.
+    StartsForFailed(u64),
+    /// It starts tasks for a deployment that is being replaced, or that waits at a pause.
+    StartsForWrong(u64),
+    /// It changes a service deployment that is over.
+    Reopened,
     /// Two tasks of a daemon would be on one instance.
     Twice(TaskId),
 }
@@ -43,6 +49,7 @@ pub fn deployment(situation: &Situation<'_>, plan: &Plan) -> Vec<DeploymentViola
     let judge = Judge { situation, plan };
     let mut found = judge.stops();
     found.extend(judge.starts());
+    found.extend(judge.service_deployment());
     if situation.service.status == ServiceStatus::Active {
         found.extend(judge.maximum());
         found.extend(judge.minimum());
@@ -74,9 +81,44 @@ impl<'a> Judge<'a> {
     }
 
     fn is_newest(&self, task: &Task) -> bool {
-        let newest = self.situation.service.deployments.first();
+        let after = self.plan.service.as_ref().unwrap_or(self.situation.service);
+        let held = usize::from(self.is_held() && after.deployments.len() > 1);
+        let newest = after.deployments.get(held);
         let label = newest.map(|newest| alloc::format!("ecs-svc/{}", newest.id));
         label.is_some() && task.started_by == label
+    }
+
+    /// Whether the newest deployment waits before its first task.
+    fn is_held(&self) -> bool {
+        let deployment = self.plan.deployment.as_ref().or(self.situation.deployment);
+        deployment.is_some_and(|deployment| {
+            deployment.status == ServiceDeploymentStatus::InProgress
+                && deployment.pauses.iter().any(|pause| {
+                    let open = pause.answer.is_none() && !pause.timed_out;
+                    open && pause.stage == LifecycleStage::PreScaleUp
+                })
+        })
+    }
+
+    /// Failed deployments start nothing, those that wait neither; what is over stays so.
+    fn service_deployment(&self) -> Vec<DeploymentViolation> {
+        let mut found = Vec::new();
+        let after = self.plan.service.as_ref().unwrap_or(self.situation.service);
+        if let Some(start) = &self.plan.start {
+            let place = after.deployments.iter().position(|d| d.id == start.deployment);
+            let failed = place.and_then(|place| after.deployments.get(place));
+            if failed.is_none_or(|deployment| deployment.rollout == RolloutState::Failed) {
+                found.push(DeploymentViolation::StartsForFailed(start.deployment));
+            }
+            if place != Some(usize::from(self.is_held())) {
+                found.push(DeploymentViolation::StartsForWrong(start.deployment));
+            }
+        }
+        let over = self.situation.deployment.is_some_and(|d| d.finished_at.is_some());
+        if over && self.plan.deployment.is_some() {
+            found.push(DeploymentViolation::Reopened);
+        }
+        found
     }
 
     fn stops(&self) -> Vec<DeploymentViolation> {

@@ -6,14 +6,14 @@ use alloc::vec::Vec;
 use super::Situation;
 use crate::lifecycle;
 use crate::limits;
-use crate::record::{DesiredStatus, HealthStatus, InstanceStatus, Task, TaskStatus};
+use crate::record::{Deployment, DesiredStatus, HealthStatus, InstanceStatus, Task, TaskStatus};
 use crate::time::Timestamp;
 
 /// A task that should run, or that runs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Live<'a> {
     pub(super) task: &'a Task,
-    /// Whether it belongs to the PRIMARY deployment.
+    /// Whether it belongs to the deployment that tasks are kept for.
     pub(super) current: bool,
     /// Whether its instance takes no tasks any more.
     pub(super) leaving: bool,
@@ -64,8 +64,9 @@ pub(super) struct Buckets<'a> {
 }
 
 impl<'a> Buckets<'a> {
-    pub(super) fn of(situation: &Situation<'a>) -> Self {
-        let primary = situation.service.deployments.first().map(super::rollout::label_of);
+    /// Sorts the tasks by what they are to the deployment `current`.
+    pub(super) fn of(situation: &Situation<'a>, current: Option<&Deployment>) -> Self {
+        let current = current.map(Deployment::label);
         let mut buckets = Self::default();
         for &task in situation.tasks {
             if task.is_stopped() {
@@ -75,7 +76,7 @@ impl<'a> Buckets<'a> {
             {
                 buckets.stopping.push(task);
             } else {
-                buckets.live.push(live(situation, task, primary.as_ref()));
+                buckets.live.push(live(situation, task, current.as_ref()));
             }
         }
         buckets.has_old = buckets.live.iter().any(|live| !live.current);
@@ -115,7 +116,7 @@ impl<'a> Buckets<'a> {
     }
 }
 
-fn live<'a>(situation: &Situation<'a>, task: &'a Task, primary: Option<&String>) -> Live<'a> {
+fn live<'a>(situation: &Situation<'a>, task: &'a Task, current: Option<&String>) -> Live<'a> {
     let spec = situation.spec(&task.family, task.revision);
     let checked = spec.is_some_and(lifecycle::has_health_check);
     let health = spec.map_or(HealthStatus::Unknown, |spec| lifecycle::health(task, spec));
@@ -128,7 +129,7 @@ fn live<'a>(situation: &Situation<'a>, task: &'a Task, primary: Option<&String>)
     let node = situation.fleet.node(task.instance);
     Live {
         task,
-        current: primary.is_some() && task.started_by.as_ref() == primary,
+        current: current.is_some() && task.started_by.as_ref() == current,
         leaving: node.is_none_or(|node| node.instance.status != InstanceStatus::Active),
         condition,
         checked,

@@ -9,17 +9,17 @@ use alloc::vec::Vec;
 
 use super::bounds::Bounds;
 use super::buckets::{Buckets, Condition, Live};
-use super::draft::{Draft, Why};
+use super::draft::{Draft, Hold, Why};
 use super::{events, replica};
 use crate::ids::{InstanceId, TaskId};
-use crate::record::{Demand, RolloutState, TaskSpec};
+use crate::record::{Demand, TaskSpec};
 use crate::schedule::{
     Constraints, Fleet, Node, PlacementRequest, Reason, Refusal, Report, demand_of, refusals,
 };
 
 pub(super) fn decide(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
-    let Some(primary) = draft.primary() else { return };
-    let Some(spec) = draft.situation.spec(&primary.family, primary.revision) else { return };
+    let Some(current) = draft.current() else { return };
+    let Some(spec) = draft.situation.spec(&current.family, current.revision) else { return };
     let service = draft.situation.service;
     let all = service.placement_constraints.iter().chain(&spec.placement_constraints);
     let Ok(constraints) = Constraints::parse(all) else { return };
@@ -80,6 +80,8 @@ fn stop(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>, wanted: &BTreeSet<Inst
     let mut allowance = healthy.saturating_sub(bounds.min);
     let mut one_by_one = buckets.stopping.is_empty() && running > bounds.min;
     let mut kept = BTreeSet::new();
+    // What is not replaced stays.
+    let stays = draft.hold == Hold::CleanUp || draft.starts_nothing();
     for live in &rest {
         let counts = buckets.counts(live, now);
         let (why, stops) = if live.is_good() {
@@ -88,7 +90,7 @@ fn stop(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>, wanted: &BTreeSet<Inst
         } else if live.current {
             (Why::Unhealthy, core::mem::take(&mut one_by_one))
         } else {
-            (Why::Scaling, !counts || allowance > 0)
+            (Why::Scaling, !stays && (!counts || allowance > 0))
         };
         if !stops {
             continue;
@@ -110,8 +112,7 @@ fn start(
     let taken: BTreeSet<InstanceId> =
         live.chain(buckets.stopping.iter().map(|task| task.instance)).collect();
     let missing: Vec<InstanceId> = wanted.difference(&taken).copied().collect();
-    let failed = draft.primary().is_none_or(|primary| primary.rollout == RolloutState::Failed);
-    if missing.is_empty() || failed || draft.is_throttled() {
+    if missing.is_empty() || draft.starts_nothing() || draft.is_throttled() {
         return;
     }
     let mut assigned = Vec::new();

@@ -7,7 +7,9 @@ use super::buckets::{Condition, Live};
 use super::{Plan, Situation, Start, Stop, events};
 use crate::ids::{EventId, IdSource, InstanceId, TaskId};
 use crate::limits;
-use crate::record::{Cause, Deployment, Service, ServiceEvent, StopCode};
+use crate::record::{
+    Cause, Deployment, RolloutState, Service, ServiceDeployment, ServiceEvent, StopCode,
+};
 use crate::schedule::{StopRequest, stop_order};
 use crate::time::Timestamp;
 
@@ -20,12 +22,28 @@ pub(super) enum Why {
     Unhealthy,
 }
 
+/// What a pause holds back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    Nothing,
+    /// The start of the first new task: the service goes on with the deployment before.
+    ScaleUp,
+    /// The stop of the last old tasks, and the end.
+    CleanUp,
+}
+
 /// A plan in the making: the record as it will be, and what is decided so far.
 pub(super) struct Draft<'a, 'i> {
     pub(super) situation: Situation<'a>,
     pub(super) ids: &'i mut dyn IdSource,
     /// The service as it will be.
     pub(super) service: Service,
+    /// The service deployment as it will be.
+    pub(super) deployment: Option<ServiceDeployment>,
+    /// What a pause holds back.
+    pub(super) hold: Hold,
+    /// Whether the service goes back to another deployment from now on.
+    pub(super) turned_back: bool,
     pub(super) plan: Plan,
     /// Conditions that hold, with what distinguishes them and the event that tells of them.
     pub(super) conditions: Vec<(Cause, String, String)>,
@@ -42,6 +60,9 @@ impl<'a, 'i> Draft<'a, 'i> {
             situation: *situation,
             ids,
             service: situation.service.clone(),
+            deployment: situation.deployment.cloned(),
+            turned_back: false,
+            hold: super::process::hold(situation.deployment),
             plan: Plan::default(),
             conditions: Vec::new(),
             messages: Vec::new(),
@@ -54,9 +75,27 @@ impl<'a, 'i> Draft<'a, 'i> {
         self.situation.now
     }
 
-    /// The PRIMARY deployment as it will be.
-    pub(super) fn primary(&self) -> Option<&Deployment> {
-        self.service.deployments.first()
+    pub(super) fn change_deployment(&mut self, change: impl FnOnce(&mut ServiceDeployment)) {
+        if let Some(deployment) = &mut self.deployment {
+            change(deployment);
+        }
+    }
+
+    /// Place of the deployment that tasks are kept for: the PRIMARY one, or while it is held
+    /// back the one before, if there is one.
+    pub(super) fn acting(&self) -> usize {
+        usize::from(self.hold == Hold::ScaleUp && self.service.deployments.len() > 1)
+    }
+
+    /// The deployment that tasks are kept for, as it will be.
+    pub(super) fn current(&self) -> Option<&Deployment> {
+        self.service.deployments.get(self.acting())
+    }
+
+    /// Whether no task may start: the deployment failed, or it is the first and held back.
+    pub(super) fn starts_nothing(&self) -> bool {
+        let held = self.hold == Hold::ScaleUp && self.acting() == 0;
+        held || self.current().is_none_or(|current| current.rollout == RolloutState::Failed)
     }
 
     /// How many more tasks this plan can change.
@@ -89,20 +128,15 @@ impl<'a, 'i> Draft<'a, 'i> {
         true
     }
 
-    /// Starts tasks of the PRIMARY deployment.
+    /// Starts tasks of the current deployment.
     pub(super) fn start(&mut self, assigned: Vec<(TaskId, InstanceId)>) {
         if assigned.is_empty() {
             return;
         }
-        if let Some(primary) = self.service.deployments.first() {
-            self.budget = self.budget.saturating_sub(assigned.len());
-            self.plan.start = Some(Start {
-                deployment: primary.id,
-                family: primary.family.clone(),
-                revision: primary.revision,
-                assigned,
-            });
-        }
+        let Some(current) = self.current() else { return };
+        let (deployment, family, revision) = (current.id, current.family.clone(), current.revision);
+        self.budget = self.budget.saturating_sub(assigned.len());
+        self.plan.start = Some(Start { deployment, family, revision, assigned });
     }
 
     /// Stops a task; `false` when the plan is full.
@@ -184,6 +218,9 @@ impl<'a, 'i> Draft<'a, 'i> {
             message,
         };
         self.plan.events = event_ids.into_iter().zip(messages).map(event).collect();
+        if self.deployment.as_ref() != self.situation.deployment {
+            self.plan.deployment = self.deployment;
+        }
         if self.service != *self.situation.service {
             self.plan.service = Some(self.service);
         }

@@ -16,12 +16,30 @@ use crate::time::Timestamp;
 /// AWS's stop reason of a task that fails its health check.
 pub(super) const UNHEALTHY: &str = "Task failed container health checks";
 
+/// AWS's `rolloutStateReason` of a deployment that the circuit breaker failed.
+pub(super) const BREAKER_FAILED: &str = "ECS deployment circuit breaker: tasks failed to start.";
+
 pub(super) fn steady(service: &ServiceName) -> String {
     format!("(service {service}) has reached a steady state.")
 }
 
 pub(super) fn completed(service: &ServiceName, deployment: &str) -> String {
     format!("(service {service}) (deployment {deployment}) deployment completed.")
+}
+
+pub(super) fn failed(service: &ServiceName, deployment: &str) -> String {
+    format!(
+        "(service {service}) (deployment {deployment}) deployment failed: tasks failed to start."
+    )
+}
+
+pub(super) fn rolling_back(service: &ServiceName, deployment: &str) -> String {
+    format!("(service {service}) rolling back to deployment {deployment}.")
+}
+
+/// AWS's `rolloutStateReason` of a deployment that the service goes back to.
+pub(super) fn rolling_back_reason(deployment: &str) -> String {
+    format!("ECS deployment circuit breaker: rolling back to deploymentId {deployment}.")
 }
 
 pub(super) fn impaired(service: &ServiceName) -> String {

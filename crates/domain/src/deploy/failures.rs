@@ -13,11 +13,13 @@ use super::buckets::{Buckets, Condition};
 use super::draft::Draft;
 use super::events;
 use crate::limits;
-use crate::record::{Cause, Deployment, StopCode, Task};
+use crate::record::{Cause, Deployment, RolloutState, StopCode, Task};
 use crate::time::Timestamp;
 
 /// Counts new failures into the deployments and sets the throttle.
 pub(super) fn count(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
+    let breaker = draft.service.deployment_configuration.circuit_breaker;
+    let acting = draft.acting();
     let mut deployments = core::mem::take(&mut draft.service.deployments);
     for (place, deployment) in deployments.iter_mut().enumerate() {
         let label = deployment.label();
@@ -25,11 +27,17 @@ pub(super) fn count(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
         let serving = buckets.live.iter().filter(|l| l.condition == Condition::Serving);
         let success = serving.filter(|l| own(l.task)).filter_map(|l| l.task.observed.started_at);
         let success = success.max();
+        let begun = deployment.resumed_at.unwrap_or(deployment.created_at);
+        let started = |task: &Task| task.observed.started_at.is_some_and(|at| at >= begun);
+        deployment.has_run |= draft.situation.tasks.iter().any(|task| own(task) && started(task));
         if success.is_some() && success >= deployment.failed_at && deployment.failed_tasks > 0 {
             deployment.failed_tasks = 0;
             deployment.failed_starts = 0;
             deployment.failed_at = None;
-            if place == 0 {
+            if breaker.reset_on_healthy_task {
+                deployment.breaker_failures = 0;
+            }
+            if place == acting {
                 draft.service.retry_at = None;
             }
         }
@@ -43,9 +51,10 @@ pub(super) fn count(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
             if !draft.count(task.id) {
                 break;
             }
-            add(deployment, task, success);
+            add(deployment, task, success, breaker.reset_on_healthy_task);
         }
-        if place == 0 && deployment.failed_starts > 0 {
+        let tries_on = deployment.rollout != RolloutState::Failed;
+        if place == acting && tries_on && deployment.failed_starts > 0 {
             let rounds = rounds(deployment, draft.service.desired_count);
             draft.service.retry_at = deployment.failed_at.map(|at| at + delay(rounds));
             if rounds >= limits::IMPAIRED_ROUNDS {
@@ -57,8 +66,14 @@ pub(super) fn count(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
     draft.service.deployments = deployments;
 }
 
-fn add(deployment: &mut Deployment, task: &Task, success: Option<Timestamp>) {
+fn add(deployment: &mut Deployment, task: &Task, success: Option<Timestamp>, resets: bool) {
     let at = task.observed.stopped_at;
+    let begun = deployment.resumed_at.unwrap_or(deployment.created_at);
+    let outdone = resets && success.is_some() && at < success;
+    let of_stage = deployment.has_run == (failure(task) == Some(Failure::Unhealthy));
+    if of_stage && !outdone && at >= Some(begun) {
+        deployment.breaker_failures += 1;
+    }
     if success.is_some() && at < success {
         return;
     }

@@ -11,10 +11,10 @@ use alloc::vec::Vec;
 
 use super::bounds::Bounds;
 use super::buckets::{Buckets, Condition, Live};
-use super::draft::{Draft, Why};
+use super::draft::{Draft, Hold, Why};
 use super::events;
 use crate::ids::TaskId;
-use crate::record::{Cause, RolloutState, TaskSpec};
+use crate::record::{Cause, TaskSpec};
 use crate::schedule::{
     Constraints, PlacementRequest, Reason, Report, demand_of, place, unplaced_event,
 };
@@ -66,8 +66,7 @@ fn leave_draining_instances(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
 fn start_missing(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>, bounds: Bounds) -> Starts {
     let desired = usize::try_from(draft.service.desired_count).unwrap_or(usize::MAX);
     let missing = desired.saturating_sub(buckets.good().count());
-    let failed = draft.primary().is_none_or(|primary| primary.rollout == RolloutState::Failed);
-    if missing == 0 || failed || draft.is_throttled() {
+    if missing == 0 || draft.starts_nothing() || draft.is_throttled() {
         return Starts::Enough;
     }
     let room = bounds.max.saturating_sub(buckets.occupying());
@@ -89,8 +88,8 @@ fn start_missing(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>, bounds: Bound
 
 /// Starts `count` tasks; the report says why some have no place.
 fn start(draft: &mut Draft<'_, '_>, count: usize, unhealthy: usize) -> Option<Report> {
-    let primary = draft.primary()?;
-    let spec: &TaskSpec = draft.situation.spec(&primary.family, primary.revision)?;
+    let current = draft.current()?;
+    let spec: &TaskSpec = draft.situation.spec(&current.family, current.revision)?;
     let service = draft.situation.service;
     let constraints =
         Constraints::parse(service.placement_constraints.iter().chain(&spec.placement_constraints))
@@ -169,8 +168,14 @@ fn stop_replaced<'a>(
     allowance: &mut Allowance<'a>,
 ) {
     let replaced = |live: &&Live<'_>| !live.current || live.leaving;
-    let candidates: Vec<_> = buckets.live.iter().filter(replaced).copied().collect();
+    let held = draft.hold == Hold::CleanUp;
+    let candidates: Vec<_> =
+        buckets.live.iter().filter(replaced).filter(|l| !held || l.leaving).copied().collect();
     let count = candidates.iter().filter(|live| !draft.stops(live.task.id)).count();
+    // What is not replaced stays, as far as it is wanted at all.
+    let desired = usize::try_from(draft.service.desired_count).unwrap_or(usize::MAX);
+    let surplus = buckets.live.len().saturating_sub(desired);
+    let count = if draft.starts_nothing() { count.min(surplus) } else { count };
     allowance.stop(draft, buckets, &candidates, count);
 }
 

@@ -2,13 +2,16 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::buckets::{Buckets, Condition};
-use super::draft::{Draft, Why};
-use super::events;
-use crate::ids::{Family, IdSource, Revision};
+use super::draft::{Draft, Hold, Why};
+use super::{events, process};
+use crate::ids::{Family, IdSource, Revision, ServiceDeploymentId};
 use crate::record::{
-    Cause, Deployment, DeploymentStatus, RolloutState, Service, ServiceStatus, Task, TaskStatus,
+    BreakerState, Cause, Completed, Deployment, DeploymentStatus, LifecycleStage, RolloutState,
+    SchedulingStrategy, Service, ServiceDeployment, ServiceDeploymentStatus, ServiceRevision,
+    ServiceStatus, Task, TaskStatus,
 };
 use crate::time::Timestamp;
 
@@ -16,7 +19,7 @@ use crate::time::Timestamp;
 const FIRST_NUMBER: u64 = 1_000_000_000_000_000_000;
 
 /// A fresh number of a deployment, of 19 digits.
-pub fn deployment_number(ids: &mut dyn IdSource) -> u64 {
+fn deployment_number(ids: &mut dyn IdSource) -> u64 {
     let numbers = u128::from(9 * FIRST_NUMBER);
     u64::try_from(ids.next_id() % numbers).map_or(FIRST_NUMBER, |n| FIRST_NUMBER + n)
 }
@@ -27,15 +30,26 @@ pub fn is_running(task: &Task) -> bool {
         && task.desired == crate::record::DesiredStatus::Running
 }
 
+/// New records of a deployment that begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// What it leads to.
+    pub revision: ServiceRevision,
+    /// How it goes.
+    pub deployment: ServiceDeployment,
+}
+
 /// Begins a deployment of a task definition: it becomes PRIMARY, the others ACTIVE, and what was
 /// held against the service before is forgotten.
 pub fn begin(
     service: &mut Service,
-    number: u64,
+    ids: &mut dyn IdSource,
     family: Family,
     revision: Revision,
     now: Timestamp,
-) {
+) -> Begun {
+    let number = deployment_number(ids);
+    let sources = service.deployments.iter().map(|deployment| deployment.id).collect();
     for deployment in &mut service.deployments {
         deployment.status = DeploymentStatus::Active;
     }
@@ -48,47 +62,87 @@ pub fn begin(
         failed_tasks: 0,
         failed_starts: 0,
         failed_at: None,
+        breaker_failures: 0,
+        has_run: false,
         rollout: RolloutState::InProgress,
         rollout_reason: format!("ECS deployment ecs-svc/{number} in progress."),
         created_at: now,
+        resumed_at: None,
         updated_at: now,
+    };
+    let revision = ServiceRevision {
+        scope: service.scope.clone(),
+        cluster: service.cluster.clone(),
+        service: service.name.clone(),
+        id: number,
+        family: deployment.family.clone(),
+        revision,
+        launch_type: service.launch_type,
+        document: service.document.clone(),
+        created_at: now,
     };
     service.deployments.insert(0, deployment);
     service.retry_at = None;
     service.notices.clear();
-}
-
-pub(super) fn label_of(deployment: &Deployment) -> String {
-    deployment.label()
+    let id = ServiceDeploymentId::fresh_at(now, ids);
+    service.service_deployment = Some(id);
+    let deployment = ServiceDeployment {
+        scope: service.scope.clone(),
+        cluster: service.cluster.clone(),
+        service: service.name.clone(),
+        id,
+        target: number,
+        sources,
+        status: ServiceDeploymentStatus::Pending,
+        status_reason: None,
+        breaker: BreakerState::default(),
+        rollback: None,
+        stage: LifecycleStage::PreScaleUp,
+        pauses: Vec::new(),
+        created_at: now,
+        started_at: None,
+        updated_at: now,
+        stopped_at: None,
+        finished_at: None,
+    };
+    Begun { revision, deployment }
 }
 
 /// Brings the deployments up to date with what is decided: their desired counts, those that have
 /// nothing left, and whether the newest is complete.
 pub(super) fn settle(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
+    if draft.service.scheduling_strategy == SchedulingStrategy::Daemon {
+        process::scaled_up(draft, buckets);
+    }
     let left = |draft: &Draft<'_, '_>, label: &String| {
         let own = buckets.live.iter().filter(|l| l.task.started_by.as_ref() == Some(label));
         own.filter(|l| !draft.stops(l.task.id)).count()
     };
-    let (now, desired) = (draft.now(), draft.service.desired_count);
+    let (now, desired, acting) = (draft.now(), draft.service.desired_count, draft.acting());
     let mut deployments = core::mem::take(&mut draft.service.deployments);
     for (place, deployment) in deployments.iter_mut().enumerate() {
         let remaining = left(draft, &deployment.label());
         let wanted =
-            if place == 0 { desired } else { u32::try_from(remaining).unwrap_or(u32::MAX) };
+            if place == acting { desired } else { u32::try_from(remaining).unwrap_or(u32::MAX) };
         if deployment.desired_count != wanted {
             deployment.desired_count = wanted;
             deployment.updated_at = now;
         }
     }
     deployments.retain(|d| d.status == DeploymentStatus::Primary || d.desired_count > 0);
-    if is_steady(draft, buckets) {
+    // A way back shows before it ends, however short it is.
+    if !draft.turned_back && is_steady(draft, buckets) {
         if let Some(primary) = deployments.first_mut()
             && primary.rollout == RolloutState::InProgress
+            && draft.hold == Hold::Nothing
         {
             primary.rollout = RolloutState::Completed;
             primary.rollout_reason = format!("ECS deployment {} completed.", primary.label());
             primary.updated_at = now;
             draft.messages.push(events::completed(&draft.service.name, &primary.label()));
+            let document = draft.service.document.clone();
+            draft.service.completed = Some(Completed { deployment: primary.clone(), document });
+            process::complete(draft);
         }
         let text = events::steady(&draft.service.name);
         draft.conditions.push((Cause::SteadyState, String::new(), text));
@@ -109,6 +163,7 @@ fn is_steady(draft: &Draft<'_, '_>, buckets: &Buckets<'_>) -> bool {
 
 /// Stops everything of a service that is deleted; without tasks it is INACTIVE.
 pub(super) fn wind_down(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
+    process::abandon(draft);
     for live in &buckets.live {
         if !draft.stop(live, Why::Scaling) {
             break;
@@ -118,6 +173,7 @@ pub(super) fn wind_down(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
         draft.service.status = ServiceStatus::Inactive;
         draft.service.deleted_at = Some(draft.now());
         draft.service.deployments.clear();
+        draft.service.completed = None;
         draft.service.retry_at = None;
         draft.service.notices.clear();
     }

@@ -1,3 +1,4 @@
+mod breaker;
 mod properties;
 mod world;
 

@@ -4,7 +4,9 @@ use alloc::string::{String, ToString};
 use core::fmt;
 use core::str::FromStr;
 
-use super::{ClusterName, Family, InstanceId, Revision, Scope, ServiceName, TaskId};
+use super::{
+    ClusterName, Family, InstanceId, Revision, Scope, ServiceDeploymentId, ServiceName, TaskId,
+};
 
 /// What an ECS ARN names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,6 +15,10 @@ pub enum Resource {
     Cluster(ClusterName),
     /// `service/C/S`
     Service(ClusterName, ServiceName),
+    /// `service-deployment/C/S/D`
+    ServiceDeployment(ClusterName, ServiceName, ServiceDeploymentId),
+    /// `service-revision/C/S/N`
+    ServiceRevision(ClusterName, ServiceName, u64),
     /// `task/C/T`
     Task(ClusterName, TaskId),
     /// `container-instance/C/I`
@@ -80,6 +86,12 @@ impl fmt::Display for Arn {
         match &self.resource {
             Resource::Cluster(cluster) => write!(f, "cluster/{cluster}"),
             Resource::Service(cluster, service) => write!(f, "service/{cluster}/{service}"),
+            Resource::ServiceDeployment(cluster, service, id) => {
+                write!(f, "service-deployment/{cluster}/{service}/{id}")
+            }
+            Resource::ServiceRevision(cluster, service, id) => {
+                write!(f, "service-revision/{cluster}/{service}/{id}")
+            }
             Resource::Task(cluster, task) => write!(f, "task/{cluster}/{task}"),
             Resource::ContainerInstance(cluster, id) => {
                 write!(f, "container-instance/{cluster}/{id}")
@@ -126,6 +138,19 @@ fn parse_resource(text: &str) -> Option<Resource> {
         "service" => {
             let (cluster, name) = in_cluster()?;
             Resource::Service(cluster, name.parse().ok()?)
+        }
+        "service-deployment" => {
+            let (cluster, rest) = in_cluster()?;
+            let (service, id) = rest.split_once('/')?;
+            Resource::ServiceDeployment(cluster, service.parse().ok()?, id.parse().ok()?)
+        }
+        "service-revision" => {
+            let (cluster, rest) = in_cluster()?;
+            let (service, id) = rest.split_once('/')?;
+            let number: u64 = id.parse().ok()?;
+            // A number has one spelling.
+            (number.to_string() == id).then_some(())?;
+            Resource::ServiceRevision(cluster, service.parse().ok()?, number)
         }
         "task" => {
             let (cluster, id) = in_cluster()?;
@@ -186,6 +211,23 @@ mod tests {
             &arn("capacity-provider/p"),
             &Ok(Resource::Other("capacity-provider".into(), "p".into())),
         );
+        check(
+            &arn(&alloc::format!("service-deployment/c/s/{id}")),
+            &Ok(Resource::ServiceDeployment(
+                "c".parse().expect("name"),
+                "s".parse().expect("name"),
+                id.parse().expect("id"),
+            )),
+        );
+        check(
+            &arn("service-revision/c/s/1234567890123456789"),
+            &Ok(Resource::ServiceRevision(
+                "c".parse().expect("name"),
+                "s".parse().expect("name"),
+                1_234_567_890_123_456_789,
+            )),
+        );
+        check(&arn("service-revision/c/s/007"), &Err(ArnError::Resource));
         check(&arn("task-definition/f:0"), &Err(ArnError::Resource));
         check(&arn("task/short"), &Err(ArnError::Resource));
         check("arn:aws:s3:::bucket", &Err(ArnError::Service));

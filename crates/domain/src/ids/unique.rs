@@ -6,6 +6,8 @@ use core::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::time::Timestamp;
+
 /// Where a decision takes fresh ids from: random in production, seeded in tests and the simulator.
 pub trait IdSource {
     /// 128 bits that no other call returned.
@@ -90,6 +92,20 @@ unique! {
 unique! {
     /// Id of a service event.
     EventId
+}
+
+unique! {
+    /// Id of a service deployment.
+    ServiceDeploymentId
+}
+
+impl ServiceDeploymentId {
+    /// A fresh id that is greater than those of earlier milliseconds.
+    #[must_use]
+    pub fn fresh_at(now: Timestamp, ids: &mut dyn IdSource) -> Self {
+        let millis = u64::try_from(now.as_millis()).unwrap_or(0);
+        Self(u128::from(millis) << 80 | ids.next_id() >> 48)
+    }
 }
 
 /// Revision of a task definition: 1, 2, 3, … within its family, never reused.

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Document, LaunchType, PlacementConstraint, PlacementStrategy, Tags};
-use crate::ids::{ClusterName, EventId, Family, Revision, Scope, ServiceName};
+use super::{Document, LaunchType, PauseHook, PlacementConstraint, PlacementStrategy, Tags};
+use crate::ids::{ClusterName, EventId, Family, Revision, Scope, ServiceDeploymentId, ServiceName};
 use crate::time::Timestamp;
 
 /// A service.
@@ -36,6 +36,16 @@ pub struct Service {
     pub placement_strategy: Vec<PlacementStrategy>,
     /// Deployments, newest first; the first one is PRIMARY.
     pub deployments: Vec<Deployment>,
+    /// The service deployment that its PRIMARY deployment belongs to.
+    #[serde(default)]
+    pub service_deployment: Option<ServiceDeploymentId>,
+    /// What a failed deployment goes back to: the last one that was completed, unless that is
+    /// being gone back to already.
+    #[serde(default)]
+    pub completed: Option<Completed>,
+    /// Where its deployments wait for somebody.
+    #[serde(default)]
+    pub pause_hooks: Vec<PauseHook>,
     /// Whether tags are copied to tasks, as in the API (`NONE`, `SERVICE`, `TASK_DEFINITION`).
     pub propagate_tags: String,
     /// Whether tasks get the `aws:ecs:…` tags.
@@ -118,12 +128,60 @@ pub struct DeploymentConfiguration {
 }
 
 /// AWS's `deploymentCircuitBreaker`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CircuitBreaker {
     /// Whether it may fail a deployment.
     pub enable: bool,
     /// Whether a failed deployment goes back to the last completed one.
     pub rollback: bool,
+    /// Failures that fail a deployment.
+    #[serde(default)]
+    pub threshold: Threshold,
+    /// Whether a healthy task starts the count anew.
+    #[serde(default = "yes")]
+    pub reset_on_healthy_task: bool,
+}
+
+impl Default for CircuitBreaker {
+    fn default() -> Self {
+        Self {
+            enable: false,
+            rollback: false,
+            threshold: Threshold::default(),
+            reset_on_healthy_task: true,
+        }
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// AWS's `thresholdConfiguration`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Threshold {
+    /// A number of tasks.
+    Count(u32),
+    /// A percentage of the desired count, within 3 and 200 tasks.
+    BoundedPercent(u32),
+    /// A percentage of the desired count.
+    UnboundedPercent(u32),
+}
+
+impl Default for Threshold {
+    fn default() -> Self {
+        Self::BoundedPercent(50)
+    }
+}
+
+/// A completed deployment, and what the service was then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Completed {
+    /// The deployment.
+    pub deployment: Deployment,
+    /// The document of the service.
+    pub document: Document,
 }
 
 /// One rollout of a task definition revision.
@@ -145,12 +203,22 @@ pub struct Deployment {
     pub failed_starts: u32,
     /// When the last of these failures happened.
     pub failed_at: Option<Timestamp>,
+    /// Failures that count for the circuit breaker.
+    #[serde(default)]
+    pub breaker_failures: u32,
+    /// Whether a task of this rollout has run: then only failed health checks count for the
+    /// circuit breaker.
+    #[serde(default)]
+    pub has_run: bool,
     /// How the rollout stands.
     pub rollout: RolloutState,
     /// AWS's `rolloutStateReason`.
     pub rollout_reason: String,
     /// When it began.
     pub created_at: Timestamp,
+    /// When the service last went back to it.
+    #[serde(default)]
+    pub resumed_at: Option<Timestamp>,
     /// When it last changed.
     pub updated_at: Timestamp,
 }

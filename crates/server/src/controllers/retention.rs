@@ -93,6 +93,7 @@ impl Controller for Reaper {
             bin.consider(row, Some(row.expires_at), Duration::ZERO);
         }
         events(view, &mut bin);
+        deployments(view, &mut bin);
         definitions(view, &mut bin);
         let Bin { mut pass, txn, .. } = bin;
         pass.push(txn);
@@ -115,6 +116,28 @@ fn events(view: &View, bin: &mut Bin) {
         let gone =
             crate::ecs::lookup::service(view, &row.scope, &row.cluster, &row.service).is_none();
         if gone || kept > limits::SERVICE_EVENTS {
+            bin.change(|txn| {
+                txn.remove(row);
+            });
+        }
+    }
+}
+
+/// Service deployments and revisions go with their service; those of a service that lives when
+/// they ended long ago.
+fn deployments(view: &View, bin: &mut Bin) {
+    let service = |scope, cluster, name| crate::ecs::lookup::service(view, scope, cluster, name);
+    for row in view.service_deployments.iter() {
+        if service(&row.scope, &row.cluster, &row.service).is_none() {
+            bin.change(|txn| {
+                txn.remove(row);
+            });
+        } else {
+            bin.consider(row, row.finished_at, limits::SERVICE_DEPLOYMENT_RETENTION);
+        }
+    }
+    for row in view.service_revisions.iter() {
+        if service(&row.scope, &row.cluster, &row.service).is_none() {
             bin.change(|txn| {
                 txn.remove(row);
             });

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use longshore_domain::deploy::{self, Plan, Situation, Start};
 use longshore_domain::ids::{ClusterName, Family, Revision, Scope, TaskId};
 use longshore_domain::record::{
-    ContainerInstance, DesiredStatus, Service, ServiceStatus, StopOrder, Tags, Task,
-    TaskDefinition, TaskSpec,
+    ContainerInstance, DesiredStatus, Service, ServiceDeployment, ServiceStatus, StopOrder, Tags,
+    Task, TaskDefinition, TaskSpec,
 };
 use longshore_domain::schedule::{Constraints, demand_of};
 use longshore_domain::time::Timestamp;
@@ -42,6 +42,7 @@ struct InOrder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     service: StoreRevision,
+    deployment: StoreRevision,
     tasks: (usize, StoreRevision),
     instances: (usize, StoreRevision),
 }
@@ -54,8 +55,13 @@ impl Services {
 
 impl Controller for Services {
     const NAME: &'static str = "services";
-    const READS: &'static [Kind] =
-        &[Kind::Service, Kind::Task, Kind::ContainerInstance, Kind::TaskDefinition];
+    const READS: &'static [Kind] = &[
+        Kind::Service,
+        Kind::ServiceDeployment,
+        Kind::Task,
+        Kind::ContainerInstance,
+        Kind::TaskDefinition,
+    ];
 
     fn pass(&self, view: &View, now: Timestamp) -> Pass {
         let mut pass = Pass::default();
@@ -69,8 +75,13 @@ impl Controller for Services {
                 .or_insert_with_key(|(scope, cluster)| instances_stamp(view, scope, cluster));
             let tasks = tasks_of(view, row);
             let newest = tasks.iter().map(|task| task.mod_revision).max().unwrap_or_default();
-            let stamp =
-                Stamp { service: row.mod_revision, tasks: (tasks.len(), newest), instances };
+            let deployment = lookup::current_deployment(view, row);
+            let stamp = Stamp {
+                service: row.mod_revision,
+                deployment: deployment.map(|row| row.mod_revision).unwrap_or_default(),
+                tasks: (tasks.len(), newest),
+                instances,
+            };
             let name = (row.scope.clone(), row.cluster.clone(), row.name.to_string());
             let quiet = before.get(&name).filter(|known| {
                 known.stamp == stamp && known.until.is_none_or(|until| until > now)
@@ -78,7 +89,7 @@ impl Controller for Services {
             let until = if let Some(quiet) = quiet {
                 quiet.until
             } else {
-                let plan = self.reconcile(view, row, &tasks, now, &mut pass);
+                let plan = self.reconcile(view, row, deployment, &tasks, now, &mut pass);
                 if !plan.is_empty() || plan.unplaced.is_some() {
                     pass.look_again_if(plan.next);
                     continue;
@@ -110,6 +121,7 @@ impl Services {
         &self,
         view: &View,
         row: &Row<Service>,
+        deployment: Option<&Arc<Row<ServiceDeployment>>>,
         tasks: &[&Arc<Row<Task>>],
         now: Timestamp,
         pass: &mut Pass,
@@ -128,8 +140,14 @@ impl Services {
             &row.cluster,
             counted,
             |fleet| {
-                let situation =
-                    Situation { service: row, tasks: &records, specs: &specs, fleet, now };
+                let situation = Situation {
+                    service: row,
+                    deployment: deployment.map(|row| &row.record),
+                    tasks: &records,
+                    specs: &specs,
+                    fleet,
+                    now,
+                };
                 let plan = deploy::plan(&situation, &mut RandomIds);
                 let definition = |start: &Start| {
                     let name = (start.family.clone(), start.revision);
@@ -151,7 +169,14 @@ impl Services {
                 stop = plan.stop.len(),
                 "service planned"
             );
-            pass.txns.push(transaction(view, row, tasks, &plan, &started, now));
+            let mut txn = transaction(view, row, tasks, &plan, &started, now);
+            match (deployment, &plan.deployment) {
+                (Some(row), Some(next)) => _ = txn.update(row, next),
+                // What somebody asks of it is not overlooked.
+                (Some(row), None) => _ = txn.expect_unchanged(row),
+                (None, _) => {}
+            }
+            pass.txns.push(txn);
             pass.placed.extend(started);
         }
         plan
@@ -164,7 +189,9 @@ fn definitions<'v>(
     service: &Service,
     tasks: &[&Task],
 ) -> BTreeMap<(Family, Revision), &'v Arc<Row<TaskDefinition>>> {
-    let of_deployments = service.deployments.iter().map(|d| (&d.family, d.revision));
+    let completed = service.completed.iter().map(|completed| &completed.deployment);
+    let of_deployments =
+        service.deployments.iter().chain(completed).map(|d| (&d.family, d.revision));
     let live = tasks.iter().filter(|task| !task.is_stopped());
     let of_tasks = live.map(|task| (&task.family, task.revision));
     let mut found = BTreeMap::new();

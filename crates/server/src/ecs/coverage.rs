@@ -19,8 +19,7 @@ const CAPACITY_PROVIDERS: &str = "capacity providers";
 const DAEMONS: &str = "managed daemons";
 const EXPRESS: &str = "Express services";
 const GATEWAYS: &str = "gateways";
-const SERVICES: &str = "rolling deployments of REPLICA and DAEMON services; the circuit breaker is \
-    kept and not acted on; load balancers, service discovery, Service Connect, volumes, deployment \
+const SERVICES: &str = "rolling deployments of REPLICA and DAEMON services; load balancers, service discovery, Service Connect, volumes, deployment \
     alarms, Availability Zone rebalancing, other deployment strategies and controllers are refused";
 const TASK_SETS: &str = "task sets and the EXTERNAL deployment controller";
 const SERVICE_DEPLOYMENTS: &str = "service deployments and revisions as resources";

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use longshore_domain::ids::{ClusterName, Family, InstanceId, Scope, ServiceName, TaskId};
 use longshore_domain::record::{
-    Cluster, ClusterStatus, ContainerInstance, Service, Task, TaskDefinition, TaskDefinitionStatus,
+    Cluster, ClusterStatus, ContainerInstance, Service, ServiceDeployment, Task, TaskDefinition,
+    TaskDefinitionStatus,
 };
 use longshore_store::tables::{
-    ClusterKey, ContainerInstanceKey, ServiceKey, TaskDefinitionKey, TaskKey,
+    ClusterKey, ContainerInstanceKey, ServiceDeploymentKey, ServiceKey, TaskDefinitionKey, TaskKey,
 };
 use longshore_store::{Row, View};
 use longshore_wire::ServiceError;
@@ -70,6 +71,20 @@ pub(crate) fn service<'a>(
 ) -> Option<&'a Arc<Row<Service>>> {
     let key = ServiceKey { scope: scope.clone(), cluster: cluster.clone(), name: name.clone() };
     view.services.get(&key)
+}
+
+/// The service deployment that a service's PRIMARY deployment belongs to.
+pub(crate) fn current_deployment<'a>(
+    view: &'a View,
+    service: &Service,
+) -> Option<&'a Arc<Row<ServiceDeployment>>> {
+    let key = ServiceDeploymentKey {
+        scope: service.scope.clone(),
+        cluster: service.cluster.clone(),
+        service: service.name.clone(),
+        id: service.service_deployment?,
+    };
+    view.service_deployments.get(&key)
 }
 
 /// The revisions of a family that still exist, oldest first.

@@ -164,7 +164,10 @@ fn visit(
             };
             update!(view.task_definitions.get(&key));
         }
-        Resource::Container(..) | Resource::Other(..) => {
+        Resource::ServiceDeployment(..)
+        | Resource::ServiceRevision(..)
+        | Resource::Container(..)
+        | Resource::Other(..) => {
             return Err(invalid_parameter(format!("{arn} is no resource that has tags.")));
         }
     }

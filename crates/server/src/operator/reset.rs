@@ -105,6 +105,8 @@ fn removals(view: &View) -> RecordTxn {
     }
     remove!(tasks);
     remove!(service_events);
+    remove!(service_deployments);
+    remove!(service_revisions);
     remove!(client_tokens);
     remove!(account_settings);
     remove!(task_definitions);

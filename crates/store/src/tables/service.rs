@@ -34,7 +34,7 @@ impl RecordKey for ServiceKey {
 /// What services can be found by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ServiceIndex {
-    /// Task definition revision of any of its deployments.
+    /// Task definition revision of any of its deployments, or of the one it may go back to.
     TaskDefinition(Scope, Family, Revision),
 }
 
@@ -56,6 +56,15 @@ impl Record for Service {
         let definition = |family: &Family, revision| {
             ServiceIndex::TaskDefinition(self.scope.clone(), family.clone(), revision)
         };
-        self.deployments.iter().map(|d| definition(&d.family, d.revision)).collect()
+        let completed = self.completed.iter().map(|completed| &completed.deployment);
+        let mut indexes: Vec<ServiceIndex> = self
+            .deployments
+            .iter()
+            .chain(completed)
+            .map(|d| definition(&d.family, d.revision))
+            .collect();
+        indexes.sort();
+        indexes.dedup();
+        indexes
     }
 }

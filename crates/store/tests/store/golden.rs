@@ -85,6 +85,12 @@ async fn every_version_of_every_record_is_readable() {
                 check(sample::container_instance(1), |view| &view.container_instances).await;
             }
             Kind::Service => check(sample::service(), |view| &view.services).await,
+            Kind::ServiceDeployment => {
+                check(sample::service_deployment(), |view| &view.service_deployments).await;
+            }
+            Kind::ServiceRevision => {
+                check(sample::service_revision(), |view| &view.service_revisions).await;
+            }
             Kind::ServiceEvent => {
                 check(sample::service_event(3, 4), |view| &view.service_events).await;
             }

@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use longshore_domain::ids::{EventId, InstanceId, Revision, Scope, TaskId};
+use longshore_domain::ids::{EventId, InstanceId, Revision, Scope, ServiceDeploymentId, TaskId};
 use longshore_domain::record::{
-    AccountSetting, AgentConnection, Cause, CircuitBreaker, ClientToken, Cluster, ClusterStatus,
-    ConstraintKind, ContainerInstance, ContainerSpec, ContainerState, ContainerStatus, Demand,
-    DependencyCondition, Deployment, DeploymentConfiguration, DeploymentStatus, DesiredStatus,
-    Document, HealthStatus, InstanceStatus, LaunchType, NetworkBinding, NetworkMode, Notice,
-    Observed, PlacementConstraint, PlacementStrategy, PortClaim, PortMapping, Protection, Protocol,
-    Resources, RolloutState, SchedulingStrategy, Service, ServiceEvent, ServiceStatus, Spread,
-    StopCode, StopOrder, StrategyField, Tags, Task, TaskDefinition, TaskDefinitionStatus, TaskSpec,
-    TaskStatus, VersionInfo,
+    AccountSetting, AgentConnection, BreakerState, Cause, CircuitBreaker, ClientToken, Cluster,
+    ClusterStatus, Completed, ConstraintKind, ContainerInstance, ContainerSpec, ContainerState,
+    ContainerStatus, Demand, DependencyCondition, Deployment, DeploymentConfiguration,
+    DeploymentStatus, DesiredStatus, Document, HealthStatus, HookAction, InstanceStatus,
+    LaunchType, LifecycleStage, NetworkBinding, NetworkMode, Notice, Observed, Pause, PauseHook,
+    PlacementConstraint, PlacementStrategy, PortClaim, PortMapping, Protection, Protocol,
+    Resources, Rollback, RolloutState, SchedulingStrategy, Service, ServiceDeployment,
+    ServiceDeploymentStatus, ServiceEvent, ServiceRevision, ServiceStatus, Spread, StopCode,
+    StopOrder, StrategyField, Tags, Task, TaskDefinition, TaskDefinitionStatus, TaskSpec,
+    TaskStatus, Threshold, VersionInfo,
 };
 use longshore_domain::time::Timestamp;
 
@@ -98,7 +100,12 @@ pub(crate) fn service() -> Service {
         deployment_configuration: DeploymentConfiguration {
             minimum_healthy_percent: 100,
             maximum_percent: 200,
-            circuit_breaker: CircuitBreaker { enable: true, rollback: false },
+            circuit_breaker: CircuitBreaker {
+                enable: true,
+                rollback: false,
+                threshold: Threshold::UnboundedPercent(25),
+                reset_on_healthy_task: false,
+            },
         },
         placement_constraints: vec![
             PlacementConstraint { kind: ConstraintKind::DistinctInstance, expression: None },
@@ -113,19 +120,13 @@ pub(crate) fn service() -> Service {
             PlacementStrategy::Binpack(StrategyField::Memory),
             PlacementStrategy::Random,
         ],
-        deployments: vec![Deployment {
-            id: 1_234_567_890_123_456_789,
-            status: DeploymentStatus::Primary,
-            family: name("front"),
-            revision: Revision(7),
-            desired_count: 3,
-            failed_tasks: 2,
-            failed_starts: 1,
-            failed_at: Some(at(3)),
-            rollout: RolloutState::InProgress,
-            rollout_reason: "ECS deployment ecs-svc/1234567890123456789 in progress.".into(),
-            created_at: at(1),
-            updated_at: at(2),
+        deployments: vec![deployment()],
+        service_deployment: Some(ServiceDeploymentId::new(11)),
+        completed: Some(Completed { deployment: deployment(), document: document(r#"{"n":2}"#) }),
+        pause_hooks: vec![PauseHook {
+            stages: vec![LifecycleStage::PreScaleUp, LifecycleStage::PostScaleUp],
+            timeout_min: 1440,
+            action: HookAction::Rollback,
         }],
         propagate_tags: "SERVICE".into(),
         enable_ecs_managed_tags: true,
@@ -139,6 +140,73 @@ pub(crate) fn service() -> Service {
         retry_at: Some(at(4)),
         notices: vec![Notice { cause: Cause::Unplaced, detail: "RESOURCE:CPU".into(), at: at(5) }],
         tags: tags(),
+    }
+}
+
+fn deployment() -> Deployment {
+    Deployment {
+        id: 1_234_567_890_123_456_789,
+        status: DeploymentStatus::Primary,
+        family: name("front"),
+        revision: Revision(7),
+        desired_count: 3,
+        failed_tasks: 2,
+        failed_starts: 1,
+        failed_at: Some(at(3)),
+        breaker_failures: 2,
+        has_run: true,
+        rollout: RolloutState::InProgress,
+        rollout_reason: "ECS deployment ecs-svc/1234567890123456789 in progress.".into(),
+        created_at: at(1),
+        resumed_at: Some(at(2)),
+        updated_at: at(2),
+    }
+}
+
+pub(crate) fn service_deployment() -> ServiceDeployment {
+    ServiceDeployment {
+        scope: scope(),
+        cluster: name("web"),
+        service: name("front"),
+        id: ServiceDeploymentId::new(11),
+        target: 1_234_567_890_123_456_789,
+        sources: vec![1_000_000_000_000_000_001],
+        status: ServiceDeploymentStatus::RollbackInProgress,
+        status_reason: Some("a reason".into()),
+        breaker: BreakerState { enabled: true, failure_count: 3, threshold: 3, triggered: true },
+        rollback: Some(Rollback {
+            to: 1_000_000_000_000_000_001,
+            reason: "a reason".into(),
+            started_at: at(4),
+        }),
+        stage: LifecycleStage::ScaleUp,
+        pauses: vec![Pause {
+            id: "p".into(),
+            stage: LifecycleStage::PreScaleUp,
+            expires_at: at(60),
+            timeout_action: HookAction::Rollback,
+            answer: Some(HookAction::Continue),
+            timed_out: false,
+        }],
+        created_at: at(1),
+        started_at: Some(at(2)),
+        updated_at: at(4),
+        stopped_at: Some(at(5)),
+        finished_at: Some(at(6)),
+    }
+}
+
+pub(crate) fn service_revision() -> ServiceRevision {
+    ServiceRevision {
+        scope: scope(),
+        cluster: name("web"),
+        service: name("front"),
+        id: 1_234_567_890_123_456_789,
+        family: name("front"),
+        revision: Revision(7),
+        launch_type: LaunchType::Ec2,
+        document: document(r#"{"platformVersion":"LATEST"}"#),
+        created_at: at(1),
     }
 }
 

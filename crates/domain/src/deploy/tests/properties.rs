@@ -7,7 +7,8 @@ use proptest::prelude::*;
 
 use super::world::World;
 use crate::record::{
-    ContainerStatus, HealthStatus, InstanceStatus, Protection, RolloutState, TaskStatus,
+    ContainerStatus, HealthStatus, HookAction, InstanceStatus, LifecycleStage, PauseHook,
+    Protection, RolloutState, ServiceDeploymentStatus, TaskStatus,
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +101,16 @@ fn assert_steady(world: &World, desired: u32) {
     assert_eq!(world.service.deployments[0].desired_count, desired);
 }
 
+/// Some counts leave no room between the bounds: 75 % of 1 is 1, 150 % too.
+fn make_room(world: &mut World) {
+    let configuration = &mut world.service.deployment_configuration;
+    let bounds = crate::deploy::Bounds::of(configuration, world.service.desired_count);
+    let wanted = usize::try_from(world.service.desired_count).expect("small");
+    if bounds.min == wanted && bounds.max == wanted {
+        configuration.maximum_percent = 200;
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
@@ -117,15 +128,7 @@ proptest! {
         for happening in happenings {
             happen(&mut world, happening);
         }
-        // Some counts leave no room between these bounds: 75 % of 1 is 1, 150 % too.
-        let bounds = crate::deploy::Bounds::of(
-            &world.service.deployment_configuration,
-            world.service.desired_count,
-        );
-        let wanted = usize::try_from(world.service.desired_count).expect("small");
-        if bounds.min == wanted && bounds.max == wanted {
-            world.service.deployment_configuration.maximum_percent = 200;
-        }
+        make_room(&mut world);
         recover(&mut world);
         assert_steady(&world, world.service.desired_count);
         prop_assert!(world.pass().is_empty(), "nothing is left to do");
@@ -147,4 +150,66 @@ proptest! {
         assert_steady(&world, 4);
         prop_assert!(world.pass().is_empty(), "nothing is left to do");
     }
+
+    #[test]
+    fn a_guarded_deployment_ends_whatever_happens(
+        desired in 1..6_u32,
+        bounds in prop_oneof![Just((100, 200)), Just((50, 100)), Just((0, 100))],
+        rollback in any::<bool>(),
+        pauses in any::<bool>(),
+        completed in any::<bool>(),
+        happenings in prop::collection::vec(any_happening(), 0..40),
+        fails in any::<bool>(),
+    ) {
+        let mut world = World::new(desired, 4);
+        world.service.deployment_configuration.minimum_healthy_percent = bounds.0;
+        world.service.deployment_configuration.maximum_percent = bounds.1;
+        if completed {
+            recover(&mut world);
+        }
+        let breaker = &mut world.service.deployment_configuration.circuit_breaker;
+        breaker.enable = true;
+        breaker.rollback = rollback;
+        if pauses {
+            world.service.pause_hooks = vec![PauseHook {
+                stages: vec![LifecycleStage::PreScaleUp, LifecycleStage::PostScaleUp],
+                timeout_min: 10,
+                action: HookAction::Continue,
+            }];
+        }
+        world.deploy();
+        for happening in happenings {
+            if !matches!(happening, Happening::Deploy(_)) {
+                happen(&mut world, happening);
+            }
+        }
+        make_room(&mut world);
+        for _ in 0..300 {
+            for instance in &mut world.instances {
+                instance.status = InstanceStatus::Active;
+            }
+            world.pass();
+            if fails {
+                world.agents_fail();
+            }
+            world.agents();
+            world.pending_health(HealthStatus::Healthy);
+            world.advance(50);
+        }
+        let end = world.deployment.as_ref().expect("a service deployment");
+        let waits_for_tasks = fails && !end.status.is_over();
+        prop_assert!(
+            end.status.is_over() || (waits_for_tasks && has_new_running_task(&world)),
+            "{end:?} {:?}", world.service
+        );
+        prop_assert!(end.rollback.is_none() || end.status >= ServiceDeploymentStatus::RollbackInProgress);
+        if end.status == ServiceDeploymentStatus::RollbackSuccessful {
+            prop_assert_eq!(world.service.deployments[0].rollout, RolloutState::Completed);
+        }
+    }
+}
+
+/// Whether a task of the newest deployment runs: then tasks that cannot start do not fail it.
+fn has_new_running_task(world: &World) -> bool {
+    world.service.deployments[0].has_run
 }

@@ -13,7 +13,8 @@ use crate::lifecycle::{self, ContainerReport, TaskReport};
 use crate::record::{
     CircuitBreaker, ContainerInstance, ContainerSpec, ContainerState, ContainerStatus,
     DeploymentConfiguration, DesiredStatus, Document, HealthStatus, InstanceStatus, LaunchType,
-    NetworkMode, SchedulingStrategy, Service, ServiceStatus, StopOrder, Task, TaskSpec, TaskStatus,
+    NetworkMode, SchedulingStrategy, Service, ServiceDeployment, ServiceStatus, StopOrder, Task,
+    TaskSpec, TaskStatus,
 };
 use crate::schedule::{Fleet, testing};
 use crate::time::Timestamp;
@@ -39,6 +40,8 @@ pub(super) struct World {
     pub(super) deployments: Vec<u64>,
     /// Whether later deployments have health checks.
     pub(super) health_checks: bool,
+    /// The current service deployment.
+    pub(super) deployment: Option<ServiceDeployment>,
     specs: Vec<TaskSpec>,
     ids: Numbers,
 }
@@ -85,6 +88,9 @@ impl World {
             placement_constraints: vec![],
             placement_strategy: vec![],
             deployments: vec![],
+            service_deployment: None,
+            completed: None,
+            pause_hooks: vec![],
             propagate_tags: "NONE".into(),
             enable_ecs_managed_tags: false,
             enable_execute_command: false,
@@ -106,6 +112,7 @@ impl World {
             events: vec![],
             deployments: vec![],
             health_checks: false,
+            deployment: None,
             specs: vec![],
             ids: Numbers::default(),
         };
@@ -145,10 +152,10 @@ impl World {
     pub(super) fn deploy(&mut self) {
         self.specs.push(spec(self.health_checks));
         let revision = Revision(u32::try_from(self.specs.len()).expect("small"));
-        let number = deploy::deployment_number(&mut self.ids);
-        self.deployments.push(number);
         let family = "web".parse().expect("a name");
-        deploy::begin(&mut self.service, number, family, revision, self.now);
+        let begun = deploy::begin(&mut self.service, &mut self.ids, family, revision, self.now);
+        self.deployments.push(begun.revision.id);
+        self.deployment = Some(begun.deployment);
     }
 
     pub(super) fn scale(&mut self, desired_count: u32) {
@@ -168,6 +175,7 @@ impl World {
         let fleet = Fleet::new(&self.instances, &self.tasks);
         let situation = Situation {
             service: &self.service,
+            deployment: self.deployment.as_ref(),
             tasks: &tasks,
             specs: &specs,
             fleet: &fleet,
@@ -197,6 +205,9 @@ impl World {
         }
         if let Some(service) = &plan.service {
             self.service = service.clone();
+        }
+        if plan.deployment.is_some() {
+            self.deployment.clone_from(&plan.deployment);
         }
         self.events.extend(plan.events.iter().map(|event| event.message.clone()));
     }

@@ -230,3 +230,45 @@ async fn a_daemon_is_on_every_instance() {
     settle(&server, &controller).await;
     assert_eq!(counts(&describe(&server).await), (2, 2, 0));
 }
+
+/// Tasks that should start fail.
+async fn fail(server: &Arc<Server>) {
+    let view = server.state.view();
+    for row in view.tasks.iter().filter(|row| row.observed.started_at.is_none()) {
+        report(server, row, ContainerStatus::Stopped).await;
+    }
+}
+
+#[tokio::test]
+async fn a_deployment_that_fails_goes_back() {
+    let (server, controller) = started(
+        1,
+        json!({
+            "serviceName": "web", "taskDefinition": "web", "desiredCount": 3,
+            "deploymentConfiguration": {
+                "deploymentCircuitBreaker": {"enable": true, "rollback": true},
+            },
+        }),
+    )
+    .await;
+    agents(&server).await;
+    settle(&server, &controller).await;
+    let first = describe(&server).await["deployments"][0]["id"].clone();
+    register(&server, "web").await;
+    let input = json!({"service": "web", "taskDefinition": "web:2"});
+    ask(&server, "UpdateService", input).await.expect("updated");
+    settle(&server, &controller).await;
+    assert_eq!(counts(&describe(&server).await), (3, 3, 3));
+    fail(&server).await;
+    settle(&server, &controller).await;
+    let service = describe(&server).await;
+    assert_eq!(counts(&service), (3, 3, 0));
+    assert_eq!(service["deployments"].as_array().map(Vec::len), Some(1));
+    assert_eq!(service["deployments"][0]["id"], first);
+    assert_eq!(service["deployments"][0]["rolloutState"], "COMPLETED");
+    let arn = service["taskDefinition"].as_str().expect("an ARN");
+    assert!(arn.ends_with("web:1"), "{arn}");
+    let messages = messages(&service);
+    let first = first.as_str().expect("text");
+    assert!(messages.contains(&format!("(service web) rolling back to deployment {first}.")));
+}

@@ -8,25 +8,33 @@ use longshore_store::View;
 use longshore_store::tables::{ServiceEventKey, TaskIndex};
 use longshore_wire::ServiceError;
 use longshore_wire::ecs::enums::{
-    AvailabilityZoneRebalancing, DeploymentControllerType, DeploymentRolloutState,
-    DeploymentStrategy, LaunchType, PropagateTags, SchedulingStrategy, ServiceField,
+    AvailabilityZoneRebalancing, DeploymentControllerType, DeploymentLifecycleHookAction,
+    DeploymentLifecycleHookStage, DeploymentLifecycleHookTargetType, DeploymentRolloutState,
+    DeploymentStrategy, LaunchType, PropagateTags, SchedulingStrategy, ServiceField, ThresholdType,
 };
 use longshore_wire::ecs::{
-    Deployment, DeploymentCircuitBreaker, DeploymentConfiguration, DeploymentController, Service,
-    ServiceEvent,
+    Deployment, DeploymentCircuitBreaker, DeploymentConfiguration, DeploymentController,
+    DeploymentLifecycleHook, DeploymentLifecycleHookTimeoutConfiguration, Service,
+    ServiceCurrentRevisionSummary, ServiceEvent, ThresholdConfiguration,
 };
 
 use super::{constraints, document, int, strategies, tags, time};
 use crate::clock;
+use crate::ecs::lookup;
 
 /// Tasks of a service or deployment.
 #[derive(Clone, Copy, Debug, Default)]
-struct Counts {
-    running: usize,
-    pending: usize,
+pub(super) struct Counts {
+    pub(super) running: usize,
+    pub(super) pending: usize,
 }
 
 impl Counts {
+    /// Tasks that a deployment started.
+    pub(super) fn of_deployment(label: &str, tasks: &[&record::Task]) -> Self {
+        Self::of(tasks.iter().copied().filter(|task| task.started_by.as_deref() == Some(label)))
+    }
+
     fn of<'a>(tasks: impl Iterator<Item = &'a record::Task>) -> Self {
         let mut counts = Self::default();
         for task in tasks {
@@ -67,7 +75,9 @@ pub(crate) fn service(
         pending_count: Some(int(counts.pending)),
         launch_type: Some(launch_type(record.launch_type)),
         task_definition: primary.map(|d| definition_arn(record, &d.family, d.revision)),
-        deployment_configuration: Some(configuration(&record.deployment_configuration)),
+        deployment_configuration: Some(configuration(record)),
+        current_service_deployment: current_deployment(view, record),
+        current_service_revisions: Some(current_revisions(record, &tasks)),
         deployment_controller: Some(DeploymentController { r#type: DeploymentControllerType::Ecs }),
         deployments: Some(deployments.collect()),
         events: Some(events(view, record)),
@@ -90,11 +100,15 @@ pub(crate) fn service(
     })
 }
 
-fn definition_arn(record: &record::Service, family: &Family, revision: Revision) -> String {
+pub(super) fn definition_arn(
+    record: &record::Service,
+    family: &Family,
+    revision: Revision,
+) -> String {
     Arn::new(&record.scope, Resource::TaskDefinition(family.clone(), revision)).to_string()
 }
 
-fn launch_type(launch: record::LaunchType) -> LaunchType {
+pub(super) fn launch_type(launch: record::LaunchType) -> LaunchType {
     match launch {
         record::LaunchType::Ec2 => LaunchType::Ec2,
         record::LaunchType::External => LaunchType::External,
@@ -108,8 +122,7 @@ fn deployment(
     kept: &Service,
 ) -> Deployment {
     let label = record.label();
-    let own = tasks.iter().copied().filter(|task| task.started_by.as_ref() == Some(&label));
-    let counts = Counts::of(own);
+    let counts = Counts::of_deployment(&label, tasks);
     Deployment {
         status: Some(record.status.as_str().to_owned()),
         task_definition: Some(definition_arn(service, &record.family, record.revision)),
@@ -133,18 +146,79 @@ fn deployment(
     }
 }
 
-fn configuration(record: &record::DeploymentConfiguration) -> DeploymentConfiguration {
+/// ARN of the service deployment that is under way.
+fn current_deployment(view: &View, record: &record::Service) -> Option<String> {
+    let row = lookup::current_deployment(view, record)?;
+    let resource = Resource::ServiceDeployment(record.cluster.clone(), record.name.clone(), row.id);
+    (!row.status.is_over()).then(|| Arn::new(&record.scope, resource).to_string())
+}
+
+fn current_revisions(
+    record: &record::Service,
+    tasks: &[&record::Task],
+) -> Vec<ServiceCurrentRevisionSummary> {
+    let summary = |deployment: &record::Deployment| {
+        let counts = Counts::of_deployment(&deployment.label(), tasks);
+        let (cluster, name) = (record.cluster.clone(), record.name.clone());
+        let resource = Resource::ServiceRevision(cluster, name, deployment.id);
+        ServiceCurrentRevisionSummary {
+            arn: Some(Arn::new(&record.scope, resource).to_string()),
+            requested_task_count: Some(int(deployment.desired_count)),
+            running_task_count: Some(int(counts.running)),
+            pending_task_count: Some(int(counts.pending)),
+        }
+    };
+    record.deployments.iter().map(summary).collect()
+}
+
+/// The deployment configuration of a service.
+pub(super) fn configuration(service: &record::Service) -> DeploymentConfiguration {
+    let record = &service.deployment_configuration;
+    let breaker = &record.circuit_breaker;
+    let (threshold, value) = match breaker.threshold {
+        record::Threshold::Count(value) => (ThresholdType::Count, value),
+        record::Threshold::BoundedPercent(value) => (ThresholdType::BoundedPercent, value),
+        record::Threshold::UnboundedPercent(value) => (ThresholdType::UnboundedPercent, value),
+    };
+    let hooks: Vec<_> = service.pause_hooks.iter().map(hook).collect();
     DeploymentConfiguration {
         minimum_healthy_percent: Some(int(record.minimum_healthy_percent)),
         maximum_percent: Some(int(record.maximum_percent)),
         deployment_circuit_breaker: Some(DeploymentCircuitBreaker {
-            enable: record.circuit_breaker.enable,
-            rollback: record.circuit_breaker.rollback,
-            ..DeploymentCircuitBreaker::default()
+            enable: breaker.enable,
+            rollback: breaker.rollback,
+            reset_on_healthy_task: Some(breaker.reset_on_healthy_task),
+            threshold_configuration: Some(ThresholdConfiguration {
+                r#type: threshold,
+                value: int(value),
+            }),
         }),
+        lifecycle_hooks: (!hooks.is_empty()).then_some(hooks),
         strategy: Some(DeploymentStrategy::Rolling),
         bake_time_in_minutes: Some(0),
         ..DeploymentConfiguration::default()
+    }
+}
+
+fn hook(record: &record::PauseHook) -> DeploymentLifecycleHook {
+    let stage = |stage: &record::LifecycleStage| {
+        DeploymentLifecycleHookStage::ALL.iter().find(|s| s.as_str() == stage.as_str()).copied()
+    };
+    DeploymentLifecycleHook {
+        target_type: Some(DeploymentLifecycleHookTargetType::Pause),
+        lifecycle_stages: Some(record.stages.iter().filter_map(stage).collect()),
+        timeout_configuration: Some(DeploymentLifecycleHookTimeoutConfiguration {
+            action: Some(hook_action(record.action)),
+            timeout_in_minutes: Some(int(record.timeout_min)),
+        }),
+        ..DeploymentLifecycleHook::default()
+    }
+}
+
+pub(super) fn hook_action(action: record::HookAction) -> DeploymentLifecycleHookAction {
+    match action {
+        record::HookAction::Rollback => DeploymentLifecycleHookAction::Rollback,
+        record::HookAction::Continue => DeploymentLifecycleHookAction::Continue,
     }
 }
 

@@ -1,7 +1,7 @@
 //! CreateService.
 
 use longshore_auth::Authorized;
-use longshore_domain::deploy;
+use longshore_domain::deploy::{self, Begun};
 use longshore_domain::ids::ServiceName;
 use longshore_domain::limits;
 use longshore_domain::record::{
@@ -36,14 +36,13 @@ pub(crate) async fn create(
 ) -> Result<CreateServiceResponse, ServiceError> {
     let (_, request) = request.into_parts();
     let wanted = wanted(&request)?;
-    let number = deploy::deployment_number(&mut RandomIds);
     let decide = |view: &View, txn: &mut RecordTxn| {
         let cluster = lookup::cluster(view, &call.scope, request.cluster.as_deref())?;
         let known = lookup::service(view, &call.scope, &cluster.name, &wanted.name);
         if known.is_some_and(|row| row.status == ServiceStatus::Draining) {
             return Err(invalid_parameter("Unable to Start a service that is still Draining."));
         }
-        let record = record(call, view, &request, &wanted, &cluster.name, number)?;
+        let (record, begun) = record(call, view, &request, &wanted, &cluster.name)?;
         match known {
             Some(row) if row.status == ServiceStatus::Active => {
                 if same_settings(row, &record) {
@@ -54,6 +53,8 @@ pub(crate) async fn create(
             Some(row) => txn.update(row, &record),
             None => txn.insert(&record),
         };
+        txn.insert(&begun.revision);
+        txn.insert(&begun.deployment);
         txn.expect_unchanged(cluster);
         Ok(record)
     };
@@ -121,8 +122,7 @@ fn record(
     request: &CreateServiceRequest,
     wanted: &Wanted,
     cluster: &longshore_domain::ids::ClusterName,
-    number: u64,
-) -> Result<Service, ServiceError> {
+) -> Result<(Service, Begun), ServiceError> {
     let reference = request.task_definition.as_deref().unwrap_or_default();
     let reference = task_definition_ref(&call.scope, reference)?;
     let definition = lookup::runnable_task_definition(view, &call.scope, &reference)?;
@@ -150,6 +150,10 @@ fn record(
         placement_constraints: wanted.constraints.clone(),
         placement_strategy: wanted.strategies.clone(),
         deployments: Vec::new(),
+        service_deployment: None,
+        completed: None,
+        pause_hooks: settings::pause_hooks(request.deployment_configuration.as_ref())?
+            .unwrap_or_default(),
         propagate_tags: settings::propagate_tags(request.propagate_tags),
         enable_ecs_managed_tags: request.enable_ecs_managed_tags.unwrap_or(false),
         enable_execute_command: request.enable_execute_command.unwrap_or(false),
@@ -166,8 +170,8 @@ fn record(
         tags: wanted.tags.clone(),
     };
     let (family, revision) = (definition.family.clone(), definition.revision);
-    deploy::begin(&mut service, number, family, revision, call.now);
-    Ok(service)
+    let begun = deploy::begin(&mut service, &mut RandomIds, family, revision, call.now);
+    Ok((service, begun))
 }
 
 /// Whether a service was made with the settings of `new`, whatever became of it.
@@ -180,6 +184,8 @@ fn same_settings(old: &Service, new: &Service) -> bool {
         // The scheduler keeps the count of a daemon.
         desired_count: if replica { old.desired_count } else { new.desired_count },
         deployments: new.deployments.clone(),
+        service_deployment: new.service_deployment,
+        completed: new.completed.clone(),
         client_token: new.client_token.clone(),
         created_by: new.created_by.clone(),
         created_at: new.created_at,

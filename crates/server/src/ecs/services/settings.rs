@@ -3,14 +3,18 @@
 
 use longshore_domain::limits;
 use longshore_domain::record::{
-    self, CircuitBreaker, Document, NetworkMode, SchedulingStrategy, TaskDefinition,
+    self, CircuitBreaker, Document, HookAction, LifecycleStage, NetworkMode, PauseHook,
+    SchedulingStrategy, TaskDefinition, Threshold,
 };
 use longshore_wire::ServiceError;
 use longshore_wire::codec::json;
-use longshore_wire::ecs::enums::{DeploymentControllerType, DeploymentStrategy, PropagateTags};
+use longshore_wire::ecs::enums::{
+    DeploymentControllerType, DeploymentLifecycleHookAction, DeploymentLifecycleHookStage,
+    DeploymentLifecycleHookTargetType, DeploymentStrategy, PropagateTags, ThresholdType,
+};
 use longshore_wire::ecs::{
-    CapacityProviderStrategyItem, DeploymentConfiguration, DeploymentController, ErrorCode,
-    NetworkConfiguration, Service,
+    CapacityProviderStrategyItem, DeploymentCircuitBreaker, DeploymentConfiguration,
+    DeploymentController, DeploymentLifecycleHook, ErrorCode, NetworkConfiguration, Service,
 };
 
 use crate::ecs::{client_error, invalid_parameter};
@@ -132,19 +136,75 @@ pub(super) fn deployment_configuration(
     }
     let circuit_breaker = match &given.deployment_circuit_breaker {
         None => before.circuit_breaker,
-        Some(breaker) => {
-            if breaker.threshold_configuration.is_some() || breaker.reset_on_healthy_task.is_some()
-            {
-                return Err(unsupported("A threshold of the deployment circuit breaker"));
-            }
-            CircuitBreaker { enable: breaker.enable, rollback: breaker.rollback }
-        }
+        Some(breaker) => circuit_breaker(breaker)?,
     };
     Ok(record::DeploymentConfiguration {
         minimum_healthy_percent,
         maximum_percent,
         circuit_breaker,
     })
+}
+
+/// The circuit breaker; members that are not given have the defaults of ECS.
+fn circuit_breaker(given: &DeploymentCircuitBreaker) -> Result<CircuitBreaker, ServiceError> {
+    let threshold = match &given.threshold_configuration {
+        None => Threshold::default(),
+        Some(threshold) => {
+            let value = u32::try_from(threshold.value).ok().filter(|value| *value > 0);
+            let value = value.ok_or_else(|| {
+                invalid_parameter("The value of thresholdConfiguration must be greater than 0.")
+            })?;
+            match threshold.r#type {
+                ThresholdType::Count => Threshold::Count(value),
+                ThresholdType::BoundedPercent => Threshold::BoundedPercent(value),
+                ThresholdType::UnboundedPercent => Threshold::UnboundedPercent(value),
+            }
+        }
+    };
+    Ok(CircuitBreaker {
+        enable: given.enable,
+        rollback: given.rollback,
+        threshold,
+        reset_on_healthy_task: given.reset_on_healthy_task.unwrap_or(true),
+    })
+}
+
+/// Lifecycle hooks of type PAUSE, if any are given.
+///
+/// # Errors
+/// A refusal of other types, and `InvalidParameterException` for stages that a rolling deployment
+/// does not have.
+pub(super) fn pause_hooks(
+    given: Option<&DeploymentConfiguration>,
+) -> Result<Option<Vec<PauseHook>>, ServiceError> {
+    let hooks = given.and_then(|given| given.lifecycle_hooks.as_ref());
+    hooks.map(|hooks| hooks.iter().map(pause_hook).collect()).transpose()
+}
+
+fn pause_hook(given: &DeploymentLifecycleHook) -> Result<PauseHook, ServiceError> {
+    if given.target_type != Some(DeploymentLifecycleHookTargetType::Pause) {
+        return Err(unsupported("A lifecycle hook of type AWS_LAMBDA (lifecycleHooks)"));
+    }
+    let stage = |stage: &DeploymentLifecycleHookStage| match stage {
+        DeploymentLifecycleHookStage::PreScaleUp => Ok(LifecycleStage::PreScaleUp),
+        DeploymentLifecycleHookStage::PostScaleUp => Ok(LifecycleStage::PostScaleUp),
+        other => Err(invalid_parameter(format!(
+            "The lifecycle stage {} is not available for the ROLLING deployment strategy.",
+            other.as_str()
+        ))),
+    };
+    let stages: Vec<LifecycleStage> =
+        given.lifecycle_stages.iter().flatten().map(stage).collect::<Result<_, _>>()?;
+    if stages.is_empty() {
+        return Err(invalid_parameter("lifecycleStages of a lifecycle hook cannot be empty."));
+    }
+    let timeout = given.timeout_configuration.clone().unwrap_or_default();
+    let minutes = timeout.timeout_in_minutes.and_then(|minutes| u32::try_from(minutes).ok());
+    let action = match timeout.action {
+        None | Some(DeploymentLifecycleHookAction::Rollback) => HookAction::Rollback,
+        Some(DeploymentLifecycleHookAction::Continue) => HookAction::Continue,
+    };
+    Ok(PauseHook { stages, timeout_min: minutes.unwrap_or(limits::HOOK_TIMEOUT_MIN), action })
 }
 
 fn refuse_strategies(given: &DeploymentConfiguration) -> Result<(), ServiceError> {
@@ -158,10 +218,6 @@ fn refuse_strategies(given: &DeploymentConfiguration) -> Result<(), ServiceError
         (given.canary_configuration.is_some(), "A canary deployment (canaryConfiguration)"),
         (given.linear_configuration.is_some(), "A linear deployment (linearConfiguration)"),
         (given.early_success_criteria.is_some(), "Early success (earlySuccessCriteria)"),
-        (
-            given.lifecycle_hooks.as_ref().is_some_and(|hooks| !hooks.is_empty()),
-            "A lifecycle hook (lifecycleHooks)",
-        ),
     ];
     match members.iter().find(|(given, _)| *given) {
         Some((_, what)) => Err(unsupported(what)),

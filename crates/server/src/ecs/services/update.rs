@@ -1,7 +1,7 @@
 //! UpdateService.
 
 use longshore_auth::Authorized;
-use longshore_domain::deploy;
+use longshore_domain::deploy::{self, Begun};
 use longshore_domain::record::{SchedulingStrategy, Service, ServiceStatus};
 use longshore_store::{RecordTxn, View};
 use longshore_wire::ServiceError;
@@ -22,15 +22,23 @@ pub(crate) async fn update(
 ) -> Result<UpdateServiceResponse, ServiceError> {
     let (_, request) = request.into_parts();
     refuse_unbuilt!(request)?;
-    let number = deploy::deployment_number(&mut RandomIds);
     let decide = |view: &View, txn: &mut RecordTxn| {
         let row = existing(call, view, request.cluster.as_deref(), &request.service)?;
         if row.status != ServiceStatus::Active {
             return Err(ErrorCode::ServiceNotActiveException.error("Service was not ACTIVE."));
         }
         let mut record = changed(row, &request)?;
-        let deploys = deploy_if_needed(call, view, &request, row, &mut record, number)?;
-        if deploys || record != row.record {
+        let begun = deploy_if_needed(call, view, &request, row, &mut record)?;
+        if let Some(begun) = &begun {
+            txn.insert(&begun.revision);
+            txn.insert(&begun.deployment);
+            if let Some(before) = lookup::current_deployment(view, row)
+                && let Some(superseded) = deploy::superseded(before, call.now)
+            {
+                txn.update(before, &superseded);
+            }
+        }
+        if begun.is_some() || record != row.record {
             txn.update(row, &record);
         }
         Ok(record)
@@ -57,6 +65,9 @@ fn changed(service: &Service, request: &UpdateServiceRequest) -> Result<Service,
         service.deployment_configuration,
         service.scheduling_strategy,
     )?;
+    if let Some(hooks) = settings::pause_hooks(request.deployment_configuration.as_ref())? {
+        next.pause_hooks = hooks;
+    }
     if request.placement_constraints.is_some() {
         next.placement_constraints = placement::constraints(request.placement_constraints.clone())?;
     }
@@ -89,8 +100,7 @@ fn deploy_if_needed(
     request: &UpdateServiceRequest,
     old: &Service,
     next: &mut Service,
-    number: u64,
-) -> Result<bool, ServiceError> {
+) -> Result<Option<Begun>, ServiceError> {
     let primary = old.deployments.first();
     let (family, revision) = primary
         .map(|primary| (primary.family.clone(), primary.revision))
@@ -121,8 +131,5 @@ fn deploy_if_needed(
     let deploys = request.force_new_deployment.unwrap_or(false)
         || new != (family, revision)
         || next.document != old.document;
-    if deploys {
-        deploy::begin(next, number, new.0, new.1, call.now);
-    }
-    Ok(deploys)
+    Ok(deploys.then(|| deploy::begin(next, &mut RandomIds, new.0, new.1, call.now)))
 }

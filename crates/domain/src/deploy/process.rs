@@ -1,0 +1,285 @@
+//! Service deployments: from the request to the end, with pauses, the circuit breaker and the way
+//! back.
+//!
+//! A rollback is taken at most once per service deployment. It leads to the last completed
+//! deployment, which is under way again and is no such target until it is completed anew; without
+//! one, a failed deployment stays where it is and starts nothing more.
+
+use alloc::format;
+use alloc::string::String;
+use core::time::Duration;
+
+use super::bounds;
+use super::buckets::{Buckets, Condition};
+use super::draft::{Draft, Hold};
+use super::events;
+use crate::record::{
+    Deployment, DeploymentStatus, HookAction, LifecycleStage, Pause, Rollback, RolloutState,
+    SchedulingStrategy, ServiceDeployment, ServiceDeploymentStatus as Status,
+};
+use crate::time::Timestamp;
+
+const TRIPPED_BACK: &str =
+    "Service deployment rolled back because the circuit breaker threshold was exceeded.";
+const TRIPPED: &str =
+    "Service deployment stopped because the circuit breaker threshold was exceeded.";
+const TRIPPED_TWICE: &str =
+    "Service deployment rollback failed because the circuit breaker threshold was exceeded.";
+const ASKED_BACK: &str = "Service deployment rolled back because it was requested.";
+const ASKED: &str = "Service deployment stopped because it was requested.";
+const PAUSED_BACK: &str = "Service deployment rolled back because of a lifecycle hook.";
+const NOWHERE_BACK: &str =
+    "Service deployment stopped: there is no completed deployment to roll back to.";
+const SUPERSEDED: &str = "Service deployment stopped because a newer one began.";
+const DELETED: &str = "Service deployment stopped because the service was deleted.";
+
+/// Ends a service deployment that a newer one replaces.
+#[must_use]
+pub fn superseded(deployment: &ServiceDeployment, now: Timestamp) -> Option<ServiceDeployment> {
+    if deployment.status.is_over() {
+        return None;
+    }
+    let mut deployment = deployment.clone();
+    end(&mut deployment, Status::Stopped, SUPERSEDED, now);
+    Some(deployment)
+}
+
+fn end(deployment: &mut ServiceDeployment, status: Status, reason: &str, now: Timestamp) {
+    deployment.status = status;
+    deployment.status_reason = Some(reason.into());
+    deployment.updated_at = now;
+    deployment.finished_at = Some(now);
+    if status == Status::Stopped {
+        deployment.stopped_at = Some(now);
+    }
+}
+
+/// What becomes of the service deployment before tasks are looked at.
+pub(super) fn advance(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
+    let now = draft.now();
+    let Some(status) = draft.deployment.as_ref().map(|d| d.status) else { return };
+    match status {
+        Status::Pending => draft.change_deployment(|deployment| {
+            deployment.status = Status::InProgress;
+            deployment.started_at = Some(now);
+            deployment.updated_at = now;
+        }),
+        Status::StopRequested => {
+            halt(draft, |label| format!("ECS deployment {label} was stopped."));
+            draft.change_deployment(|d| end(d, Status::Stopped, ASKED, now));
+        }
+        Status::RollbackRequested => {
+            halt(draft, |label| format!("ECS deployment {label} was stopped."));
+            go_back(draft, ASKED_BACK);
+        }
+        _ => {}
+    }
+    trip(draft);
+    pauses(draft);
+    if draft.service.scheduling_strategy == SchedulingStrategy::Replica {
+        scaled_up(draft, buckets);
+    }
+    draft.hold = hold(draft.deployment.as_ref());
+}
+
+/// What a service deployment holds back.
+pub(super) fn hold(deployment: Option<&ServiceDeployment>) -> Hold {
+    let under_way = |d: &&ServiceDeployment| !d.status.is_over() && d.rollback.is_none();
+    let open = |d: &ServiceDeployment| d.pauses.iter().find(|p| p.is_open()).map(|p| p.stage);
+    match deployment.filter(under_way).and_then(open) {
+        None => Hold::Nothing,
+        Some(LifecycleStage::PreScaleUp | LifecycleStage::ScaleUp) => Hold::ScaleUp,
+        Some(LifecycleStage::PostScaleUp | LifecycleStage::CleanUp) => Hold::CleanUp,
+    }
+}
+
+/// Fails the PRIMARY deployment: nothing starts for it any more.
+fn halt(draft: &mut Draft<'_, '_>, reason: impl Fn(&str) -> String) {
+    let now = draft.now();
+    if let Some(primary) = draft.service.deployments.first_mut() {
+        primary.rollout = RolloutState::Failed;
+        primary.rollout_reason = reason(&primary.label());
+        primary.updated_at = now;
+    }
+    // Nothing is tried any more.
+    draft.conditions.clear();
+    draft.service.retry_at = None;
+}
+
+/// Looks after the circuit breaker.
+fn trip(draft: &mut Draft<'_, '_>) {
+    let now = draft.now();
+    let breaker = draft.service.deployment_configuration.circuit_breaker;
+    let threshold = bounds::threshold(breaker.threshold, draft.service.desired_count);
+    let Some(primary) = draft.service.deployments.first() else { return };
+    if primary.rollout != RolloutState::InProgress {
+        return;
+    }
+    let (failures, label) = (primary.breaker_failures, primary.label());
+    let trips = breaker.enable && failures >= threshold;
+    draft.change_deployment(|deployment| {
+        let state = &mut deployment.breaker;
+        state.enabled = breaker.enable;
+        state.failure_count = failures;
+        state.threshold = threshold;
+        state.triggered |= trips;
+    });
+    if !trips {
+        return;
+    }
+    halt(draft, |_| events::BREAKER_FAILED.into());
+    draft.messages.push(events::failed(&draft.service.name, &label));
+    let returning = draft.deployment.as_ref().is_some_and(|d| d.rollback.is_some());
+    if returning {
+        draft.change_deployment(|d| end(d, Status::RollbackFailed, TRIPPED_TWICE, now));
+    } else if breaker.rollback {
+        go_back(draft, TRIPPED_BACK);
+    } else {
+        draft.change_deployment(|d| end(d, Status::Stopped, TRIPPED, now));
+    }
+}
+
+/// Makes the last completed deployment PRIMARY again.
+fn go_back(draft: &mut Draft<'_, '_>, reason: &str) {
+    let now = draft.now();
+    let Some(completed) = draft.service.completed.take() else {
+        draft.change_deployment(|d| end(d, Status::Stopped, NOWHERE_BACK, now));
+        return;
+    };
+    let target = Deployment {
+        status: DeploymentStatus::Primary,
+        failed_tasks: 0,
+        failed_starts: 0,
+        failed_at: None,
+        breaker_failures: 0,
+        has_run: false,
+        rollout: RolloutState::InProgress,
+        rollout_reason: events::rolling_back_reason(&completed.deployment.label()),
+        resumed_at: Some(now),
+        updated_at: now,
+        ..completed.deployment
+    };
+    let (to, label) = (target.id, target.label());
+    let deployments = &mut draft.service.deployments;
+    deployments.retain(|deployment| deployment.id != to);
+    for deployment in deployments.iter_mut() {
+        deployment.status = DeploymentStatus::Active;
+    }
+    deployments.insert(0, target);
+    draft.service.document = completed.document;
+    draft.service.retry_at = None;
+    draft.service.notices.clear();
+    draft.turned_back = true;
+    draft.messages.push(events::rolling_back(&draft.service.name, &label));
+    draft.change_deployment(|deployment| {
+        deployment.status = Status::RollbackInProgress;
+        deployment.status_reason = Some(reason.into());
+        deployment.rollback = Some(Rollback { to, reason: reason.into(), started_at: now });
+        deployment.updated_at = now;
+    });
+}
+
+/// Opens the pause before anything starts, and ends pauses that were answered or expired.
+fn pauses(draft: &mut Draft<'_, '_>) {
+    let Some(deployment) = &draft.deployment else { return };
+    if deployment.status != Status::InProgress {
+        return;
+    }
+    if deployment.stage == LifecycleStage::PreScaleUp {
+        wait(draft, LifecycleStage::PreScaleUp);
+    }
+    let now = draft.now();
+    let mut back = false;
+    let mut next = None;
+    draft.change_deployment(|deployment| {
+        let stage = deployment.stage;
+        for pause in &mut deployment.pauses {
+            if pause.is_open() && pause.expires_at <= now {
+                pause.timed_out = true;
+            }
+            if pause.is_open() {
+                next = Some(pause.expires_at);
+            }
+            let end = pause.answer.or(pause.timed_out.then_some(pause.timeout_action));
+            back |= pause.stage == stage && end == Some(HookAction::Rollback);
+        }
+        if next.is_none() && !back {
+            deployment.stage = match stage {
+                LifecycleStage::PreScaleUp => LifecycleStage::ScaleUp,
+                LifecycleStage::PostScaleUp => LifecycleStage::CleanUp,
+                other => other,
+            };
+        }
+    });
+    if let Some(at) = next {
+        draft.look_again(at);
+    }
+    if back {
+        halt(draft, |label| format!("ECS deployment {label} was stopped."));
+        go_back(draft, PAUSED_BACK);
+    }
+}
+
+/// Opens a pause at a stage that has a hook, once.
+fn wait(draft: &mut Draft<'_, '_>, stage: LifecycleStage) {
+    let mut hooks = draft.service.pause_hooks.iter();
+    let Some(hook) = hooks.find(|hook| hook.stages.contains(&stage)).cloned() else { return };
+    let waited = |d: &ServiceDeployment| d.pauses.iter().any(|pause| pause.stage == stage);
+    if draft.deployment.as_ref().is_none_or(waited) {
+        return;
+    }
+    let pause = Pause {
+        id: format!("{:032x}", draft.ids.next_id()),
+        stage,
+        expires_at: draft.now() + Duration::from_secs(u64::from(hook.timeout_min) * 60),
+        timeout_action: hook.action,
+        answer: None,
+        timed_out: false,
+    };
+    draft.look_again(pause.expires_at);
+    draft.change_deployment(|deployment| deployment.pauses.push(pause));
+}
+
+/// Notices that all tasks of the new revision serve.
+pub(super) fn scaled_up(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
+    let Some(deployment) = &draft.deployment else { return };
+    let under_way = deployment.status == Status::InProgress;
+    if !under_way || deployment.stage != LifecycleStage::ScaleUp || draft.acting() != 0 {
+        return;
+    }
+    let label = draft.service.deployments.first().map(Deployment::label);
+    let serving = buckets
+        .good()
+        .filter(|live| live.condition == Condition::Serving && live.task.started_by == label);
+    if u32::try_from(serving.count()).is_ok_and(|count| count >= draft.service.desired_count) {
+        draft.change_deployment(|deployment| deployment.stage = LifecycleStage::PostScaleUp);
+        wait(draft, LifecycleStage::PostScaleUp);
+        pauses(draft);
+        draft.hold = hold(draft.deployment.as_ref());
+    }
+}
+
+/// The PRIMARY deployment is complete, and with it the service deployment.
+pub(super) fn complete(draft: &mut Draft<'_, '_>) {
+    let now = draft.now();
+    draft.change_deployment(|deployment| {
+        let status = match deployment.status {
+            Status::RollbackInProgress => Status::RollbackSuccessful,
+            status if status.is_over() => return,
+            _ => Status::Successful,
+        };
+        deployment.status = status;
+        deployment.updated_at = now;
+        deployment.finished_at = Some(now);
+    });
+}
+
+/// The service is deleted.
+pub(super) fn abandon(draft: &mut Draft<'_, '_>) {
+    let now = draft.now();
+    draft.change_deployment(|deployment| {
+        if !deployment.status.is_over() {
+            end(deployment, Status::Stopped, DELETED, now);
+        }
+    });
+}

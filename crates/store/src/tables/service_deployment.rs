@@ -1,0 +1,56 @@
+//! Service deployments, by service and id.
+
+use longshore_domain::ids::{ClusterName, Scope, ServiceDeploymentId, ServiceName};
+use longshore_domain::record::ServiceDeployment;
+
+use super::NoIndex;
+use crate::contract::Key;
+use crate::record::{KeyPath, KeyPrefix, Record, RecordKey};
+use crate::view::Kind;
+
+/// Names a service deployment. Deployments of one service are in order of time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceDeploymentKey {
+    /// Account and region.
+    pub scope: Scope,
+    /// Cluster of the service.
+    pub cluster: ClusterName,
+    /// The service.
+    pub service: ServiceName,
+    /// Id.
+    pub id: ServiceDeploymentId,
+}
+
+impl ServiceDeploymentKey {
+    /// All service deployments of a service, oldest first.
+    pub fn of_service(
+        scope: &Scope,
+        cluster: &ClusterName,
+        service: &ServiceName,
+    ) -> KeyPrefix<ServiceDeployment> {
+        KeyPath::new(scope, Kind::ServiceDeployment).part(cluster).part(service).prefix()
+    }
+}
+
+impl RecordKey for ServiceDeploymentKey {
+    fn encode(&self) -> Key {
+        let path = KeyPath::new(&self.scope, Kind::ServiceDeployment);
+        path.part(&self.cluster).part(&self.service).part(self.id).key()
+    }
+}
+
+impl Record for ServiceDeployment {
+    const KIND: Kind = Kind::ServiceDeployment;
+    const VERSION: u32 = 1;
+    type Key = ServiceDeploymentKey;
+    type Index = NoIndex;
+
+    fn key(&self) -> ServiceDeploymentKey {
+        ServiceDeploymentKey {
+            scope: self.scope.clone(),
+            cluster: self.cluster.clone(),
+            service: self.service.clone(),
+            id: self.id,
+        }
+    }
+}
