@@ -9,6 +9,8 @@ mod driver;
 mod orphans;
 mod retention;
 mod services;
+#[cfg(test)]
+pub(crate) mod test_services;
 
 use std::sync::Arc;
 

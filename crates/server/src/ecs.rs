@@ -17,6 +17,7 @@ pub(crate) mod lookup;
 mod page;
 pub(crate) mod placement;
 mod references;
+mod service_deployments;
 mod services;
 mod submit_state_change;
 mod tags;
@@ -84,6 +85,17 @@ pub(crate) async fn dispatch(
         O::PutAttributes => run!(PutAttributes, attributes::put),
         O::DeleteAttributes => run!(DeleteAttributes, attributes::delete),
         O::ListAttributes => run!(ListAttributes, attributes::list),
+        O::ListServiceDeployments => run!(ListServiceDeployments, service_deployments::list),
+        O::DescribeServiceDeployments => {
+            run!(DescribeServiceDeployments, service_deployments::describe)
+        }
+        O::DescribeServiceRevisions => {
+            run!(DescribeServiceRevisions, service_deployments::describe_revisions)
+        }
+        O::StopServiceDeployment => run!(StopServiceDeployment, service_deployments::stop),
+        O::ContinueServiceDeployment => {
+            run!(ContinueServiceDeployment, service_deployments::resume)
+        }
         O::RunTask => run!(RunTask, tasks::run),
         O::StartTask => run!(StartTask, tasks::start),
         O::StopTask => run!(StopTask, tasks::stop),

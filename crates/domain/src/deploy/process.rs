@@ -118,6 +118,10 @@ fn trip(draft: &mut Draft<'_, '_>) {
     let (failures, label) = (primary.breaker_failures, primary.label());
     let trips = breaker.enable && failures >= threshold;
     draft.change_deployment(|deployment| {
+        // On the way back it tells what led there.
+        if deployment.rollback.is_some() && !trips {
+            return;
+        }
         let state = &mut deployment.breaker;
         state.enabled = breaker.enable;
         state.failure_count = failures;

@@ -22,7 +22,10 @@ const GATEWAYS: &str = "gateways";
 const SERVICES: &str = "rolling deployments of REPLICA and DAEMON services; load balancers, service discovery, Service Connect, volumes, deployment \
     alarms, Availability Zone rebalancing, other deployment strategies and controllers are refused";
 const TASK_SETS: &str = "task sets and the EXTERNAL deployment controller";
-const SERVICE_DEPLOYMENTS: &str = "service deployments and revisions as resources";
+const SERVICE_DEPLOYMENTS: &str = "those of rolling deployments; no alarms";
+
+const SERVICE_REVISIONS: &str = "image digests as long as a task of the revision is remembered";
+const PAUSES: &str = "lifecycle hooks of type PAUSE, before and after the scale-up";
 
 /// How far `operation` is built. A new operation in the model does not compile until it is here.
 pub const fn of(operation: OperationName) -> Coverage {
@@ -59,6 +62,7 @@ pub const fn of(operation: OperationName) -> Coverage {
         | O::SubmitTaskStateChange
         | O::SubmitContainerStateChange
         | O::DeleteService
+        | O::ListServiceDeployments
         | O::ListServices => Built,
         O::RegisterTaskDefinition => Partial(
             "every member is kept and validated; awsvpc networks, EFS, FSx, S3 Files, \
@@ -78,7 +82,7 @@ pub const fn of(operation: OperationName) -> Coverage {
         }
         O::SubmitAttachmentStateChanges => Partial("acknowledged; there are no attachments yet"),
         O::CreateService | O::UpdateService => Partial(SERVICES),
-        O::DescribeServices => Partial("no service deployments and revisions, no task sets"),
+        O::DescribeServices => Partial("no task sets"),
         O::ListServicesByNamespace => {
             Partial("there are no namespaces: answers NamespaceNotFoundException")
         }
@@ -119,11 +123,9 @@ pub const fn of(operation: OperationName) -> Coverage {
         | O::DescribeTaskSets
         | O::UpdateServicePrimaryTaskSet
         | O::UpdateTaskSet => Missing(TASK_SETS),
-        O::ContinueServiceDeployment
-        | O::DescribeServiceDeployments
-        | O::DescribeServiceRevisions
-        | O::ListServiceDeployments
-        | O::StopServiceDeployment => Missing(SERVICE_DEPLOYMENTS),
+        O::ContinueServiceDeployment => Partial(PAUSES),
+        O::DescribeServiceDeployments | O::StopServiceDeployment => Partial(SERVICE_DEPLOYMENTS),
+        O::DescribeServiceRevisions => Partial(SERVICE_REVISIONS),
         O::ExecuteCommand => Missing("commands in running containers"),
     }
 }

@@ -3,11 +3,15 @@
 mod cluster;
 mod container_instance;
 mod service;
+mod service_deployment;
 mod task;
 
 pub(crate) use cluster::cluster;
 pub(crate) use container_instance::container_instance;
 pub(crate) use service::service;
+pub(crate) use service_deployment::{
+    service_deployment, service_deployment_brief, service_revision,
+};
 pub(crate) use task::task;
 
 use longshore_domain::ids::{Arn, Resource};

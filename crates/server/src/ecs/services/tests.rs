@@ -78,6 +78,28 @@ async fn bad_requests_get_the_errors_of_aws() {
             format!("{invalid}clientToken must have at most 36 printable ASCII characters."),
         ),
         (
+            create(
+                "deploymentConfiguration",
+                json!({"lifecycleHooks": [
+                    {"targetType": "PAUSE", "lifecycleStages": ["TEST_TRAFFIC_SHIFT"]},
+                ]}),
+            ),
+            format!(
+                "{invalid}The lifecycle stage TEST_TRAFFIC_SHIFT is not available for the ROLLING \
+                 deployment strategy."
+            ),
+        ),
+        (
+            create(
+                "deploymentConfiguration",
+                json!({"deploymentCircuitBreaker": {
+                    "enable": true, "rollback": true,
+                    "thresholdConfiguration": {"type": "COUNT", "value": 0},
+                }}),
+            ),
+            format!("{invalid}The value of thresholdConfiguration must be greater than 0."),
+        ),
+        (
             create("cluster", json!("absent")),
             "ClusterNotFoundException: Cluster not found.".to_owned(),
         ),
@@ -114,6 +136,10 @@ async fn what_is_not_built_is_refused() {
         ("volumeConfigurations", json!([{"name": "v"}])),
         ("availabilityZoneRebalancing", json!("ENABLED")),
         ("deploymentConfiguration", json!({"strategy": "BLUE_GREEN"})),
+        (
+            "deploymentConfiguration",
+            json!({"lifecycleHooks": [{"lifecycleStages": ["PRE_SCALE_UP"]}]}),
+        ),
     ];
     for (name, value) in cases {
         let error = refused(&server, "CreateService", with(web(), name, value)).await;
@@ -146,22 +172,41 @@ async fn the_same_call_again_gives_the_same_service() {
 async fn only_what_tasks_are_made_from_begins_a_deployment() {
     let server = with_web().await;
     register(&server, "web").await;
+    let hook = json!({"targetType": "PAUSE", "lifecycleStages": ["POST_SCALE_UP"]});
+    let breaker = json!({"enable": true, "rollback": true});
     let cases = [
+        (json!({}), 1),
         (json!({"desiredCount": 1}), 1),
         (json!({"deploymentConfiguration": {"maximumPercent": 150}}), 1),
+        (json!({"deploymentConfiguration": {"deploymentCircuitBreaker": breaker}}), 1),
+        (json!({"deploymentConfiguration": {"lifecycleHooks": [hook]}}), 1),
+        (json!({"availabilityZoneRebalancing": "DISABLED"}), 1),
+        (json!({"placementConstraints": [{"type": "distinctInstance"}]}), 1),
         (json!({"placementStrategy": [{"type": "random"}]}), 1),
-        (json!({"enableExecuteCommand": true, "propagateTags": "SERVICE"}), 1),
+        (json!({"healthCheckGracePeriodSeconds": 5}), 1),
+        (json!({"enableExecuteCommand": true}), 1),
+        (json!({"enableECSManagedTags": true}), 1),
+        (json!({"propagateTags": "SERVICE"}), 1),
+        (json!({"forceNewDeployment": false}), 1),
         (json!({"taskDefinition": "web:1"}), 1),
         (json!({"taskDefinition": "web"}), 2),
-        (json!({"forceNewDeployment": true}), 3),
-        (json!({}), 3),
+        (json!({"platformVersion": "LATEST"}), 3),
+        (json!({"platformVersion": "LATEST"}), 3),
+        (json!({"forceNewDeployment": true}), 4),
+        (json!({}), 4),
     ];
     for (input, deployments) in cases {
         let input = with(input, "service", json!("web"));
         let output = ask(&server, "UpdateService", input.clone()).await.expect("updated");
         let found = output["service"]["deployments"].as_array().map(Vec::len);
         assert_eq!(found, Some(deployments), "{input}");
+        let view = server.state.view();
+        assert_eq!(view.service_deployments.len(), deployments, "{input}");
+        assert_eq!(view.service_revisions.len(), deployments, "{input}");
     }
+    let view = server.state.view();
+    let under_way = view.service_deployments.iter().filter(|row| !row.status.is_over());
+    assert_eq!(under_way.count(), 1, "a newer deployment ends the one before");
     let output = ask(&server, "DescribeServices", json!({"services": ["web"]})).await.expect("ok");
     let service = &output["services"][0];
     assert_eq!(service["deploymentConfiguration"]["minimumHealthyPercent"], 100);

@@ -1,0 +1,28 @@
+//! The service scheduler, for tests of operations that ask something of it.
+
+use std::sync::Arc;
+
+use super::driver;
+use super::services::Services;
+use crate::Server;
+
+/// The service scheduler.
+pub(crate) struct Scheduler(Services);
+
+impl Scheduler {
+    pub(crate) fn new(server: &Arc<Server>) -> Self {
+        Self(Services::new(server))
+    }
+
+    /// Passes until nothing changes any more.
+    pub(crate) async fn settle(&self, server: &Arc<Server>) {
+        for _ in 0..50 {
+            let before = server.state.view().revision;
+            assert!(driver::pass(server, &self.0).await.is_some(), "nobody gets in the way");
+            if server.state.view().revision == before {
+                return;
+            }
+        }
+        panic!("the scheduler never rests");
+    }
+}

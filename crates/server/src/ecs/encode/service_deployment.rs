@@ -1,0 +1,201 @@
+//! Service deployments and revisions.
+
+use longshore_domain::ids::{Arn, Resource};
+use longshore_domain::record;
+use longshore_store::View;
+use longshore_store::tables::{TaskDefinitionKey, TaskIndex};
+use longshore_wire::ServiceError;
+use longshore_wire::ecs::enums::{
+    DeploymentLifecycleHookStatus, DeploymentLifecycleHookTargetType,
+    ServiceDeploymentLifecycleStage, ServiceDeploymentRollbackMonitorsStatus,
+    ServiceDeploymentStatus,
+};
+use longshore_wire::ecs::{
+    ContainerImage, DeploymentLifecycleHookDetail, Rollback, Service, ServiceDeployment,
+    ServiceDeploymentBrief, ServiceDeploymentCircuitBreaker, ServiceRevision,
+    ServiceRevisionSummary,
+};
+
+use super::service::{self, Counts};
+use super::{document, int, time};
+use crate::ecs::lookup;
+
+fn arn(record: &record::ServiceDeployment, resource: Resource) -> String {
+    Arn::new(&record.scope, resource).to_string()
+}
+
+fn own_arn(record: &record::ServiceDeployment) -> String {
+    let (cluster, service) = (record.cluster.clone(), record.service.clone());
+    arn(record, Resource::ServiceDeployment(cluster, service, record.id))
+}
+
+fn service_arn(record: &record::ServiceDeployment) -> String {
+    arn(record, Resource::Service(record.cluster.clone(), record.service.clone()))
+}
+
+fn revision_arn(record: &record::ServiceDeployment, id: u64) -> String {
+    arn(record, Resource::ServiceRevision(record.cluster.clone(), record.service.clone(), id))
+}
+
+fn status(record: &record::ServiceDeployment) -> Option<ServiceDeploymentStatus> {
+    let word = record.status.as_str();
+    ServiceDeploymentStatus::ALL.iter().find(|status| status.as_str() == word).copied()
+}
+
+/// What ListServiceDeployments says of a service deployment.
+pub(crate) fn service_deployment_brief(
+    record: &record::ServiceDeployment,
+) -> ServiceDeploymentBrief {
+    ServiceDeploymentBrief {
+        service_deployment_arn: Some(own_arn(record)),
+        service_arn: Some(service_arn(record)),
+        cluster_arn: Some(arn(record, Resource::Cluster(record.cluster.clone()))),
+        status: status(record),
+        status_reason: record.status_reason.clone(),
+        target_service_revision_arn: Some(revision_arn(record, record.target)),
+        created_at: Some(time(record.created_at)),
+        started_at: record.started_at.map(time),
+        finished_at: record.finished_at.map(time),
+    }
+}
+
+/// A service deployment with the task counts of its revisions.
+pub(crate) fn service_deployment(
+    view: &View,
+    record: &record::ServiceDeployment,
+) -> ServiceDeployment {
+    let service = lookup::service(view, &record.scope, &record.cluster, &record.service);
+    let summary = |id: &u64| summary(view, record, *id);
+    let configuration = service.map(|service| service::configuration(service));
+    let stage = record.stage.as_str();
+    let stage = ServiceDeploymentLifecycleStage::ALL.iter().find(|s| s.as_str() == stage).copied();
+    let hooks: Vec<_> = record.pauses.iter().map(hook).collect();
+    ServiceDeployment {
+        service_deployment_arn: Some(own_arn(record)),
+        service_arn: Some(service_arn(record)),
+        cluster_arn: Some(arn(record, Resource::Cluster(record.cluster.clone()))),
+        status: status(record),
+        status_reason: record.status_reason.clone(),
+        target_service_revision: Some(summary(&record.target)),
+        source_service_revisions: Some(record.sources.iter().map(summary).collect()),
+        deployment_configuration: configuration,
+        deployment_circuit_breaker: Some(breaker(record)),
+        rollback: record.rollback.as_ref().map(|rollback| Rollback {
+            reason: Some(rollback.reason.clone()),
+            service_revision_arn: Some(revision_arn(record, rollback.to)),
+            started_at: Some(time(rollback.started_at)),
+        }),
+        lifecycle_stage: if record.status.is_over() { None } else { stage },
+        lifecycle_hook_details: (!hooks.is_empty()).then_some(hooks),
+        created_at: Some(time(record.created_at)),
+        started_at: record.started_at.map(time),
+        updated_at: Some(time(record.updated_at)),
+        stopped_at: record.stopped_at.map(time),
+        finished_at: record.finished_at.map(time),
+        alarms: None,
+    }
+}
+
+fn summary(view: &View, record: &record::ServiceDeployment, id: u64) -> ServiceRevisionSummary {
+    let service = lookup::service(view, &record.scope, &record.cluster, &record.service);
+    let tasks = tasks(view, record);
+    let counts = Counts::of_deployment(&format!("ecs-svc/{id}"), &tasks);
+    let deployment = service
+        .and_then(|service| service.deployments.iter().find(|deployment| deployment.id == id));
+    ServiceRevisionSummary {
+        arn: Some(revision_arn(record, id)),
+        requested_task_count: Some(int(deployment.map_or(0, |d| d.desired_count))),
+        running_task_count: Some(int(counts.running)),
+        pending_task_count: Some(int(counts.pending)),
+        requested_production_traffic_weight: None,
+        requested_test_traffic_weight: None,
+    }
+}
+
+fn tasks<'v>(view: &'v View, record: &record::ServiceDeployment) -> Vec<&'v record::Task> {
+    let index = TaskIndex::service(&record.scope, &record.cluster, &record.service);
+    view.tasks.by(&index).map(|row| &row.record).collect()
+}
+
+fn breaker(record: &record::ServiceDeployment) -> ServiceDeploymentCircuitBreaker {
+    use ServiceDeploymentRollbackMonitorsStatus as Monitor;
+    let state = record.breaker;
+    let status = match (state.enabled, state.triggered, record.status.is_over()) {
+        (false, ..) => Monitor::Disabled,
+        (true, true, _) => Monitor::Triggered,
+        (true, false, true) => Monitor::MonitoringComplete,
+        (true, false, false) => Monitor::Monitoring,
+    };
+    ServiceDeploymentCircuitBreaker {
+        status: Some(status),
+        failure_count: Some(int(state.failure_count)),
+        threshold: Some(int(state.threshold)),
+    }
+}
+
+fn hook(record: &record::Pause) -> DeploymentLifecycleHookDetail {
+    let status = match (record.answer, record.timed_out) {
+        (Some(record::HookAction::Continue), _) => DeploymentLifecycleHookStatus::Succeeded,
+        (Some(record::HookAction::Rollback), _) => DeploymentLifecycleHookStatus::Failed,
+        (None, true) => DeploymentLifecycleHookStatus::TimedOut,
+        (None, false) => DeploymentLifecycleHookStatus::AwaitingAction,
+    };
+    DeploymentLifecycleHookDetail {
+        hook_id: Some(record.id.clone()),
+        target_type: Some(DeploymentLifecycleHookTargetType::Pause),
+        target_arn: None,
+        status: Some(status),
+        expires_at: Some(time(record.expires_at)),
+        timeout_action: Some(service::hook_action(record.timeout_action)),
+    }
+}
+
+/// A service revision, with the digests of its images as its tasks reported them.
+pub(crate) fn service_revision(
+    view: &View,
+    record: &record::ServiceRevision,
+) -> Result<ServiceRevision, ServiceError> {
+    let kept: Service = document(&record.document)?;
+    let arn = |resource| Some(Arn::new(&record.scope, resource).to_string());
+    let (cluster, name) = (record.cluster.clone(), record.service.clone());
+    let definition = Resource::TaskDefinition(record.family.clone(), record.revision);
+    Ok(ServiceRevision {
+        service_revision_arn: arn(Resource::ServiceRevision(
+            cluster.clone(),
+            name.clone(),
+            record.id,
+        )),
+        service_arn: arn(Resource::Service(cluster.clone(), name)),
+        cluster_arn: arn(Resource::Cluster(cluster)),
+        task_definition: arn(definition),
+        launch_type: Some(service::launch_type(record.launch_type)),
+        network_configuration: kept.network_configuration,
+        platform_version: kept.platform_version,
+        container_images: Some(images(view, record)),
+        guard_duty_enabled: Some(false),
+        created_at: Some(time(record.created_at)),
+        ..ServiceRevision::default()
+    })
+}
+
+fn images(view: &View, record: &record::ServiceRevision) -> Vec<ContainerImage> {
+    let key = TaskDefinitionKey {
+        scope: record.scope.clone(),
+        family: record.family.clone(),
+        revision: record.revision,
+    };
+    let Some(definition) = view.task_definitions.get(&key) else { return Vec::new() };
+    let label = format!("ecs-svc/{}", record.id);
+    let index = TaskIndex::service(&record.scope, &record.cluster, &record.service);
+    let own = view.tasks.by(&index).filter(|task| task.started_by.as_ref() == Some(&label));
+    let states: Vec<_> = own.flat_map(|task| &task.observed.containers).collect();
+    let image = |container: &record::ContainerSpec| ContainerImage {
+        container_name: Some(container.name.clone()),
+        image: Some(container.image.clone()),
+        image_digest: states
+            .iter()
+            .filter(|state| state.name == container.name)
+            .find_map(|state| state.image_digest.clone()),
+    };
+    definition.spec.containers.iter().map(image).collect()
+}
