@@ -5,7 +5,8 @@
 //! happened in between, so it may run at any time, twice, or after any pause. Tasks fall into
 //! named buckets ([`Buckets`]); [`replica`] and [`daemon`] decide on the buckets; [`rollout`] keeps
 //! the deployments; [`failures`] counts what could not run and delays the next attempt;
-//! [`process`] ends what fails, goes back, and waits at pauses; [`events`] tells.
+//! [`process`] ends what fails, goes back, and waits at pauses;
+//! [`images`] keeps image digests; [`events`] tells.
 //!
 //! The rules it keeps, which `domain::check::deployment` judges with code of its own: the number
 //! of healthy tasks is not brought below the minimum healthy percent, the number of tasks that are
@@ -20,6 +21,7 @@ mod daemon;
 mod draft;
 mod events;
 mod failures;
+mod images;
 mod process;
 mod replica;
 mod rollout;
@@ -110,6 +112,8 @@ pub struct Start {
     pub family: Family,
     /// Revision of its task definition.
     pub revision: Revision,
+    /// Digests of its images, by container, as far as they are known.
+    pub images: BTreeMap<String, String>,
     /// The tasks.
     pub assigned: Vec<(TaskId, InstanceId)>,
 }
@@ -137,6 +141,7 @@ pub fn plan(situation: &Situation<'_>, ids: &mut dyn IdSource) -> Plan {
     if service.status == ServiceStatus::Active {
         process::advance(&mut draft, &buckets);
     }
+    images::resolve(&mut draft);
     // Now that it is known which deployment tasks are kept for.
     let buckets = Buckets::of(situation, draft.current());
     match (service.status, service.scheduling_strategy) {

@@ -32,6 +32,7 @@ pub(crate) fn task(id: u128) -> Task {
         stop: None,
         observed: Observed::pending(Vec::new()),
         protection: None,
+        images: std::collections::BTreeMap::new(),
         failure_counted: false,
         version: 1,
         tags: Tags::new(),

@@ -135,8 +135,9 @@ impl<'a, 'i> Draft<'a, 'i> {
         }
         let Some(current) = self.current() else { return };
         let (deployment, family, revision) = (current.id, current.family.clone(), current.revision);
+        let images = current.images.clone();
         self.budget = self.budget.saturating_sub(assigned.len());
-        self.plan.start = Some(Start { deployment, family, revision, assigned });
+        self.plan.start = Some(Start { deployment, family, revision, images, assigned });
     }
 
     /// Stops a task; `false` when the plan is full.

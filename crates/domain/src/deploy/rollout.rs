@@ -1,5 +1,6 @@
 //! Deployments: how they begin, and what tells that they are done.
 
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -58,6 +59,7 @@ pub fn begin(
         status: DeploymentStatus::Primary,
         family,
         revision,
+        images: BTreeMap::new(),
         desired_count: service.desired_count,
         failed_tasks: 0,
         failed_starts: 0,

@@ -54,6 +54,7 @@ fn task() -> Task {
         stop: None,
         observed: Observed::pending(vec![state("main"), state("side")]),
         protection: None,
+        images: alloc::collections::BTreeMap::new(),
         failure_counted: false,
         version: 1,
         tags: Tags::new(),

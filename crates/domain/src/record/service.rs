@@ -1,5 +1,6 @@
 //! Services, their deployments and their events.
 
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -195,6 +196,9 @@ pub struct Deployment {
     pub family: Family,
     /// Revision of its task definition.
     pub revision: Revision,
+    /// Digests that its first task reported for its images, by container: later tasks get these.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, String>,
     /// Wanted number of tasks of this deployment.
     pub desired_count: u32,
     /// Consecutive failed tasks: those that never ran, and those that failed health checks.

@@ -1,5 +1,6 @@
 //! Tasks: what is wanted of them and what was seen of them, kept apart.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -46,6 +47,9 @@ pub struct Task {
     pub observed: Observed,
     /// Scale-in protection.
     pub protection: Option<Protection>,
+    /// Digests that images have whatever their tags mean by now, by container.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, String>,
     /// Whether the service scheduler has counted the failure of this (stopped) task.
     pub failure_counted: bool,
     /// Number that grows on every change that emits an event (AWS's `version`).

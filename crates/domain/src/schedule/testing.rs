@@ -82,6 +82,7 @@ pub(crate) fn task(id: u128, instance: u128) -> Task {
         stop: None,
         observed: Observed { status: TaskStatus::Running, ..Observed::pending(Vec::new()) },
         protection: None,
+        images: BTreeMap::new(),
         failure_counted: false,
         version: 1,
         tags: BTreeMap::new(),

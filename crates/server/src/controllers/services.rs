@@ -18,11 +18,13 @@ use longshore_domain::schedule::{Constraints, demand_of};
 use longshore_domain::time::Timestamp;
 use longshore_store::tables::{ContainerInstanceKey, TaskDefinitionKey, TaskIndex};
 use longshore_store::{Kind, RecordTxn, Row, StoreRevision, View};
+use longshore_wire::ecs as wire;
+use longshore_wire::ecs::enums::VersionConsistency;
 
 use super::driver::{Controller, Pass};
 use crate::Server;
 use crate::clock::RandomIds;
-use crate::ecs::{Launch, lookup, make_tasks, placement};
+use crate::ecs::{Launch, encode, lookup, make_tasks, placement};
 
 /// Starts and stops the tasks of services.
 pub(super) struct Services {
@@ -224,6 +226,23 @@ fn counted_group<'g>(
     }
 }
 
+/// Digests of the images whose containers do not opt out of version consistency.
+fn pinned(start: &Start, definition: &TaskDefinition) -> BTreeMap<String, String> {
+    if start.images.is_empty() {
+        return BTreeMap::new();
+    }
+    let document: Result<wire::TaskDefinition, _> = encode::document(&definition.document);
+    let containers = document.ok().and_then(|document| document.container_definitions);
+    let opted_out = |name: &String| {
+        containers.iter().flatten().any(|container| {
+            container.name.as_ref() == Some(name)
+                && container.version_consistency == Some(VersionConsistency::Disabled)
+        })
+    };
+    let images = start.images.iter().filter(|(name, _)| !opted_out(name));
+    images.map(|(name, digest)| (name.clone(), digest.clone())).collect()
+}
+
 fn new_tasks(
     service: &Service,
     start: &Start,
@@ -247,6 +266,7 @@ fn new_tasks(
         group: format!("service:{}", service.name),
         started_by: Some(format!("ecs-svc/{}", start.deployment)),
         overrides: None,
+        images: pinned(start, definition),
         enable_execute_command: service.enable_execute_command,
         demand: demand_of(&definition.spec),
         tags,

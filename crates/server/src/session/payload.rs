@@ -74,6 +74,16 @@ pub(super) fn task(view: &View, task: &record::Task) -> Result<Task, ServiceErro
     })
 }
 
+/// The image, by its digest where that is known.
+fn image(definition: &ContainerDefinition, digest: Option<&String>) -> String {
+    let image = definition.image.clone().unwrap_or_default();
+    let Some(digest) = digest.filter(|_| !image.contains('@')) else { return image };
+    let path = image.rfind('/').map_or(0, |slash| slash + 1);
+    // A colon before the last slash is that of a port.
+    let end = image.get(path..).and_then(|name| name.find(':')).map_or(image.len(), |at| path + at);
+    format!("{}@{digest}", image.get(..end).unwrap_or(&image))
+}
+
 fn unsigned(value: Option<i32>) -> u32 {
     value.and_then(|n| u32::try_from(n).ok()).unwrap_or_default()
 }
@@ -95,7 +105,7 @@ fn container(
         |command| serde_json::json!({ "command": command }).to_string(),
     );
     Container {
-        image: definition.image.clone().unwrap_or_default(),
+        image: image(definition, task.images.get(&name)),
         cpu: unsigned(cpu),
         memory: unsigned(memory),
         essential: definition.essential.unwrap_or(true),

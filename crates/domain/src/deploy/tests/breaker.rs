@@ -315,3 +315,21 @@ fn a_deleted_service_ends_its_deployment() {
     world.settle();
     assert_eq!(process(&world).status, Status::Stopped);
 }
+
+#[test]
+fn later_tasks_run_what_the_first_one_reported() {
+    let mut world = World::new(2, 2);
+    assert_eq!(world.pass().start.expect("tasks").images.len(), 0);
+    world.agents();
+    for (n, digest) in ["sha256:first", "sha256:second"].into_iter().enumerate() {
+        world.tasks[n].observed.containers[0].image_digest = Some(digest.into());
+    }
+    world.pass();
+    world.scale(3);
+    let images = world.pass().start.expect("a task").images;
+    assert_eq!(images.get("main").map(String::as_str), Some("sha256:first"));
+    // Another deployment asks anew what the tag means.
+    world.deploy();
+    assert_eq!(world.pass().start.expect("tasks").images.len(), 0);
+    assert_eq!(world.service.completed.as_ref().map(|c| c.deployment.images.len()), Some(1));
+}

@@ -272,3 +272,25 @@ async fn a_deployment_that_fails_goes_back() {
     let first = first.as_str().expect("text");
     assert!(messages.contains(&format!("(service web) rolling back to deployment {first}.")));
 }
+
+#[tokio::test]
+async fn containers_may_opt_out_of_version_consistency() {
+    let server = server().await;
+    let container = |name: &str, consistency: Option<&str>| json!({"name": name, "image": "image", "memory": 64, "versionConsistency": consistency});
+    let containers =
+        [container("a", None), container("b", Some("disabled")), container("c", Some("enabled"))];
+    let input = json!({"family": "mixed", "containerDefinitions": containers});
+    ask(&server, "RegisterTaskDefinition", input).await.expect("a task definition");
+    let view = server.state.view();
+    let definition = view.task_definitions.iter().find(|row| row.family.as_str() == "mixed");
+    let images = ["a", "b", "c"].map(|name| (name.to_owned(), "sha256:00".to_owned()));
+    let start = Start {
+        deployment: 1,
+        family: "mixed".parse().expect("a name"),
+        revision: Revision(1),
+        images: BTreeMap::from(images),
+        assigned: Vec::new(),
+    };
+    let kept = pinned(&start, definition.expect("it was registered"));
+    assert_eq!(kept.keys().map(String::as_str).collect::<Vec<_>>(), ["a", "c"]);
+}

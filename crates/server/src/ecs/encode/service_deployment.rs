@@ -189,13 +189,20 @@ fn images(view: &View, record: &record::ServiceRevision) -> Vec<ContainerImage> 
     let index = TaskIndex::service(&record.scope, &record.cluster, &record.service);
     let own = view.tasks.by(&index).filter(|task| task.started_by.as_ref() == Some(&label));
     let states: Vec<_> = own.flat_map(|task| &task.observed.containers).collect();
+    let service = lookup::service(view, &record.scope, &record.cluster, &record.service);
+    let completed = service.and_then(|service| service.completed.as_ref());
+    let known = completed.into_iter().map(|completed| &completed.deployment);
+    let mut known = service.iter().flat_map(|service| &service.deployments).chain(known);
+    let resolved = known.find(|deployment| deployment.id == record.id).map(|d| &d.images);
     let image = |container: &record::ContainerSpec| ContainerImage {
         container_name: Some(container.name.clone()),
         image: Some(container.image.clone()),
-        image_digest: states
-            .iter()
-            .filter(|state| state.name == container.name)
-            .find_map(|state| state.image_digest.clone()),
+        image_digest: resolved.and_then(|images| images.get(&container.name)).cloned().or_else(
+            || {
+                let mut own = states.iter().filter(|state| state.name == container.name);
+                own.find_map(|state| state.image_digest.clone())
+            },
+        ),
     };
     definition.spec.containers.iter().map(image).collect()
 }

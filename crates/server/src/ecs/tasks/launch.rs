@@ -1,5 +1,7 @@
 //! What a new task is made from, the same for RunTask, StartTask and services.
 
+use std::collections::BTreeMap;
+
 use longshore_domain::ids::IdSource;
 use longshore_domain::ids::{ClusterName, InstanceId, Scope, TaskId};
 use longshore_domain::record::{
@@ -28,6 +30,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) overrides: Option<Document>,
     /// Whether ExecuteCommand may enter.
     pub(crate) enable_execute_command: bool,
+    /// Digests that its images have whatever their tags mean, by container.
+    pub(crate) images: BTreeMap<String, String>,
     /// What it takes.
     pub(crate) demand: Demand,
     /// Tags.
@@ -66,6 +70,7 @@ pub(crate) fn make_tasks(
             stop: None,
             observed: Observed::pending(containers.collect()),
             protection: None,
+            images: launch.images.clone(),
             failure_counted: false,
             version: 1,
             tags: launch.tags.clone(),

@@ -1,5 +1,7 @@
 //! RunTask and StartTask.
 
+use std::collections::BTreeMap;
+
 use longshore_auth::Authorized;
 use longshore_domain::ids::{Arn, Resource, TaskId};
 use longshore_domain::limits;
@@ -106,6 +108,7 @@ impl Common {
             started_by: self.started_by.clone(),
             overrides,
             enable_execute_command: self.enable_execute_command,
+            images: BTreeMap::new(),
             demand: demand(self.overrides.as_ref(), &definition.spec),
             tags,
         })

@@ -91,3 +91,21 @@ fn the_log_stream_of_a_container_is_named_after_its_task() {
         serde_json::json!({ "awslogs-group": "g", "awslogs-stream": stream })
     );
 }
+
+#[test]
+fn an_image_with_a_known_digest_keeps_it() {
+    let digest = "sha256:00".to_owned();
+    let cases = [
+        ("nginx", "nginx@sha256:00"),
+        ("nginx:1.29", "nginx@sha256:00"),
+        ("host:5000/web/app", "host:5000/web/app@sha256:00"),
+        ("host:5000/web/app:2", "host:5000/web/app@sha256:00"),
+        ("nginx@sha256:11", "nginx@sha256:11"),
+    ];
+    for (written, expected) in cases {
+        let definition =
+            ContainerDefinition { image: Some(written.into()), ..ContainerDefinition::default() };
+        assert_eq!(image(&definition, Some(&digest)), expected);
+        assert_eq!(image(&definition, None), written);
+    }
+}
