@@ -6,14 +6,13 @@
 //! named buckets ([`Buckets`]); [`replica`] and [`daemon`] decide on the buckets; [`rollout`] keeps
 //! the deployments; [`failures`] counts what could not run and delays the next attempt;
 //! [`process`] ends what fails, goes back, and waits at pauses;
-//! [`images`] keeps image digests; [`events`] tells.
+//! [`images`] keeps image digests; [`zones`] spreads tasks evenly; [`events`] tells.
 //!
 //! The rules it keeps, which `domain::check::deployment` judges with code of its own: the number
 //! of healthy tasks is not brought below the minimum healthy percent, the number of tasks that are
 //! not stopped not above the maximum percent, and protected tasks are left alone.
 //!
-//! What it leaves out: balancers and their health checks, rebalancing of availability zones,
-//! capacity providers.
+//! What it leaves out: balancers and their health checks, capacity providers.
 
 mod bounds;
 mod buckets;
@@ -27,6 +26,7 @@ mod replica;
 mod rollout;
 #[cfg(test)]
 mod tests;
+mod zones;
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;

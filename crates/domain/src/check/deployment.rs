@@ -162,7 +162,9 @@ impl<'a> Judge<'a> {
         let usable = self.wanted().filter(|task| {
             self.is_newest(task) && self.on_active_instance(task) && !unhealthy(task)
         });
-        if usable.count() + start.assigned.len() > self.desired() {
+        // One task more moves to another zone.
+        let moving = usize::from(self.situation.service.zone_rebalancing);
+        if usable.count() + start.assigned.len() > self.desired() + moving {
             found.push(DeploymentViolation::TooMany);
         }
         found

@@ -75,6 +75,34 @@ pub(super) fn started(
     format!("{text} Amazon ECS replaced {unhealthy} tasks due to an unhealthy status.")
 }
 
+/// Tasks were started in a zone for balance.
+pub(super) fn started_in(
+    service: &ServiceName,
+    tasks: &[(TaskId, InstanceId)],
+    zone: &str,
+) -> String {
+    let list = list(tasks.iter().map(|(id, _)| *id));
+    format!(
+        "(service {service}) has started {} tasks in {zone} to AZ Rebalance: {list}.",
+        tasks.len()
+    )
+}
+
+pub(super) fn balanced(service: &ServiceName, zones: &str) -> String {
+    format!("(service {service}) is AZ balanced with {zones}.")
+}
+
+pub(super) fn unbalanced(service: &ServiceName, zones: &str) -> String {
+    format!("(service {service}) is not AZ balanced with {zones}. AZ Rebalancing in progress.")
+}
+
+pub(super) fn unplaced_in(service: &ServiceName, zone: &str) -> String {
+    format!(
+        "(service {service}) is unable to place a task in {zone} because no container instance met \
+         all of its requirements."
+    )
+}
+
 /// Tasks were stopped: those that ran by name, the others by number.
 pub(super) fn of_stops(service: &ServiceName, stopped: &[(TaskId, Condition)]) -> Vec<String> {
     let of = |pending: bool| {

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use super::bounds::Bounds;
 use super::buckets::{Buckets, Condition, Live};
 use super::draft::{Draft, Hold, Why};
-use super::events;
+use super::{events, zones};
 use crate::ids::TaskId;
 use crate::record::{Cause, TaskSpec};
 use crate::schedule::{
@@ -41,6 +41,9 @@ pub(super) fn decide(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
     stop_replaced(draft, buckets, &mut allowance);
     stop_surplus(draft, buckets, &mut allowance);
     stop_unhealthy(draft, buckets, bounds, starts);
+    if draft.service.zone_rebalancing {
+        zones::rebalance(draft, buckets);
+    }
     let Allowance { held, .. } = allowance;
     draft.held_by_protection(&held);
     if let Some(at) = buckets.next_settled(draft.now()) {
@@ -77,7 +80,7 @@ fn start_missing(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>, bounds: Bound
     let unhealthy =
         buckets.live.iter().filter(|l| l.current && l.condition == Condition::Unhealthy);
     let unhealthy = unhealthy.count();
-    match start(draft, count, unhealthy) {
+    match start(draft, count, unhealthy, None) {
         None => Starts::Enough,
         Some(report) => {
             refuse(draft, report);
@@ -87,7 +90,12 @@ fn start_missing(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>, bounds: Bound
 }
 
 /// Starts `count` tasks; the report says why some have no place.
-fn start(draft: &mut Draft<'_, '_>, count: usize, unhealthy: usize) -> Option<Report> {
+fn start(
+    draft: &mut Draft<'_, '_>,
+    count: usize,
+    unhealthy: usize,
+    zone: Option<&String>,
+) -> Option<Report> {
     let current = draft.current()?;
     let spec: &TaskSpec = draft.situation.spec(&current.family, current.revision)?;
     let service = draft.situation.service;
@@ -104,15 +112,26 @@ fn start(draft: &mut Draft<'_, '_>, count: usize, unhealthy: usize) -> Option<Re
         strategies: &service.placement_strategy,
         launch_type: service.launch_type,
         capacity_provider: None,
-        zones: &[],
+        zones: zone.map_or(&[], core::slice::from_ref),
     };
     let placement = place(&request, draft.situation.fleet);
     if !placement.assigned.is_empty() {
         let replaced = unhealthy.min(placement.assigned.len());
-        draft.messages.push(events::started(&service.name, &placement.assigned, replaced));
+        draft.messages.push(match zone {
+            None => events::started(&service.name, &placement.assigned, replaced),
+            Some(zone) => events::started_in(&service.name, &placement.assigned, zone),
+        });
         draft.start(placement.assigned);
     }
     (!placement.unplaced.is_empty()).then_some(placement.report)
+}
+
+/// Starts one task in a zone for balance, if it has room.
+pub(super) fn start_in(draft: &mut Draft<'_, '_>, zone: &String) {
+    if start(draft, 1, 0, Some(zone)).is_some() {
+        let text = events::unplaced_in(&draft.service.name, zone);
+        draft.conditions.push((Cause::ZoneUnplaced, zone.clone(), text));
+    }
 }
 
 /// Tells why tasks have no place. Tries again when anything in the cluster changes.
@@ -189,6 +208,9 @@ fn stop_surplus<'a>(
     let good: Vec<_> = buckets.good().copied().collect();
     let count = good.len().saturating_sub(desired);
     if count > 0 {
+        let balanced = draft.service.zone_rebalancing;
+        let good = if balanced { zones::surplus(draft, buckets, good) } else { good };
+        let count = count.min(good.len());
         allowance.stop(draft, buckets, &good, count);
     }
 }

@@ -1,6 +1,7 @@
 mod breaker;
 mod properties;
 mod world;
+mod zones;
 
 use alloc::string::{String, ToString};
 use alloc::vec;

@@ -47,6 +47,9 @@ pub struct Service {
     /// Where its deployments wait for somebody.
     #[serde(default)]
     pub pause_hooks: Vec<PauseHook>,
+    /// Whether tasks move to level the availability zones.
+    #[serde(default)]
+    pub zone_rebalancing: bool,
     /// Whether tags are copied to tasks, as in the API (`NONE`, `SERVICE`, `TASK_DEFINITION`).
     pub propagate_tags: String,
     /// Whether tasks get the `aws:ecs:…` tags.
@@ -302,6 +305,12 @@ pub enum Cause {
     DeploymentBlocked,
     /// Protected tasks are in the way of scaling in.
     ScaleInProtected,
+    /// Tasks are spread evenly over availability zones.
+    ZonesBalanced,
+    /// They are not.
+    ZonesUnbalanced,
+    /// A zone has no place for a task that would balance them.
+    ZoneUnplaced,
 }
 
 /// One line of a service's event list.

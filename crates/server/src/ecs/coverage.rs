@@ -20,7 +20,7 @@ const DAEMONS: &str = "managed daemons";
 const EXPRESS: &str = "Express services";
 const GATEWAYS: &str = "gateways";
 const SERVICES: &str = "rolling deployments of REPLICA and DAEMON services; load balancers, service discovery, Service Connect, volumes, deployment \
-    alarms, Availability Zone rebalancing, other deployment strategies and controllers are refused";
+    alarms, other deployment strategies and controllers are refused";
 const TASK_SETS: &str = "task sets and the EXTERNAL deployment controller";
 const SERVICE_DEPLOYMENTS: &str = "those of rolling deployments; no alarms";
 

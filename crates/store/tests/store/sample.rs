@@ -128,6 +128,7 @@ pub(crate) fn service() -> Service {
             timeout_min: 1440,
             action: HookAction::Rollback,
         }],
+        zone_rebalancing: true,
         propagate_tags: "SERVICE".into(),
         enable_ecs_managed_tags: true,
         enable_execute_command: true,

@@ -123,6 +123,7 @@ proptest! {
         happenings in prop::collection::vec(any_happening(), 0..60),
     ) {
         let mut world = World::new(desired, 4);
+        world.service.zone_rebalancing = desired % 2 == 0;
         world.service.deployment_configuration.minimum_healthy_percent = bounds.0;
         world.service.deployment_configuration.maximum_percent = bounds.1;
         for happening in happenings {

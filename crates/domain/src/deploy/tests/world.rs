@@ -91,6 +91,7 @@ impl World {
             service_deployment: None,
             completed: None,
             pause_hooks: vec![],
+            zone_rebalancing: false,
             propagate_tags: "NONE".into(),
             enable_ecs_managed_tags: false,
             enable_execute_command: false,

@@ -92,7 +92,11 @@ pub(crate) fn service(
         enable_ecs_managed_tags: Some(record.enable_ecs_managed_tags),
         enable_execute_command: Some(record.enable_execute_command),
         health_check_grace_period_seconds: record.health_check_grace_period_s.map(int),
-        availability_zone_rebalancing: Some(AvailabilityZoneRebalancing::Disabled),
+        availability_zone_rebalancing: Some(if record.zone_rebalancing {
+            AvailabilityZoneRebalancing::Enabled
+        } else {
+            AvailabilityZoneRebalancing::Disabled
+        }),
         created_at: Some(time(record.created_at)),
         created_by: Some(record.created_by.clone()),
         tags: include.contains(&ServiceField::Tags).then(|| tags(&record.tags)),

@@ -10,7 +10,7 @@ use longshore_domain::record::{
 };
 use longshore_store::{RecordTxn, View};
 use longshore_wire::ServiceError;
-use longshore_wire::ecs::enums::{self, ServiceField};
+use longshore_wire::ecs::enums::{self, AvailabilityZoneRebalancing, ServiceField};
 use longshore_wire::ecs::{self, CreateServiceRequest, CreateServiceResponse};
 
 use super::settings::{self, given, refuse_unbuilt};
@@ -154,6 +154,8 @@ fn record(
         completed: None,
         pause_hooks: settings::pause_hooks(request.deployment_configuration.as_ref())?
             .unwrap_or_default(),
+        zone_rebalancing: request.availability_zone_rebalancing
+            == Some(AvailabilityZoneRebalancing::Enabled),
         propagate_tags: settings::propagate_tags(request.propagate_tags),
         enable_ecs_managed_tags: request.enable_ecs_managed_tags.unwrap_or(false),
         enable_execute_command: request.enable_execute_command.unwrap_or(false),

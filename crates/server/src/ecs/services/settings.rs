@@ -58,11 +58,6 @@ macro_rules! refuse_unbuilt {
                     $request.service_connect_configuration.as_ref().is_some_and(|c| c.enabled),
                     "Service Connect (serviceConnectConfiguration)",
                 ),
-                (
-                    $request.availability_zone_rebalancing
-                        == Some(longshore_wire::ecs::enums::AvailabilityZoneRebalancing::Enabled),
-                    "Rebalancing (availabilityZoneRebalancing ENABLED)",
-                ),
             ],
             controller: $request.deployment_controller.as_ref(),
             capacity_providers: $request.capacity_provider_strategy.as_deref(),

@@ -134,7 +134,6 @@ async fn what_is_not_built_is_refused() {
         ("serviceConnectConfiguration", json!({"enabled": true})),
         ("deploymentController", json!({"type": "EXTERNAL"})),
         ("volumeConfigurations", json!([{"name": "v"}])),
-        ("availabilityZoneRebalancing", json!("ENABLED")),
         ("deploymentConfiguration", json!({"strategy": "BLUE_GREEN"})),
         (
             "deploymentConfiguration",
@@ -180,6 +179,7 @@ async fn only_what_tasks_are_made_from_begins_a_deployment() {
         (json!({"deploymentConfiguration": {"maximumPercent": 150}}), 1),
         (json!({"deploymentConfiguration": {"deploymentCircuitBreaker": breaker}}), 1),
         (json!({"deploymentConfiguration": {"lifecycleHooks": [hook]}}), 1),
+        (json!({"availabilityZoneRebalancing": "ENABLED"}), 1),
         (json!({"availabilityZoneRebalancing": "DISABLED"}), 1),
         (json!({"placementConstraints": [{"type": "distinctInstance"}]}), 1),
         (json!({"placementStrategy": [{"type": "random"}]}), 1),

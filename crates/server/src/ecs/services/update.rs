@@ -5,7 +5,7 @@ use longshore_domain::deploy::{self, Begun};
 use longshore_domain::record::{SchedulingStrategy, Service, ServiceStatus};
 use longshore_store::{RecordTxn, View};
 use longshore_wire::ServiceError;
-use longshore_wire::ecs::enums::ServiceField;
+use longshore_wire::ecs::enums::{AvailabilityZoneRebalancing, ServiceField};
 use longshore_wire::ecs::{self, ErrorCode, UpdateServiceRequest, UpdateServiceResponse};
 
 use super::existing;
@@ -80,6 +80,9 @@ fn changed(service: &Service, request: &UpdateServiceRequest) -> Result<Service,
                  placement strategies and try again.",
             ));
         }
+    }
+    if let Some(rebalancing) = request.availability_zone_rebalancing {
+        next.zone_rebalancing = rebalancing == AvailabilityZoneRebalancing::Enabled;
     }
     if request.propagate_tags.is_some() {
         next.propagate_tags = settings::propagate_tags(request.propagate_tags);
