@@ -276,6 +276,8 @@ def demo(options: argparse.Namespace, stopped: threading.Event) -> None:
 def main() -> int:
     stopped = threading.Event()
     chosen = options()
+    # A shell that starts it in the background has it ignore Ctrl-C's signal.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if not chosen.once:
         signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     try:

@@ -21,10 +21,11 @@ class Demo:
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
         self.port = free_port()
+        self.started: list[subprocess.Popen[str]] = []
 
     def start(self, *options: str) -> subprocess.Popen[str]:
         listen = ["--listen", f"127.0.0.1:{self.port}", "--data-dir", str(self.folder / "state")]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, str(ROOT / "demo/demo.py"), *listen, *options],
             env={**os.environ, "LONGSHORE_BIN": binary()},
             stdout=subprocess.PIPE,
@@ -32,6 +33,8 @@ class Demo:
             text=True,
             start_new_session=True,
         )
+        self.started.append(process)
+        return process
 
     def run(self, *options: str) -> str:
         """Runs it to its end, which must be a good one."""
@@ -45,6 +48,10 @@ class Demo:
 def demo(tmp_path: pathlib.Path) -> Iterator[Demo]:
     demo = Demo(tmp_path)
     yield demo
+    for process in demo.started:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(40)
     assert "gone" in demo.run("--reset")
 
 
