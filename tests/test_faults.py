@@ -98,6 +98,11 @@ def test_containers_outlive_their_agent(new_world: Callable[[int], World], name:
     assert tasks.wait(arns[0], "STOPPED")["containers"][0]["exitCode"] == 137
     tasks.wait(arns[1], "STOPPED")
     assert tasks.describe(arns[2])["lastStatus"] == "RUNNING"
+    script = "fetch $ECS_CONTAINER_METADATA_URI_V4/task"
+    until(
+        lambda: arns[2] in tasks.exec(arns[2], "sh", "-c", script),
+        "the metadata endpoint where the container knows it",
+    )
     kept = tasks.inspect(arns[2])["Id"]
     assert started_at(world) == {kept: before[kept]}
 

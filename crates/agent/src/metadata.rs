@@ -13,6 +13,7 @@ mod protection;
 mod serve;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
@@ -49,6 +50,11 @@ impl Endpoint {
     /// Base URL as containers see it, without a slash at its end.
     pub(crate) fn base(&self) -> &str {
         &self.base
+    }
+
+    /// The address of it, to be taken again at the next start.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.base.strip_prefix("http://")?.parse().ok()
     }
 
     /// Whether it is the address that SDKs know by themselves.
@@ -105,13 +111,14 @@ impl Drop for Routes {
 static SHARED: AsyncMutex<Weak<Endpoint>> = AsyncMutex::const_new(Weak::new());
 
 /// The endpoint of this process, opened if need be; nothing, with a warning, where none can be.
-/// `gateway` is the host's address on the bridge.
-pub(crate) async fn shared(gateway: Option<&str>) -> Option<Arc<Endpoint>> {
+/// `gateway` is the host's address on the bridge; `before` is where containers that still run were
+/// told to look.
+pub(crate) async fn shared(gateway: Option<&str>, before: Option<IpAddr>) -> Option<Arc<Endpoint>> {
     let mut shared = SHARED.lock().await;
     if let Some(endpoint) = shared.upgrade() {
         return Some(endpoint);
     }
-    let Some((listener, base, well_known)) = address::open(gateway).await else {
+    let Some((listener, base, well_known)) = address::open(gateway, before).await else {
         tracing::warn!("no address for the metadata endpoint; containers will not find it");
         return None;
     };

@@ -74,10 +74,15 @@ async fn live(
     tracing::info!(container_instance = arn, cluster = config.cluster, "registered");
 
     let endpoint = if config.endpoints {
-        metadata::shared(description.gateway.as_deref()).await
+        metadata::shared(description.gateway.as_deref(), saved.metadata_address).await
     } else {
         None
     };
+    if let Some(address) = endpoint.as_ref().and_then(|endpoint| endpoint.address())
+        && let Err(error) = store.save_metadata_address(address)
+    {
+        tracing::warn!(%error, "the metadata endpoint may move at the next start");
+    }
     let surroundings = Surroundings {
         cluster: config.cluster.clone(),
         region: config.region.clone(),

@@ -7,6 +7,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -14,6 +15,8 @@ use serde::de::DeserializeOwned;
 
 use crate::AgentError;
 use crate::record::{InstanceRecord, TaskRecord, id_of};
+
+const METADATA_ADDRESS: &str = "metadata-address.json";
 
 /// An agent's data directory, locked for as long as this lives.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub(crate) struct Store {
 pub(crate) struct Saved {
     pub(crate) instance: Option<InstanceRecord>,
     pub(crate) tasks: Vec<TaskRecord>,
+    /// Where running containers look for the metadata endpoint.
+    pub(crate) metadata_address: Option<IpAddr>,
 }
 
 impl Store {
@@ -43,7 +48,11 @@ impl Store {
         lock.try_lock().map_err(|error| {
             io::Error::new(io::ErrorKind::ResourceBusy, format!("another agent uses it: {error}"))
         })?;
-        let mut saved = Saved { instance: read(&dir.join("instance.json"))?, tasks: Vec::new() };
+        let mut saved = Saved {
+            instance: read(&dir.join("instance.json"))?,
+            tasks: Vec::new(),
+            metadata_address: read(&dir.join(METADATA_ADDRESS))?,
+        };
         let mut paths = Vec::new();
         for entry in fs::read_dir(&tasks)? {
             let path = entry?.path();
@@ -63,6 +72,11 @@ impl Store {
         let path = self.dir.join("instance.json");
         write(&path, record)?;
         sync(&path)
+    }
+
+    /// Keeps where containers are told to look for the metadata endpoint.
+    pub(crate) fn save_metadata_address(&self, address: IpAddr) -> io::Result<()> {
+        write(&self.dir.join(METADATA_ADDRESS), &address)
     }
 
     /// Keeps a task.
@@ -160,6 +174,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let (store, saved) = Store::open(dir.path()).expect("an empty directory opens");
         assert!(saved.instance.is_none() && saved.tasks.is_empty());
+        let address = IpAddr::from([169, 254, 170, 3]);
+        store.save_metadata_address(address).expect("an address is kept");
         let task = record("arn:aws:ecs:r:0:task/c/1");
         store.save_task(&task).expect("a task is kept");
         sync(&store.task_path(&task.task.arn)).expect("and made to last");
@@ -173,6 +189,7 @@ mod tests {
         drop(store);
         let (_, saved) = Store::open(dir.path()).expect("it opens again");
         assert_eq!(saved.tasks, [task]);
+        assert_eq!(saved.metadata_address, Some(address));
     }
 
     #[test]

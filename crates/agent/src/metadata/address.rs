@@ -10,7 +10,17 @@ const WELL_KNOWN: Ipv4Addr = Ipv4Addr::new(169, 254, 170, 2);
 const OTHERS: std::ops::RangeInclusive<u8> = 3..=32;
 
 /// Opens a listener: it, its base URL, and whether it is at the well-known address.
-pub(super) async fn open(gateway: Option<&str>) -> Option<(TcpListener, String, bool)> {
+/// `before` is tried first, if it is such an address, for the sake of containers that know it.
+pub(super) async fn open(
+    gateway: Option<&str>,
+    before: Option<IpAddr>,
+) -> Option<(TcpListener, String, bool)> {
+    if let Some(IpAddr::V4(address)) = before
+        && address.is_link_local()
+        && let Some(listener) = bind_link_local(address).await
+    {
+        return Some((listener, format!("http://{address}"), address == WELL_KNOWN));
+    }
     if let Some(listener) = bind_link_local(WELL_KNOWN).await {
         return Some((listener, format!("http://{WELL_KNOWN}"), true));
     }
