@@ -118,7 +118,7 @@ pub(crate) async fn shared(gateway: Option<&str>, before: Option<IpAddr>) -> Opt
     if let Some(endpoint) = shared.upgrade() {
         return Some(endpoint);
     }
-    let Some((listener, base, well_known)) = address::open(gateway, before).await else {
+    let Some((listener, base, well_known)) = address::open(gateway, before, host).await else {
         tracing::warn!("no address for the metadata endpoint; containers will not find it");
         return None;
     };

@@ -74,7 +74,8 @@ async fn live(
     tracing::info!(container_instance = arn, cluster = config.cluster, "registered");
 
     let endpoint = if config.endpoints {
-        metadata::shared(description.gateway.as_deref(), saved.metadata_address).await
+        let gateway = description.gateway.as_deref();
+        metadata::shared(gateway, saved.metadata_address, config.host_address).await
     } else {
         None
     };

@@ -5,15 +5,17 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
-/// The address that SDKs know, and those tried when another process has it.
+/// The address that SDKs know.
 const WELL_KNOWN: Ipv4Addr = Ipv4Addr::new(169, 254, 170, 2);
-const OTHERS: std::ops::RangeInclusive<u8> = 3..=32;
+/// Addresses tried when another process has the well-known one.
+const OTHERS: u8 = 30;
 
 /// Opens a listener: it, its base URL, and whether it is at the well-known address.
 /// `before` is tried first, if it is such an address, for the sake of containers that know it.
 pub(super) async fn open(
     gateway: Option<&str>,
     before: Option<IpAddr>,
+    host: Option<IpAddr>,
 ) -> Option<(TcpListener, String, bool)> {
     if let Some(IpAddr::V4(address)) = before
         && address.is_link_local()
@@ -24,8 +26,7 @@ pub(super) async fn open(
     if let Some(listener) = bind_link_local(WELL_KNOWN).await {
         return Some((listener, format!("http://{WELL_KNOWN}"), true));
     }
-    for last in OTHERS {
-        let address = Ipv4Addr::new(169, 254, 170, last);
+    for address in others(host) {
         if let Some(listener) = bind_link_local(address).await {
             return Some((listener, format!("http://{address}"), false));
         }
@@ -34,6 +35,19 @@ pub(super) async fn open(
     let listener = TcpListener::bind(SocketAddr::new(gateway, 0)).await.ok()?;
     let address = listener.local_addr().ok()?;
     Some((listener, format!("http://{address}"), false))
+}
+
+/// Addresses beside the well-known one. Agents on one machine differ by their host addresses, and
+/// each begins elsewhere: else one would take another's while that one restarts, and containers
+/// would ask the wrong agent.
+fn others(host: Option<IpAddr>) -> impl Iterator<Item = Ipv4Addr> {
+    let octets = match host {
+        Some(IpAddr::V4(host)) => host.octets(),
+        _ => [0; 4],
+    };
+    let mix = |sum: u8, octet: &u8| sum.wrapping_mul(31).wrapping_add(*octet);
+    let first = octets.iter().fold(0, mix);
+    (0..OTHERS).map(move |n| Ipv4Addr::new(169, 254, 171, first.wrapping_add(n)))
 }
 
 async fn bind_link_local(address: Ipv4Addr) -> Option<TcpListener> {
@@ -57,5 +71,20 @@ async fn add(address: Ipv4Addr) {
             tracing::debug!(%address, error, "cannot be added to lo");
         }
         Err(error) => tracing::debug!(%address, %error, "cannot be added to lo"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agents_of_one_machine_begin_at_different_addresses() {
+        let first = |host: [u8; 4]| others(Some(host.into())).next();
+        let firsts: std::collections::BTreeSet<_> =
+            (1..=100).map(|n| first([127, 0, 1, n])).collect();
+        assert_eq!(firsts.len(), 100);
+        assert_eq!(others(None).count(), usize::from(OTHERS));
+        assert!(others(None).all(|address| address.is_link_local()));
     }
 }
