@@ -112,8 +112,12 @@ static SHARED: AsyncMutex<Weak<Endpoint>> = AsyncMutex::const_new(Weak::new());
 
 /// The endpoint of this process, opened if need be; nothing, with a warning, where none can be.
 /// `gateway` is the host's address on the bridge; `before` is where containers that still run were
-/// told to look.
-pub(crate) async fn shared(gateway: Option<&str>, before: Option<IpAddr>) -> Option<Arc<Endpoint>> {
+/// told to look; `host` is the address of the first agent that asks, if it has one of its own.
+pub(crate) async fn shared(
+    gateway: Option<&str>,
+    before: Option<IpAddr>,
+    host: Option<IpAddr>,
+) -> Option<Arc<Endpoint>> {
     let mut shared = SHARED.lock().await;
     if let Some(endpoint) = shared.upgrade() {
         return Some(endpoint);
