@@ -10,13 +10,13 @@ use http::{Request, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use longshore_auth::{Credentials, PayloadHash, RequestParts, sign};
 use longshore_wire::codec::json;
 use longshore_wire::{Operation, Peer, ecs};
 use serde_json::Value;
 
+use crate::network::{Connector, Network, Tcp};
 use crate::{AgentError, clock, limits};
 
 /// Name and version, as servers see them.
@@ -64,7 +64,7 @@ impl ApiError {
 /// The API of one control plane, as one instance role.
 #[derive(Clone, Debug)]
 pub struct Api {
-    http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    http: Client<HttpsConnector<Connector>, Full<Bytes>>,
     endpoint: Uri,
     region: String,
     credentials: Credentials,
@@ -95,10 +95,24 @@ impl Api {
         region: &str,
         credentials: Credentials,
     ) -> Result<Self, AgentError> {
-        Self::new(endpoint, region, credentials, &*tls()?)
+        Self::connect_over(Arc::new(Tcp), endpoint, region, credentials)
+    }
+
+    /// The same over another network than TCP.
+    ///
+    /// # Errors
+    /// When `endpoint` is not an `http` or `https` URL.
+    pub fn connect_over(
+        network: Arc<dyn Network>,
+        endpoint: &str,
+        region: &str,
+        credentials: Credentials,
+    ) -> Result<Self, AgentError> {
+        Self::new(network, endpoint, region, credentials, &*tls()?)
     }
 
     pub(crate) fn new(
+        network: Arc<dyn Network>,
         endpoint: &str,
         region: &str,
         credentials: Credentials,
@@ -113,7 +127,7 @@ impl Api {
             .with_tls_config(tls.clone())
             .https_or_http()
             .enable_http1()
-            .build();
+            .wrap_connector(Connector(network));
         let http = Client::builder(TokioExecutor::new()).build(connector);
         Ok(Self { http, endpoint, region: region.to_owned(), credentials })
     }

@@ -7,6 +7,10 @@ use longshore_domain::time::Timestamp;
 /// The time of day.
 #[expect(clippy::disallowed_methods, reason = "the agent's one clock")]
 pub(crate) fn now() -> Timestamp {
+    #[cfg(feature = "simulation")]
+    if let Some(now) = crate::simulation::now() {
+        return now;
+    }
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 /// 128 random bits.
 pub(crate) fn bits() -> u128 {
+    #[cfg(feature = "simulation")]
+    if let Some(bits) = crate::simulation::bits() {
+        return bits;
+    }
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
     u128::from_le_bytes(bytes)

@@ -11,10 +11,12 @@ use tokio::time::sleep;
 
 use crate::api::{self, Api};
 use crate::cgroup::TaskLimits;
+use crate::disk::{Directory, Disk};
 use crate::engine::{Engine, Event};
 use crate::hands::{EndWithAgent, Hands};
 use crate::images::Images;
 use crate::metadata::{self, AgentHandle};
+use crate::network::{Network, Tcp};
 use crate::ports::PortRanges;
 use crate::record::{InstanceRecord, VERSION};
 use crate::register::register;
@@ -47,28 +49,54 @@ pub async fn run_with(
     runtime: SharedRuntime,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), AgentError> {
+    let path = config.data_dir.clone();
+    let disk = Directory::open(&path).map_err(|source| AgentError::DataDir { path, source })?;
+    let host = Host { runtime, disk: Arc::new(disk), network: Arc::new(Tcp) };
+    run_on(config, host, shutdown).await
+}
+
+/// What an agent runs on.
+#[derive(Clone)]
+pub struct Host {
+    /// What runs its containers.
+    pub runtime: SharedRuntime,
+    /// What keeps its state.
+    pub disk: Arc<dyn Disk>,
+    /// What connects it with the control plane.
+    pub network: Arc<dyn Network>,
+}
+
+/// Runs an agent on any host until `shutdown` is ready.
+///
+/// # Errors
+/// When it cannot start; see [`AgentError`].
+pub async fn run_on(
+    config: Config,
+    host: Host,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), AgentError> {
     let mut parts = JoinSet::new();
     tokio::select! {
         biased;
         () = shutdown => Ok(()),
-        result = live(config, runtime, &mut parts) => result,
+        result = live(config, host, &mut parts) => result,
     }
     // The parts end with their set.
 }
 
-async fn live(
-    config: Config,
-    runtime: SharedRuntime,
-    parts: &mut JoinSet<()>,
-) -> Result<(), AgentError> {
+async fn live(config: Config, host: Host, parts: &mut JoinSet<()>) -> Result<(), AgentError> {
     let config = Arc::new(config);
-    let (store, saved) = Store::open(&config.data_dir)?;
+    let Host { runtime, disk, network } = host;
+    let unkept = |source| AgentError::DataDir { path: config.data_dir.clone(), source };
+    let (store, saved) = Store::open(disk).map_err(unkept)?;
     check_cluster(&config, &saved)?;
     let limit = config.timeouts.inspect;
     let description =
         Hands::within(limit, runtime.describe()).await.map_err(AgentError::Runtime)?;
     let tls = api::tls()?;
-    let api = Api::new(&config.endpoint, &config.region, config.credentials.clone(), &tls)?;
+    let credentials = config.credentials.clone();
+    let over = Arc::clone(&network);
+    let api = Api::new(over, &config.endpoint, &config.region, credentials, &tls)?;
     let instance = identify(&api, &config, &description, &saved, &store).await?;
     let arn = instance.container_instance_arn.clone();
     tracing::info!(container_instance = arn, cluster = config.cluster, "registered");
@@ -121,7 +149,7 @@ async fn live(
     engine.restore(saved.tasks, &found.map_err(AgentError::Runtime)?);
 
     parts.spawn(watch(runtime, arn.clone(), limit, first, events.clone()));
-    let links = Links::new(api, &tls, &config.cluster, &arn, &description.version);
+    let links = Links::new(api, network, &tls, &config.cluster, &arn, &description.version);
     start_sessions(Arc::new(links), &hands, &events, &config, parts);
     engine.run().await;
     Ok(())
@@ -175,7 +203,8 @@ async fn identify(
         latest_seq_num: saved.instance.as_ref().map_or(0, |instance| instance.latest_seq_num),
     };
     store
-        .save_instance(&instance)
+        .save_identity(&instance)
+        .await
         .map_err(|source| AgentError::DataDir { path: config.data_dir.clone(), source })?;
     Ok(instance)
 }

@@ -18,7 +18,6 @@ use longshore_wire::agent::Rejection;
 use longshore_wire::ecs::{self, op};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
@@ -27,6 +26,7 @@ use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_acc
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 
 use crate::api::{Api, ApiError};
+use crate::network::{self, Network};
 use crate::{clock, limits};
 
 /// An open session.
@@ -70,6 +70,7 @@ pub(crate) enum End {
 /// Where the sessions are, and as whom they are opened.
 pub(crate) struct Links {
     api: Api,
+    network: Arc<dyn Network>,
     tls: TlsConnector,
     cluster: String,
     container_instance_arn: String,
@@ -87,6 +88,7 @@ struct Addresses {
 impl Links {
     pub(crate) fn new(
         api: Api,
+        network: Arc<dyn Network>,
         tls: &Arc<rustls::ClientConfig>,
         cluster: &str,
         container_instance_arn: &str,
@@ -94,6 +96,7 @@ impl Links {
     ) -> Self {
         Self {
             api,
+            network,
             tls: TlsConnector::from(Arc::clone(tls)),
             cluster: cluster.to_owned(),
             container_instance_arn: container_instance_arn.to_owned(),
@@ -198,11 +201,8 @@ impl Links {
         let uri: Uri = base.parse().map_err(|e| broken(&e))?;
         let secure = matches!(uri.scheme_str(), Some("https" | "wss"));
         let authority = uri.authority().ok_or_else(|| broken(&"no host in it"))?.clone();
-        let host = authority.host().trim_matches(['[', ']']);
-        let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        let tcp = TcpStream::connect((host, port)).await.map_err(|e| broken(&e))?;
-        // Small frames are answered at once.
-        tcp.set_nodelay(true).map_err(|e| broken(&e))?;
+        let (host, port) = network::host_and_port(&uri).ok_or_else(|| broken(&"no host in it"))?;
+        let tcp = self.network.connect(host, port).await.map_err(|e| broken(&e))?;
         let path = format!("{}/ws", uri.path().trim_end_matches('/'));
         if secure {
             let name = rustls::pki_types::ServerName::try_from(host.to_owned());

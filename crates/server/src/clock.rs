@@ -8,6 +8,10 @@ use longshore_domain::time::Timestamp;
 /// The time now.
 #[expect(clippy::disallowed_methods, reason = "the server's clock")]
 pub(crate) fn now() -> Timestamp {
+    #[cfg(feature = "simulation")]
+    if let Some(now) = crate::simulation::now() {
+        return now;
+    }
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
@@ -18,6 +22,10 @@ pub(crate) struct RandomIds;
 
 impl IdSource for RandomIds {
     fn next_id(&mut self) -> u128 {
+        #[cfg(feature = "simulation")]
+        if let Some(bits) = crate::simulation::bits() {
+            return bits;
+        }
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).expect("the operating system has a random source");
         u128::from_be_bytes(bytes)

@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 
 use crate::Server;
 
+pub(crate) use listener::connection;
 pub use listener::{FrontError, Listening, TlsFiles, bind};
 pub(crate) use metrics::Metrics;
 

@@ -12,6 +12,8 @@ pub mod ecs;
 mod front;
 mod operator;
 mod session;
+#[cfg(feature = "simulation")]
+mod simulation;
 #[cfg(test)]
 mod test_records;
 #[cfg(test)]
@@ -27,9 +29,12 @@ use longshore_store::tables::ClusterKey;
 use longshore_store::{RecordTxn, State, StateError, Store, TxnOutcome, View};
 use longshore_wire::ServiceError;
 use longshore_wire::ecs::ErrorCode;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 pub use front::{FrontError, Listening, TlsFiles};
+#[cfg(feature = "simulation")]
+pub use simulation::simulate;
 
 /// How a server is set up.
 pub struct Config {
@@ -122,6 +127,12 @@ pub struct Started {
 /// See [`StartError`].
 pub async fn start(config: Config, store: Arc<dyn Store>) -> Result<Started, StartError> {
     let listening = front::bind(config.listen, config.open, config.tls.as_ref()).await?;
+    let server = build(config, store).await?;
+    Ok(Started { server, listening })
+}
+
+/// Opens the store and starts the controllers.
+async fn build(config: Config, store: Arc<dyn Store>) -> Result<Arc<Server>, StateError> {
     let state = State::open(store).await?;
     let boot = u64::try_from(clock::RandomIds.next_id() >> 65).unwrap_or(1);
     let server = Arc::new(Server {
@@ -137,7 +148,42 @@ pub async fn start(config: Config, store: Arc<dyn Store>) -> Result<Started, Sta
         shutdown: watch::Sender::new(false),
     });
     controllers::spawn(&server, config.retention);
-    Ok(Started { server, listening })
+    Ok(server)
+}
+
+/// A server without a listening socket, for programs that bring their own connections.
+#[derive(Clone)]
+pub struct Detached {
+    server: Arc<Server>,
+}
+
+/// Opens the store and starts the controllers; `listen` and `tls` of `config` mean nothing.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn start_detached(config: Config, store: Arc<dyn Store>) -> Result<Detached, StateError> {
+    Ok(Detached { server: build(config, store).await? })
+}
+
+impl Detached {
+    /// Makes sure that a cluster exists.
+    ///
+    /// # Errors
+    /// [`StartError::Prepare`].
+    pub async fn ensure_cluster(&self, scope: &Scope, name: ClusterName) -> Result<(), StartError> {
+        ensure_cluster(&self.server, scope, name).await.map_err(StartError::Prepare)
+    }
+
+    /// Answers the requests of one connection, until it or the server ends.
+    pub async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
+        let stop = self.server.shutdown.subscribe();
+        front::connection(Arc::clone(&self.server), false, stream, stop).await;
+    }
+
+    /// Ends controllers, sessions and connections.
+    pub fn stop(&self) {
+        self.server.shutdown.send_replace(true);
+    }
 }
 
 impl Started {

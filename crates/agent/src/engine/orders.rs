@@ -1,6 +1,5 @@
 //! Orders of the control plane: what each ACS message does, and how it is answered.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use longshore_domain::task::{Event as TaskEvent, Reason, TaskState};
@@ -15,7 +14,8 @@ use tokio::sync::oneshot;
 
 use super::{Engine, Entry, TaskKey, outbox};
 use crate::record::TaskRecord;
-use crate::{clock, store, task};
+use crate::store::{self, Store};
+use crate::{clock, task};
 
 /// Official text for a task that cannot be stopped because there is nothing to stop.
 const NOTHING_TO_STOP: &str = "Agent could not progress task's state to stopped";
@@ -124,7 +124,7 @@ impl Engine {
             }));
         }
         self.save();
-        answer_when_kept(files, answers, reply);
+        answer_when_kept(self.store.clone(), files, answers, reply);
     }
 
     /// Takes a new task into care and gives the file that it is kept in.
@@ -134,7 +134,7 @@ impl Engine {
         task: Task,
         role: Option<RoleCredentials>,
         execution_role: Option<RoleCredentials>,
-    ) -> Result<PathBuf, ()> {
+    ) -> Result<String, ()> {
         let spec = match task::spec(&task, &self.hands.config) {
             Ok(spec) => spec,
             Err(reason) => {
@@ -142,7 +142,7 @@ impl Engine {
                 // A task that was understood and cannot run is no fault of the message.
                 return Err(()).or_else(|()| match reason.error.as_str() {
                     "UnrecogniedTaskError" => Err(()),
-                    _ => Ok(self.store.task_path(&task.arn)),
+                    _ => Ok(store::task_file(&task.arn)),
                 });
             }
         };
@@ -151,7 +151,7 @@ impl Engine {
         let mut entry = Entry::new(TaskRecord::new(task, state, clock::now()), spec);
         (entry.role, entry.execution_role) = (role, execution_role);
         self.route(&entry.record);
-        let file = self.store.task_path(key);
+        let file = store::task_file(key);
         self.tasks.insert(Arc::clone(key), entry);
         self.warn_if_full();
         self.advance(key, TaskEvent::Accepted);
@@ -289,7 +289,8 @@ fn memory_mib(task: &Task) -> u64 {
 
 /// Answers once the files would survive the end of the machine: what is acknowledged is kept.
 fn answer_when_kept(
-    files: Vec<PathBuf>,
+    store: Store,
+    files: Vec<String>,
     answers: Vec<AcsToServer>,
     reply: oneshot::Sender<Vec<AcsToServer>>,
 ) {
@@ -297,11 +298,9 @@ fn answer_when_kept(
         drop(reply.send(answers));
         return;
     }
-    drop(tokio::task::spawn_blocking(move || {
-        for file in files.iter().filter(|file| file.exists()) {
-            if let Err(error) = store::sync(file) {
-                tracing::error!(file = %file.display(), %error, "a task may not survive a power cut");
-            }
+    drop(tokio::spawn(async move {
+        if let Err(error) = store.sync(files).await {
+            tracing::error!(%error, "a task may not survive a power cut");
         }
         drop(reply.send(answers));
     }));

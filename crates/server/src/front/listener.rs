@@ -58,12 +58,6 @@ pub enum FrontError {
     Tls(String),
 }
 
-/// What a connection holds while it is open.
-struct Guard {
-    _open: mpsc::Sender<()>,
-    stop: watch::Receiver<bool>,
-}
-
 /// A bound front that does not answer yet.
 #[derive(Debug)]
 pub struct Listening {
@@ -128,7 +122,7 @@ impl Listening {
                 biased;
                 () = &mut shutdown => break,
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => self.spawn(&server, stream, Guard { _open: open.clone(), stop: stop.subscribe() }),
+                    Ok((stream, _)) => self.spawn(&server, stream, open.clone(), stop.subscribe()),
                     // Out of file descriptors, mostly; the next accept may work.
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
@@ -144,33 +138,44 @@ impl Listening {
         }
     }
 
-    fn spawn(&self, server: &Arc<Server>, stream: TcpStream, guard: Guard) {
+    fn spawn(
+        &self,
+        server: &Arc<Server>,
+        stream: TcpStream,
+        open: mpsc::Sender<()>,
+        stop: watch::Receiver<bool>,
+    ) {
         // Small answers must not wait for an acknowledgement.
         let _ = stream.set_nodelay(true);
         let server = Arc::clone(server);
         match self.tls.clone() {
             None => {
-                tokio::spawn(connection(server, false, stream, guard));
+                tokio::spawn(async move {
+                    connection(server, false, stream, stop).await;
+                    drop(open);
+                });
             }
             Some(config) => {
                 tokio::spawn(async move {
                     let accept = TlsAcceptor::from(config).accept(stream);
                     match tokio::time::timeout(HANDSHAKE_TIMEOUT, accept).await {
-                        Ok(Ok(stream)) => connection(server, true, stream, guard).await,
+                        Ok(Ok(stream)) => connection(server, true, stream, stop).await,
                         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
                         Err(_) => tracing::debug!("TLS handshake timed out"),
                     }
+                    drop(open);
                 });
             }
         }
     }
 }
 
-async fn connection(
+/// Answers the requests of one connection; once `stop` is on, the one in flight is its last.
+pub(crate) async fn connection(
     server: Arc<Server>,
     secure: bool,
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    mut guard: Guard,
+    mut stop: watch::Receiver<bool>,
 ) {
     let service = service_fn(move |request| {
         let server = Arc::clone(&server);
@@ -185,7 +190,7 @@ async fn connection(
     let result = tokio::select! {
         biased;
         result = &mut serving => result,
-        () = crate::stopped(&mut guard.stop) => {
+        () = crate::stopped(&mut stop) => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }
