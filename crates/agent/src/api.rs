@@ -3,7 +3,7 @@
 //! One client for all of an agent's calls, and for the command-line tools; connections are kept. It knows no retries: whoever
 //! calls knows how long the matter may take ([`ApiError::is_temporary`] tells whether to try).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::{Request, Uri, header};
@@ -275,8 +275,17 @@ struct Target<'a> {
     headers: &'a [(&'a str, &'a str)],
 }
 
-/// How TLS is spoken, with the roots that the system trusts.
+/// How TLS is spoken, with the roots that the system trusts; read once in the life of a process.
 pub(crate) fn tls() -> Result<Arc<rustls::ClientConfig>, AgentError> {
+    static TLS: OnceLock<Arc<rustls::ClientConfig>> = OnceLock::new();
+    if let Some(tls) = TLS.get() {
+        return Ok(Arc::clone(tls));
+    }
+    let tls = read_tls()?;
+    Ok(Arc::clone(TLS.get_or_init(|| tls)))
+}
+
+fn read_tls() -> Result<Arc<rustls::ClientConfig>, AgentError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

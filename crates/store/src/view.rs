@@ -108,7 +108,7 @@ impl View {
     ///
     /// # Errors
     /// The value is no record; the view is unchanged.
-    pub(crate) fn apply(&mut self, event: &Event) -> Result<Option<Kind>, RecordError> {
+    pub fn apply(&mut self, event: &Event) -> Result<Option<Kind>, RecordError> {
         let Some(kind) = Kind::of_key(event.key()) else { return Ok(None) };
         let task = |view: &Self| view.tasks.get_encoded(event.key()).cloned();
         let old = if kind == Kind::Task { task(self) } else { None };

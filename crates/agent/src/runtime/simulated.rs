@@ -81,6 +81,14 @@ impl SimulatedRuntime {
         state.containers.iter().map(|(id, container)| container.inspect(id)).collect()
     }
 
+    /// What the running containers carry as `label`; those without it are passed over.
+    pub fn running(&self, label: &str) -> Vec<String> {
+        let state = self.inner.state();
+        let running = |c: &&Container| matches!(c.state, RuntimeState::Running { .. });
+        let containers = state.containers.values().filter(running);
+        containers.filter_map(|c| c.request.labels.get(label).cloned()).collect()
+    }
+
     /// The environment that a container was made with; empty when there is none of that id.
     pub fn environment(&self, id: &str) -> BTreeMap<String, String> {
         let state = self.inner.state();
@@ -154,15 +162,19 @@ impl Inner {
     async fn live(self: Arc<Self>, id: String, behavior: Behavior, stop: Arc<Notify>) {
         let forever = Duration::from_secs(u64::from(u32::MAX));
         let life = behavior.exits_after.map_or(forever, |(after, _)| after);
-        let healthy = behavior.healthy_after;
+        let healthy = behavior.healthy_after.map(|after| (after, HealthStatus::Healthy));
+        let unhealthy = behavior.unhealthy_after.map(|after| (after, HealthStatus::Unhealthy));
+        let mut checks: Vec<_> = healthy.into_iter().chain(unhealthy).collect();
+        checks.retain(|(after, _)| *after < life);
+        checks.sort_by_key(|(after, _)| *after);
         let run = async {
-            if let Some(after) = healthy.filter(|after| *after < life) {
-                tokio::time::sleep(after).await;
-                self.set_health(&id, HealthStatus::Healthy);
-                tokio::time::sleep(life.saturating_sub(after)).await;
-            } else {
-                tokio::time::sleep(life).await;
+            let mut lived = Duration::ZERO;
+            for (after, health) in checks {
+                tokio::time::sleep(after.saturating_sub(lived)).await;
+                self.set_health(&id, health);
+                lived = after;
             }
+            tokio::time::sleep(life.saturating_sub(lived)).await;
         };
         let code = tokio::select! {
             biased;

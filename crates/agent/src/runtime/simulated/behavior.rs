@@ -35,6 +35,8 @@ pub struct Behavior {
     pub out_of_memory: bool,
     /// After how long its health check passes.
     pub healthy_after: Option<Duration>,
+    /// After how long its health check fails.
+    pub unhealthy_after: Option<Duration>,
     /// How long it takes to stop when asked to.
     pub stop_delay: Duration,
     /// Exit code when asked to stop.

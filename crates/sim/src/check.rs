@@ -1,0 +1,96 @@
+//! Checkers: what must hold after every step, and at the end.
+//!
+//! They read records as they are committed, and machines as they are, and share no code with
+//! what decides. A step is one transaction of the store.
+
+mod bounds;
+mod capacity;
+mod ends;
+mod forward;
+mod places;
+mod stuck;
+
+use std::sync::Arc;
+
+use longshore_domain::record::{ContainerInstance, HealthStatus, Task, TaskStatus};
+use longshore_domain::time::Timestamp;
+use longshore_store::{Row, View};
+
+use crate::images;
+use crate::machine::Machine;
+
+/// One transaction.
+pub struct Step<'a> {
+    /// Everything before it.
+    pub before: &'a View,
+    /// Everything after it.
+    pub after: &'a View,
+    /// Tasks that it changed or made.
+    pub tasks: Vec<(Option<&'a Task>, &'a Task)>,
+    /// The wall clock.
+    pub now: Timestamp,
+    /// The machines.
+    pub machines: &'a [Machine],
+}
+
+/// The end of a run, some minutes after the last fault and the last call.
+pub struct End<'a> {
+    /// Everything.
+    pub view: &'a View,
+    /// The wall clock.
+    pub now: Timestamp,
+    /// The machines that are on.
+    pub machines: &'a [Machine],
+    /// ARNs of the tasks that RunTask has given out.
+    pub acknowledged: &'a [String],
+}
+
+/// Judges a run.
+pub trait Checker: Send {
+    /// What it is called in reports.
+    fn name(&self) -> &'static str;
+
+    /// What is wrong after a step.
+    fn step(&mut self, step: &Step<'_>) -> Vec<String> {
+        let _ = step;
+        Vec::new()
+    }
+
+    /// What is wrong at the end.
+    fn end(&mut self, end: &End<'_>) -> Vec<String> {
+        let _ = end;
+        Vec::new()
+    }
+}
+
+/// All checkers.
+pub fn all() -> Vec<Box<dyn Checker>> {
+    vec![
+        Box::new(places::OneInstance),
+        Box::new(places::NoLeaks),
+        Box::new(places::Kept),
+        Box::new(capacity::Capacity),
+        Box::new(bounds::Bounds::default()),
+        Box::new(bounds::Protection),
+        Box::new(forward::Forward),
+        Box::new(ends::Breaker::default()),
+        Box::new(ends::Deletion::default()),
+        Box::new(stuck::Stuck::default()),
+    ]
+}
+
+/// Whether clients of a task would call it well.
+fn is_healthy(task: &Task) -> bool {
+    let checked = images::WITH_CHECK.contains(&task.family.as_str());
+    let health = task.observed.containers.first().map(|container| container.health);
+    task.observed.status == TaskStatus::Running
+        && (!checked || health == Some(HealthStatus::Healthy))
+}
+
+/// The container instance of a machine that is in use.
+fn instance_of<'v>(view: &'v View, machine: &Machine) -> Option<&'v Arc<Row<ContainerInstance>>> {
+    view.container_instances.iter().find(|row| {
+        let name = row.attributes.get("machine").and_then(Option::as_deref);
+        name == Some(&machine.name) && row.deregistered_at.is_none()
+    })
+}

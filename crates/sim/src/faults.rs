@@ -1,0 +1,109 @@
+//! What goes wrong, at random: processes die, machines lose power, the network splits, containers
+//! exit, clocks jump.
+
+use std::time::Duration;
+
+use crate::cluster::Cluster;
+use crate::machine::Machine;
+use crate::world;
+
+/// Steps within which a process dies once its time has come.
+const FUSE: std::ops::Range<u64> = 0..25;
+
+/// Lets things go wrong until dropped.
+pub async fn rage(cluster: &Cluster) {
+    world::set_faulty(true);
+    loop {
+        tokio::time::sleep(world::millis(300..15_000)).await;
+        one(cluster);
+    }
+}
+
+fn one(cluster: &Cluster) {
+    let machine = world::one_of(&cluster.machines).clone();
+    match world::pick(0..15) {
+        0..4 => kill(cluster, "server"),
+        4..6 => kill(cluster, &machine.name),
+        6..8 => cut_off(cluster, &machine),
+        8..11 => exit(cluster, &machine),
+        11 => power_cut(cluster, &machine),
+        12 => {
+            cluster.story.tell(format!("! the daemon of {} is restarted", machine.name));
+            machine.runtime.break_events();
+        }
+        13 => jump(cluster),
+        _ => {
+            cluster.story.tell("! everything dies at once");
+            kill(cluster, "server");
+            cluster.machines.iter().for_each(|machine| kill(cluster, &machine.name));
+        }
+    }
+}
+
+/// A process dies, within the next steps that it takes.
+fn kill(cluster: &Cluster, process: &str) {
+    let Some(life) = cluster.life(process).filter(|life| !life.is_over()) else { return };
+    let steps = world::pick(FUSE);
+    cluster.story.tell(format!("! {process} will die after {steps} steps"));
+    life.set_fuse(u32::try_from(steps).unwrap_or(0));
+}
+
+fn cut_off(cluster: &Cluster, machine: &Machine) {
+    let time = world::millis(1_000..200_000);
+    cluster.story.tell(format!("! {} is cut off for {time:?}", machine.name));
+    cluster.net.set_cut_off(&machine.name, true);
+    let (cluster, machine) = (cluster.clone(), machine.clone());
+    tokio::spawn(async move {
+        tokio::time::sleep(time).await;
+        cluster.story.tell(format!("{} can be reached again", machine.name));
+        cluster.net.set_cut_off(&machine.name, false);
+    });
+}
+
+fn exit(cluster: &Cluster, machine: &Machine) {
+    let running = machine.running();
+    if running.is_empty() {
+        return;
+    }
+    let container = world::one_of(&running);
+    let code = if world::chance(1, 2) { 137 } else { 1 };
+    cluster.story.tell(format!("! a container on {} exits with {code}", machine.name));
+    machine.runtime.exit(&container.id, code);
+}
+
+fn power_cut(cluster: &Cluster, machine: &Machine) {
+    if !cluster.has_power(machine) {
+        return;
+    }
+    let time = world::millis(2_000..120_000);
+    cluster.story.tell(format!("! {} has no power for {time:?}", machine.name));
+    cluster.set_power(machine, false);
+    let (cluster, machine) = (cluster.clone(), machine.clone());
+    tokio::spawn(async move {
+        tokio::time::sleep(time).await;
+        cluster.story.tell(format!("{} has power again", machine.name));
+        cluster.set_power(&machine, true);
+    });
+}
+
+fn jump(cluster: &Cluster) {
+    let millis = i64::try_from(world::pick(0..40_000)).unwrap_or(0) - 20_000;
+    cluster.story.tell(format!("! all clocks jump by {millis} ms"));
+    world::jump(millis);
+}
+
+/// Repairs everything.
+pub fn heal(cluster: &Cluster) {
+    world::set_faulty(false);
+    for machine in cluster.machines.iter() {
+        cluster.net.set_cut_off(&machine.name, false);
+        if !cluster.has_power(machine) {
+            cluster.set_power(machine, true);
+        }
+    }
+    cluster.story.tell("everything is repaired");
+}
+
+/// How long after the repairs everything must be in order: sessions come back within two minutes,
+/// broken deployments and slow stops take as much again.
+pub const PEACE: Duration = Duration::from_secs(270);

@@ -1,0 +1,89 @@
+//! One run: a seed, ten minutes of users and faults, some minutes of peace, and the judgement.
+
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+use tokio::time::{sleep, timeout};
+
+use crate::cluster::Cluster;
+use crate::faults;
+use crate::store::Sabotage;
+use crate::watcher::{Violation, Watcher};
+use crate::workload::User;
+use crate::world;
+
+/// What to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Decides everything that is left to chance.
+    pub seed: u64,
+    /// How long the run is, in simulated time.
+    pub length: Duration,
+    /// Machines.
+    pub machines: usize,
+    /// What is done to transactions on their way, to see it caught.
+    pub sabotage: Option<Sabotage>,
+}
+
+impl Options {
+    /// Ten simulated minutes of four machines.
+    pub fn new(seed: u64) -> Self {
+        Self { seed, length: Duration::from_secs(600), machines: 4, sabotage: None }
+    }
+}
+
+/// How a run went.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The seed that repeats it.
+    pub seed: u64,
+    /// What was found wrong; nothing in a good run.
+    pub violations: Vec<Violation>,
+    /// What happened.
+    pub story: Vec<String>,
+    /// Transactions.
+    pub steps: u64,
+}
+
+/// Runs a seed on this thread.
+///
+/// # Panics
+/// When the operating system gives no runtime.
+pub fn run(options: &Options) -> Outcome {
+    let mut runtime = Builder::new_current_thread();
+    runtime.enable_all().start_paused(true);
+    // Tokio shuffles whom it wakes first.
+    #[cfg(tokio_unstable)]
+    runtime.rng_seed(tokio::runtime::RngSeed::from_bytes(&options.seed.to_le_bytes()));
+    let runtime = runtime.build().expect("a runtime of one thread");
+    runtime.block_on(async {
+        world::begin(options.seed);
+        let cluster = Cluster::start(options.machines, options.sabotage);
+        let watcher = Watcher::follow(&cluster);
+        let whole = live(options, &cluster, &watcher);
+        tokio::select! {
+            biased;
+            () = watcher.wrong.notified() => cluster.story.tell("the run ends here"),
+            () = whole => {}
+        }
+        Outcome {
+            seed: options.seed,
+            violations: watcher.violations(),
+            story: cluster.story.lines(),
+            steps: watcher.steps(),
+        }
+    })
+}
+
+async fn live(options: &Options, cluster: &Cluster, watcher: &Watcher) {
+    let user = User::new(cluster, watcher);
+    user.prepare().await;
+    let storm = options.length.saturating_sub(faults::PEACE);
+    let both = async { tokio::join!(user.work(), faults::rage(cluster)) };
+    // Neither ends by itself.
+    let _ = timeout(storm, both).await;
+    faults::heal(cluster);
+    user.tidy().await;
+    sleep(options.length.saturating_sub(world::elapsed())).await;
+    watcher.end(&cluster.machines, &user.acknowledged());
+}
