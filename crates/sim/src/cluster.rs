@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use longshore_agent::{Config as AgentConfig, Host, api::Api};
+use longshore_agent::{AgentError, Config as AgentConfig, Host, api::Api};
 use longshore_auth::{Account, Credentials, Open};
 use longshore_domain::ids::{ClusterName, Scope};
 use longshore_server::{Config, start_detached};
@@ -182,6 +182,10 @@ impl Cluster {
             let result = Box::pin(agent).await;
             if let Err(error) = result {
                 self.story.tell(format!("the agent of {} gives up: {error}", machine.name));
+                if matches!(error, AgentError::Register(_)) {
+                    self.story.tell(format!("{} is set up anew", machine.name));
+                    machine.set_up_anew();
+                }
             } else {
                 self.story.tell(format!("the agent of {} is dead", machine.name));
             }

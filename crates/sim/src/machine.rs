@@ -59,6 +59,12 @@ impl Machine {
         files.written = files.synced.clone();
     }
 
+    /// Somebody installs it from scratch.
+    pub fn set_up_anew(&self) {
+        self.lose_power();
+        *self.files() = Files::default();
+    }
+
     /// Its running containers.
     pub fn running(&self) -> Vec<Inspection> {
         let mut containers = self.runtime.containers();

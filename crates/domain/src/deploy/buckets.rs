@@ -41,12 +41,12 @@ impl Live<'_> {
         self.current && !self.leaving && self.condition != Condition::Unhealthy
     }
 
-    /// When a serving task begins to count as healthy: at once, or after a while if it is new
-    /// and only its running speaks for it.
-    fn counts_from(&self) -> Timestamp {
+    /// When a serving task begins to count as healthy, if it is new and only its running speaks
+    /// for it. All others count at once, even where the clock was set back to before their start.
+    fn settles_at(&self) -> Option<Timestamp> {
         let started = self.task.observed.started_at.unwrap_or(self.task.created_at);
         let settles = self.current && !self.leaving && !self.checked;
-        if settles { started + limits::SETTLING_TIME } else { started }
+        settles.then(|| started + limits::SETTLING_TIME)
     }
 }
 
@@ -97,7 +97,7 @@ impl<'a> Buckets<'a> {
     /// Whether a task counts toward the minimum healthy percent. New tasks only have to settle
     /// while there are old ones to replace.
     pub(super) fn counts(&self, live: &Live<'_>, now: Timestamp) -> bool {
-        let settled = !self.has_old || live.counts_from() <= now;
+        let settled = !self.has_old || live.settles_at().is_none_or(|at| at <= now);
         live.condition == Condition::Serving && settled
     }
 
@@ -112,7 +112,7 @@ impl<'a> Buckets<'a> {
             return None;
         }
         let serving = self.live.iter().filter(|live| live.condition == Condition::Serving);
-        serving.map(Live::counts_from).filter(|at| *at > now).min()
+        serving.filter_map(Live::settles_at).filter(|at| *at > now).min()
     }
 }
 

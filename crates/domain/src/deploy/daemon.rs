@@ -70,6 +70,11 @@ fn stop(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>, wanted: &BTreeSet<Inst
         buckets.live.iter().copied().partition(|live| misplaced(live));
     let running = rest.iter().filter(|live| live.condition != Condition::Pending).count();
     let healthy = rest.iter().filter(|live| buckets.counts(live, now)).count();
+    // What is not replaced stays.
+    let stays = draft.hold == Hold::CleanUp || draft.starts_nothing();
+    let replaced = |live: &&Live<'_>| !live.is_good() && (live.current || !stays);
+    let held: Vec<_> = gone.iter().chain(rest.iter().filter(replaced)).copied().collect();
+    draft.held_by_protection(&held);
     rest.retain(|live| !live.task.is_protected(now));
     for live in gone.iter().filter(|live| !live.task.is_protected(now)) {
         if !draft.stop(live, Why::Scaling) {
@@ -80,8 +85,6 @@ fn stop(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>, wanted: &BTreeSet<Inst
     let mut allowance = healthy.saturating_sub(bounds.min);
     let mut one_by_one = buckets.stopping.is_empty() && running > bounds.min;
     let mut kept = BTreeSet::new();
-    // What is not replaced stays.
-    let stays = draft.hold == Hold::CleanUp || draft.starts_nothing();
     for live in &rest {
         let counts = buckets.counts(live, now);
         let (why, stops) = if live.is_good() {
