@@ -204,10 +204,7 @@ async fn identify(
         container_instance_arn: arn,
         latest_seq_num: saved.instance.as_ref().map_or(0, |instance| instance.latest_seq_num),
     };
-    store
-        .save_identity(&instance)
-        .await
-        .map_err(unkept)?;
+    store.save_identity(&instance).await.map_err(unkept)?;
     Ok(instance)
 }
 

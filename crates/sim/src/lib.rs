@@ -11,7 +11,9 @@
 //! machine.
 
 #[cfg(not(tokio_unstable))]
-compile_error!("the simulator needs `--cfg tokio_unstable`, as .cargo/config.toml of the repository sets it");
+compile_error!(
+    "the simulator needs `--cfg tokio_unstable`, as .cargo/config.toml of the repository sets it"
+);
 
 pub mod check;
 mod cluster;
@@ -19,8 +21,10 @@ mod faults;
 mod images;
 mod life;
 mod machine;
+mod names;
 mod network;
 mod run;
+mod scenario;
 mod store;
 mod story;
 mod watcher;
@@ -28,5 +32,6 @@ mod workload;
 mod world;
 
 pub use run::{Options, Outcome, run};
+pub use scenario::play;
 pub use store::Sabotage;
 pub use watcher::Violation;
