@@ -76,7 +76,9 @@ pub const SETTLING_TIME: Duration = Duration::from_secs(40);
 pub const EVENT_REPETITION: Duration = Duration::from_secs(6 * 3600);
 /// Largest desired count of a service (ECS quota: 5,000 tasks per service).
 pub const SERVICE_TASKS: u32 = 5000;
-/// Characters of the client token of CreateService (ECS API).
+/// Task sets per service (ECS).
+pub const TASK_SETS: usize = 5;
+/// Characters of the client token of CreateService and CreateTaskSet (ECS API).
 pub const SERVICE_CLIENT_TOKEN_LEN: usize = 36;
 /// Smallest and largest number of failures that a `BOUNDED_PERCENT` circuit breaker fails a deployment
 /// at (ECS: 3 and 200).

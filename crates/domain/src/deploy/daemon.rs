@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use super::bounds::Bounds;
 use super::buckets::{Buckets, Condition, Live};
 use super::draft::{Draft, Hold, Why};
-use super::{events, replica};
+use super::replica;
 use crate::ids::{InstanceId, TaskId};
 use crate::record::{Demand, TaskSpec};
 use crate::schedule::{
@@ -130,7 +130,8 @@ fn start(
         }
     }
     if !assigned.is_empty() {
-        draft.messages.push(events::started(&draft.service.name, &assigned, 0));
+        let message = draft.subject.started(&assigned, 0);
+        draft.messages.push(message);
         draft.start(assigned);
     }
     if !report.refusals.is_empty() {

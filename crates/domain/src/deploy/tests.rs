@@ -1,5 +1,6 @@
 mod breaker;
 mod properties;
+mod task_sets;
 mod time;
 mod world;
 mod zones;

@@ -185,15 +185,17 @@ impl Services {
     }
 }
 
-/// The task definitions of the service's deployments and of its tasks that have not ended.
+/// The task definitions of the service's deployments and task sets, and of its tasks that have not
+/// ended.
 fn definitions<'v>(
     view: &'v View,
     service: &Service,
     tasks: &[&Task],
 ) -> BTreeMap<(Family, Revision), &'v Arc<Row<TaskDefinition>>> {
     let completed = service.completed.iter().map(|completed| &completed.deployment);
-    let of_deployments =
-        service.deployments.iter().chain(completed).map(|d| (&d.family, d.revision));
+    let of_deployments = service.deployments.iter().chain(completed);
+    let of_sets = service.task_sets.iter().map(|set| &set.deployment);
+    let of_deployments = of_deployments.chain(of_sets).map(|d| (&d.family, d.revision));
     let live = tasks.iter().filter(|task| !task.is_stopped());
     let of_tasks = live.map(|task| (&task.family, task.revision));
     let mut found = BTreeMap::new();
@@ -217,9 +219,10 @@ fn counted_group<'g>(
     specs: &BTreeMap<(Family, Revision), &TaskSpec>,
     group: &'g str,
 ) -> Option<&'g str> {
-    let primary = service.deployments.first();
-    let spec = primary.and_then(|d| specs.get(&(d.family.clone(), d.revision)));
-    let of_definition = spec.into_iter().flat_map(|spec| &spec.placement_constraints);
+    let of_sets = service.task_sets.iter().map(|set| &set.deployment);
+    let starting = service.deployments.iter().take(1).chain(of_sets);
+    let specs = starting.filter_map(|d| specs.get(&(d.family.clone(), d.revision)));
+    let of_definition = specs.flat_map(|spec| &spec.placement_constraints);
     match Constraints::parse(service.placement_constraints.iter().chain(of_definition)) {
         Ok(constraints) => placement::counted_group(&constraints, group),
         Err(_) => Some(group),
@@ -258,11 +261,12 @@ fn new_tasks(
         tags.insert("aws:ecs:clusterName".to_owned(), service.cluster.to_string());
         tags.insert("aws:ecs:serviceName".to_owned(), service.name.to_string());
     }
+    let set = service.task_sets.iter().find(|set| set.deployment.id == start.deployment);
     let launch = Launch {
         scope: &service.scope,
         cluster: &service.cluster,
         definition,
-        launch_type: service.launch_type,
+        launch_type: set.map_or(service.launch_type, |set| set.launch_type),
         group: format!("service:{}", service.name),
         started_by: Some(format!("ecs-svc/{}", start.deployment)),
         overrides: None,

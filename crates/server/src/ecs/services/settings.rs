@@ -10,7 +10,8 @@ use longshore_wire::ServiceError;
 use longshore_wire::codec::json;
 use longshore_wire::ecs::enums::{
     DeploymentControllerType, DeploymentLifecycleHookAction, DeploymentLifecycleHookStage,
-    DeploymentLifecycleHookTargetType, DeploymentStrategy, PropagateTags, ThresholdType,
+    DeploymentLifecycleHookTargetType, DeploymentStrategy, LaunchType, PropagateTags,
+    ThresholdType,
 };
 use longshore_wire::ecs::{
     CapacityProviderStrategyItem, DeploymentCircuitBreaker, DeploymentConfiguration,
@@ -27,11 +28,11 @@ fn unsupported(what: &str) -> ServiceError {
 }
 
 /// Members that ask for what is not built; empty ones ask for nothing.
-pub(super) struct Unbuilt<'a> {
+pub(in crate::ecs) struct Unbuilt<'a> {
     /// Whether a member is given, and what it is.
-    pub(super) members: &'a [(bool, &'static str)],
-    pub(super) controller: Option<&'a DeploymentController>,
-    pub(super) capacity_providers: Option<&'a [CapacityProviderStrategyItem]>,
+    pub(in crate::ecs) members: &'a [(bool, &'static str)],
+    pub(in crate::ecs) controller: Option<&'a DeploymentController>,
+    pub(in crate::ecs) capacity_providers: Option<&'a [CapacityProviderStrategyItem]>,
 }
 
 /// What is not built of a CreateService or UpdateService request: they share these members.
@@ -70,13 +71,17 @@ pub(super) use refuse_unbuilt;
 impl Unbuilt<'_> {
     /// # Errors
     /// `UnsupportedFeatureException`, and AWS's errors for what cannot exist without the feature.
-    pub(super) fn refuse(&self) -> Result<(), ServiceError> {
+    pub(in crate::ecs) fn refuse(&self) -> Result<(), ServiceError> {
         if let Some((_, what)) = self.members.iter().find(|(given, _)| *given) {
             return Err(unsupported(what));
         }
         match self.controller.map(|controller| controller.r#type) {
-            None | Some(DeploymentControllerType::Ecs) => {}
-            Some(other) => return Err(unsupported(&format!("Deployment controller {other}"))),
+            None | Some(DeploymentControllerType::Ecs | DeploymentControllerType::External) => {}
+            Some(DeploymentControllerType::CodeDeploy) => {
+                return Err(unsupported(
+                    "The deployment controller CODE_DEPLOY, which needs AWS CodeDeploy,",
+                ));
+            }
         }
         match self.capacity_providers.and_then(<[_]>::first) {
             None => Ok(()),
@@ -88,8 +93,36 @@ impl Unbuilt<'_> {
     }
 }
 
+/// # Errors
+/// `InvalidParameterException` for a client token that is none.
+pub(in crate::ecs) fn check_client_token(given: Option<&str>) -> Result<(), ServiceError> {
+    let token = given.unwrap_or_default();
+    let printable = token.chars().all(|c| ('!'..='~').contains(&c));
+    if !printable || token.chars().count() > limits::SERVICE_CLIENT_TOKEN_LEN {
+        return Err(invalid_parameter(
+            "clientToken must have at most 36 printable ASCII characters.",
+        ));
+    }
+    Ok(())
+}
+
+/// # Errors
+/// `InvalidParameterException` when launch type and capacity providers are both given.
+pub(in crate::ecs) fn check_launch(
+    launch_type: Option<LaunchType>,
+    capacity_providers: Option<&[CapacityProviderStrategyItem]>,
+) -> Result<(), ServiceError> {
+    if launch_type.is_some() && capacity_providers.is_some() {
+        return Err(invalid_parameter(
+            "Specifying both a launch type and capacity provider strategy is not supported. \
+             Remove one and try again.",
+        ));
+    }
+    Ok(())
+}
+
 /// A list that asks for something.
-pub(super) fn given<T>(list: Option<&Vec<T>>) -> bool {
+pub(in crate::ecs) fn given<T>(list: Option<&Vec<T>>) -> bool {
     list.is_some_and(|list| !list.is_empty())
 }
 
@@ -138,6 +171,34 @@ pub(super) fn deployment_configuration(
         maximum_percent,
         circuit_breaker,
     })
+}
+
+/// Who decides about new versions.
+pub(super) fn controller(given: Option<&DeploymentController>) -> record::DeploymentController {
+    match given.map(|controller| controller.r#type) {
+        Some(DeploymentControllerType::External) => record::DeploymentController::External,
+        _ => record::DeploymentController::Ecs,
+    }
+}
+
+/// # Errors
+/// `InvalidParameterException` for what only rolling deployments have.
+pub(super) fn refuse_detection(
+    given: Option<&DeploymentConfiguration>,
+) -> Result<(), ServiceError> {
+    let breaker = given.and_then(|given| given.deployment_circuit_breaker.as_ref());
+    if breaker.is_some_and(|breaker| breaker.enable) {
+        return Err(invalid_parameter(
+            "Deployment circuit breaker feature can only be enabled with ECS deployment \
+             controller.",
+        ));
+    }
+    if given.is_some_and(|given| self::given(given.lifecycle_hooks.as_ref())) {
+        return Err(invalid_parameter(
+            "Lifecycle hooks can only be configured with ECS deployment controller.",
+        ));
+    }
+    Ok(())
 }
 
 /// The circuit breaker; members that are not given have the defaults of ECS.
@@ -261,7 +322,7 @@ pub(super) fn propagate_tags(given: Option<PropagateTags>) -> String {
 ///
 /// # Errors
 /// `InvalidParameterException` with AWS's texts.
-pub(super) fn check_network(
+pub(in crate::ecs) fn check_network(
     definition: &TaskDefinition,
     network: Option<&NetworkConfiguration>,
 ) -> Result<(), ServiceError> {
@@ -277,7 +338,7 @@ pub(super) fn check_network(
 }
 
 /// Members that are only given back.
-pub(super) fn document(kept: &Service) -> Result<Document, ServiceError> {
+pub(in crate::ecs) fn document(kept: &Service) -> Result<Document, ServiceError> {
     let text = String::from_utf8(json::encode(kept)).unwrap_or_default();
     Document::new(text).map_err(|error| client_error(error.to_string()))
 }

@@ -132,7 +132,7 @@ async fn what_is_not_built_is_refused() {
         ("loadBalancers", json!([{"containerName": "main", "containerPort": 80}])),
         ("serviceRegistries", json!([{"registryArn": "arn"}])),
         ("serviceConnectConfiguration", json!({"enabled": true})),
-        ("deploymentController", json!({"type": "EXTERNAL"})),
+        ("deploymentController", json!({"type": "CODE_DEPLOY"})),
         ("volumeConfigurations", json!([{"name": "v"}])),
         ("deploymentConfiguration", json!({"strategy": "BLUE_GREEN"})),
         (
