@@ -67,6 +67,9 @@ pub const SERVICE_CHANGES: usize = 56;
 pub const RESTART_DELAY_MAX: Duration = Duration::from_secs(15 * 60);
 /// First such delay; it doubles with each round of failures (ours; ECS does not document the curve).
 pub const RESTART_DELAY_MIN: Duration = Duration::from_secs(5);
+/// How long a service whose tasks have no place waits at most before it looks again although nothing in
+/// its cluster has changed (ours).
+pub const BLOCKED_RETRY: Duration = Duration::from_secs(15);
 /// Rounds of failures after which a service counts as unable to start tasks (ours).
 pub const IMPAIRED_ROUNDS: u32 = 3;
 /// How long a new task without health check must run to count toward the minimum healthy percent

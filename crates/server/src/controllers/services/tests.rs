@@ -172,6 +172,43 @@ async fn what_has_no_place_is_explained_and_starts_when_there_is_one() {
 }
 
 #[tokio::test]
+async fn what_has_no_place_is_planned_again_only_when_room_may_have_changed() {
+    let server = server().await;
+    add_instance(&server, 1000).await;
+    let run = json!({"taskDefinition": "web"});
+    ask(&server, "RunTask", run).await.expect("a task that is in the way");
+    let input = json!({"serviceName": "web", "taskDefinition": "web", "desiredCount": 10});
+    ask(&server, "CreateService", input).await.expect("a service");
+    let controller = Services::new(&server);
+    settle(&server, &controller).await;
+    assert_eq!(counts(&describe(&server).await), (10, 0, 9));
+    let group = "service:web".to_owned();
+    let key = (crate::test_records::scope(), "default".parse().expect("a name"), group);
+    let start = crate::clock::now();
+    // When the service was planned last, after a pass so many seconds later.
+    let planned = |seconds| {
+        let at = start + std::time::Duration::from_secs(seconds);
+        assert!(controller.pass(&server.state.view(), at).txns.is_empty());
+        let last = server.refusals.last(&key).expect("it has no place");
+        last.saturating_since(start).as_secs()
+    };
+    let other = || {
+        let view = server.state.view();
+        let mut others = view.tasks.iter().filter(|task| task.group == "family:web");
+        others.next().expect("the task in the way").clone()
+    };
+    assert_eq!(planned(100), 100, "its time had come");
+    register(&server, "other").await;
+    report(&server, &other(), ContainerStatus::Running).await;
+    assert_eq!(planned(101), 100, "that makes no room");
+    assert_eq!(planned(114), 100, "nothing has changed");
+    assert_eq!(planned(115), 115, "now and then it looks again");
+    report(&server, &other(), ContainerStatus::Stopped).await;
+    settle(&server, &controller).await;
+    assert_eq!(counts(&describe(&server).await), (10, 0, 10), "there is room now");
+}
+
+#[tokio::test]
 async fn a_failing_service_waits_before_it_tries_again() {
     let (server, controller) =
         started(1, json!({"serviceName": "web", "taskDefinition": "web", "desiredCount": 1})).await;

@@ -9,7 +9,7 @@ use longshore_domain::record::{
 };
 use longshore_store::{RecordTxn, View};
 use longshore_wire::ServiceError;
-use longshore_wire::ecs::enums::{self, AvailabilityZoneRebalancing, ServiceField};
+use longshore_wire::ecs::enums::{self, ServiceField};
 use longshore_wire::ecs::{self, CreateServiceRequest, CreateServiceResponse};
 
 use super::settings::{self, given, refuse_unbuilt};
@@ -148,6 +148,8 @@ fn record(
     cluster: &ClusterName,
 ) -> Result<(Service, Option<Begun>), ServiceError> {
     let mut service = service(call, request, wanted, cluster)?;
+    service.zone_rebalancing =
+        settings::zone_rebalancing(request.availability_zone_rebalancing, true, &service)?;
     if wanted.controller == DeploymentController::External {
         placement::parsed(&wanted.constraints)?;
         return Ok((service, None));
@@ -197,8 +199,7 @@ fn service(
         task_sets: Vec::new(),
         pause_hooks: settings::pause_hooks(request.deployment_configuration.as_ref())?
             .unwrap_or_default(),
-        zone_rebalancing: request.availability_zone_rebalancing
-            == Some(AvailabilityZoneRebalancing::Enabled),
+        zone_rebalancing: false,
         propagate_tags: settings::propagate_tags(request.propagate_tags),
         enable_ecs_managed_tags: request.enable_ecs_managed_tags.unwrap_or(false),
         enable_execute_command: request.enable_execute_command.unwrap_or(false),

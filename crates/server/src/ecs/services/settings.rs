@@ -4,14 +4,15 @@
 use longshore_domain::limits;
 use longshore_domain::record::{
     self, CircuitBreaker, Document, HookAction, LifecycleStage, NetworkMode, PauseHook,
-    SchedulingStrategy, TaskDefinition, Threshold,
+    PlacementStrategy, SchedulingStrategy, Spread, TaskDefinition, Threshold,
 };
+use longshore_domain::schedule::ZONE;
 use longshore_wire::ServiceError;
 use longshore_wire::codec::json;
 use longshore_wire::ecs::enums::{
-    DeploymentControllerType, DeploymentLifecycleHookAction, DeploymentLifecycleHookStage,
-    DeploymentLifecycleHookTargetType, DeploymentStrategy, LaunchType, PropagateTags,
-    ThresholdType,
+    AvailabilityZoneRebalancing, DeploymentControllerType, DeploymentLifecycleHookAction,
+    DeploymentLifecycleHookStage, DeploymentLifecycleHookTargetType, DeploymentStrategy,
+    LaunchType, PropagateTags, ThresholdType,
 };
 use longshore_wire::ecs::{
     CapacityProviderStrategyItem, DeploymentCircuitBreaker, DeploymentConfiguration,
@@ -278,6 +279,58 @@ fn refuse_strategies(given: &DeploymentConfiguration) -> Result<(), ServiceError
     match members.iter().find(|(given, _)| *given) {
         Some((_, what)) => Err(unsupported(what)),
         None => Ok(()),
+    }
+}
+
+/// Why ECS does not level the availability zones of a service, if it does not.
+fn hinders_rebalancing(service: &record::Service) -> Option<&'static str> {
+    let constraints = service.placement_constraints.iter();
+    let mut expressions = constraints.filter_map(|constraint| constraint.expression.as_deref());
+    let spreads_zones = match service.placement_strategy.first() {
+        None => true,
+        Some(PlacementStrategy::Spread(Spread::Attribute(name))) => name == ZONE,
+        Some(_) => false,
+    };
+    let hindrances = [
+        (
+            service.scheduling_strategy == SchedulingStrategy::Daemon,
+            "services with the DAEMON scheduling strategy",
+        ),
+        (service.launch_type == record::LaunchType::External, "the EXTERNAL launch type"),
+        (
+            service.deployment_configuration.maximum_percent <= 100,
+            "a maximumPercent of 100 or less",
+        ),
+        (
+            !spreads_zones,
+            "placement strategies whose first one does not spread over \
+             attribute:ecs.availability-zone",
+        ),
+        (
+            expressions.any(|text| text.contains(ZONE)),
+            "placement constraints on attribute:ecs.availability-zone",
+        ),
+    ];
+    hindrances.into_iter().find(|(hinders, _)| *hinders).map(|(_, what)| what)
+}
+
+/// Whether the availability zones of a service are levelled: as given, else as it was `before`,
+/// and never where it is not possible.
+///
+/// # Errors
+/// `InvalidParameterException` when it is asked for where it is not possible.
+pub(super) fn zone_rebalancing(
+    given: Option<AvailabilityZoneRebalancing>,
+    before: bool,
+    service: &record::Service,
+) -> Result<bool, ServiceError> {
+    match (given, hinders_rebalancing(service)) {
+        (Some(AvailabilityZoneRebalancing::Enabled), Some(what)) => Err(invalid_parameter(
+            format!("Availability Zone rebalancing does not support {what}."),
+        )),
+        (Some(AvailabilityZoneRebalancing::Enabled), None) => Ok(true),
+        (Some(AvailabilityZoneRebalancing::Disabled), _) | (None, Some(_)) => Ok(false),
+        (None, None) => Ok(before),
     }
 }
 

@@ -214,6 +214,111 @@ async fn only_what_tasks_are_made_from_begins_a_deployment() {
 }
 
 #[tokio::test]
+async fn other_subnets_begin_a_deployment() {
+    let server = server().await;
+    let container = json!({"name": "main", "image": "image", "memory": 64});
+    let input = json!({
+        "family": "net", "networkMode": "awsvpc", "containerDefinitions": [container],
+    });
+    ask(&server, "RegisterTaskDefinition", input).await.expect("a task definition");
+    let network = |subnet: &str| json!({"awsvpcConfiguration": {"subnets": [subnet]}});
+    let input = json!({
+        "serviceName": "net", "taskDefinition": "net", "desiredCount": 1,
+        "networkConfiguration": network("subnet-a"),
+    });
+    ask(&server, "CreateService", input).await.expect("a service");
+    for (input, deployments) in [
+        (json!({"networkConfiguration": network("subnet-a")}), 1),
+        (json!({"networkConfiguration": network("subnet-b")}), 2),
+        (json!({"desiredCount": 2}), 2),
+        (json!({"networkConfiguration": network("subnet-a")}), 3),
+    ] {
+        let input = with(input, "service", json!("net"));
+        let output = ask(&server, "UpdateService", input.clone()).await.expect("updated");
+        let found = output["service"]["deployments"].as_array().map(Vec::len);
+        assert_eq!(found, Some(deployments), "{input}");
+    }
+}
+
+#[tokio::test]
+async fn a_deployment_that_is_over_shows_the_configuration_of_its_time() {
+    let server = with_web().await;
+    let change = async |percent: u32, force: bool| {
+        let configuration = json!({"maximumPercent": percent});
+        let input = json!({
+            "service": "web", "deploymentConfiguration": configuration, "forceNewDeployment": force,
+        });
+        ask(&server, "UpdateService", input).await.expect("updated");
+    };
+    let percents = async || {
+        let list = ask(&server, "ListServiceDeployments", json!({"service": "web"})).await;
+        let list = list.expect("listed");
+        let arns = list["serviceDeployments"].as_array().expect("a list").iter();
+        let arns: Vec<_> = arns.map(|brief| brief["serviceDeploymentArn"].clone()).collect();
+        let input = json!({"serviceDeploymentArns": arns});
+        let output = ask(&server, "DescribeServiceDeployments", input).await.expect("described");
+        let found = output["serviceDeployments"].as_array().expect("a list").iter();
+        let percent = |deployment: &Value| {
+            deployment["deploymentConfiguration"]["maximumPercent"].as_i64().expect("a number")
+        };
+        found.map(percent).collect::<Vec<_>>()
+    };
+    change(150, false).await;
+    assert_eq!(percents().await, [150], "what is under way goes on with what is in force");
+    change(175, true).await;
+    change(180, false).await;
+    assert_eq!(percents().await, [180, 150]);
+}
+
+#[tokio::test]
+async fn zones_are_levelled_where_that_is_possible() {
+    let server = server().await;
+    let zone = "attribute:ecs.availability-zone";
+    let strategies = |first: &str| json!([{"type": "spread", "field": first}, {"type": "binpack", "field": "cpu"}]);
+    let constraint = json!([{"type": "memberOf", "expression": format!("{zone} == us-east-1a")}]);
+    let cases = [
+        ("propagateTags", json!("NONE"), "ENABLED"),
+        ("placementStrategy", strategies(zone), "ENABLED"),
+        ("placementStrategy", strategies("instanceId"), "DISABLED"),
+        ("placementConstraints", constraint, "DISABLED"),
+        ("placementConstraints", json!([{"type": "distinctInstance"}]), "ENABLED"),
+        ("launchType", json!("EXTERNAL"), "DISABLED"),
+        (
+            "deploymentConfiguration",
+            json!({"maximumPercent": 100, "minimumHealthyPercent": 50}),
+            "DISABLED",
+        ),
+    ];
+    for (n, (name, value, expected)) in cases.into_iter().enumerate() {
+        let input = with(with(web(), "serviceName", json!(format!("s{n}"))), name, value);
+        let output = ask(&server, "CreateService", input.clone()).await.expect("a service");
+        assert_eq!(output["service"]["availabilityZoneRebalancing"], expected, "{input}");
+        let input = with(input, "serviceName", json!(format!("asked{n}")));
+        let input = with(input, "availabilityZoneRebalancing", json!("ENABLED"));
+        let asked = ask(&server, "CreateService", input.clone()).await;
+        assert_eq!(asked.is_ok(), expected == "ENABLED", "{input}");
+    }
+    let update = async |input: Value| {
+        let output = ask(&server, "UpdateService", with(input, "service", json!("s0"))).await;
+        output.expect("updated")["service"]["availabilityZoneRebalancing"].clone()
+    };
+    assert_eq!(update(json!({"desiredCount": 1})).await, "ENABLED");
+    assert_eq!(update(json!({"availabilityZoneRebalancing": "DISABLED"})).await, "DISABLED");
+    assert_eq!(update(json!({"desiredCount": 2})).await, "DISABLED", "it stays as it is");
+    assert_eq!(update(json!({"availabilityZoneRebalancing": "ENABLED"})).await, "ENABLED");
+    assert_eq!(update(json!({"placementStrategy": [{"type": "random"}]})).await, "DISABLED");
+    let daemon = json!({
+        "serviceName": "d", "taskDefinition": "web", "schedulingStrategy": "DAEMON",
+        "availabilityZoneRebalancing": "ENABLED",
+    });
+    assert_eq!(
+        refused(&server, "CreateService", daemon).await,
+        "InvalidParameterException: Availability Zone rebalancing does not support services with \
+         the DAEMON scheduling strategy."
+    );
+}
+
+#[tokio::test]
 async fn missing_services_are_failures_or_errors() {
     let server = with_web().await;
     let arn = "arn:aws:ecs:us-east-1:000000000000:service/default/web";

@@ -7,7 +7,7 @@ use longshore_domain::record::{
 };
 use longshore_store::{RecordTxn, Row, View};
 use longshore_wire::ServiceError;
-use longshore_wire::ecs::enums::{AvailabilityZoneRebalancing, ServiceField};
+use longshore_wire::ecs::enums::ServiceField;
 use longshore_wire::ecs::{self, ErrorCode, UpdateServiceRequest, UpdateServiceResponse};
 
 use super::existing;
@@ -144,9 +144,9 @@ fn changed(service: &Service, request: &UpdateServiceRequest) -> Result<Service,
             ));
         }
     }
-    if let Some(rebalancing) = request.availability_zone_rebalancing {
-        next.zone_rebalancing = rebalancing == AvailabilityZoneRebalancing::Enabled;
-    }
+    let rebalancing = request.availability_zone_rebalancing;
+    next.zone_rebalancing =
+        settings::zone_rebalancing(rebalancing, service.zone_rebalancing, &next)?;
     if request.propagate_tags.is_some() {
         next.propagate_tags = settings::propagate_tags(request.propagate_tags);
     }
