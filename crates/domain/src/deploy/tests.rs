@@ -1,4 +1,5 @@
 mod breaker;
+mod events;
 mod properties;
 mod task_sets;
 mod time;

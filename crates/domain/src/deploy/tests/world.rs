@@ -192,6 +192,11 @@ impl World {
         self.deployment = Some(begun.deployment);
     }
 
+    /// The newest revision of the task definition.
+    pub(super) fn newest_spec(&mut self) -> &mut TaskSpec {
+        self.specs.last_mut().expect("a revision")
+    }
+
     pub(super) fn scale(&mut self, desired_count: u32) {
         self.service.desired_count = desired_count;
     }

@@ -86,10 +86,7 @@ fn wanted(request: &CreateServiceRequest) -> Result<Wanted, ServiceError> {
         }
         (SchedulingStrategy::Daemon, None) => 0,
         (SchedulingStrategy::Daemon, Some(_)) => {
-            return Err(invalid_parameter(
-                "The daemon scheduling strategy does not support a desired count. Remove the \
-                 desired count value and try again.",
-            ));
+            return Err(settings::refuse_daemon_count());
         }
     };
     let strategies = placement::strategies(request.placement_strategy.clone())?;
@@ -149,7 +146,7 @@ fn record(
 ) -> Result<(Service, Option<Begun>), ServiceError> {
     let mut service = service(call, request, wanted, cluster)?;
     service.zone_rebalancing =
-        settings::zone_rebalancing(request.availability_zone_rebalancing, true, &service)?;
+        settings::zone_rebalancing(request.availability_zone_rebalancing, &service)?;
     if wanted.controller == DeploymentController::External {
         placement::parsed(&wanted.constraints)?;
         return Ok((service, None));

@@ -151,18 +151,7 @@ pub(super) fn deployment_configuration(
         before.minimum_healthy_percent,
     )?;
     let maximum_percent = percent(given.maximum_percent, "maximumPercent", before.maximum_percent)?;
-    if strategy == SchedulingStrategy::Daemon && maximum_percent != 100 {
-        return Err(invalid_parameter(
-            "The daemon scheduling strategy does not support values for maximumPercent other than \
-             100.",
-        ));
-    }
-    if maximum_percent < minimum_healthy_percent || maximum_percent == 0 {
-        return Err(invalid_parameter(
-            "Invalid deployment configuration: maximumPercent must be greater than 0 and not less \
-             than minimumHealthyPercent.",
-        ));
-    }
+    check_percents(minimum_healthy_percent, maximum_percent, strategy)?;
     let circuit_breaker = match &given.deployment_circuit_breaker {
         None => before.circuit_breaker,
         Some(breaker) => circuit_breaker(breaker)?,
@@ -200,6 +189,40 @@ pub(super) fn refuse_detection(
         ));
     }
     Ok(())
+}
+
+/// Percentages that leave room for a deployment.
+fn check_percents(
+    minimum_healthy: u32,
+    maximum: u32,
+    strategy: SchedulingStrategy,
+) -> Result<(), ServiceError> {
+    let wrong = [
+        (minimum_healthy > 100, "minimumHealthyPercent must be at most 100"),
+        (maximum < 100, "maximumPercent must be at least 100"),
+        (
+            strategy == SchedulingStrategy::Daemon && maximum > 100,
+            "The daemon scheduling strategy does not support values above 100 for maximumPercent. \
+             Change the value and try again.",
+        ),
+        (
+            minimum_healthy == 100 && maximum == 100,
+            "Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block \
+             deployments.",
+        ),
+    ];
+    match wrong.into_iter().find(|(wrong, _)| *wrong) {
+        Some((_, text)) => Err(invalid_parameter(text)),
+        None => Ok(()),
+    }
+}
+
+/// `InvalidParameterException`: the count of a daemon follows from the instances.
+pub(super) fn refuse_daemon_count() -> ServiceError {
+    invalid_parameter(
+        "The daemon scheduling strategy does not support a desired count for services. Remove the \
+         desired count value and try again",
+    )
 }
 
 /// The circuit breaker; members that are not given have the defaults of ECS.
@@ -292,14 +315,11 @@ fn hinders_rebalancing(service: &record::Service) -> Option<&'static str> {
         Some(_) => false,
     };
     let hindrances = [
-        (
-            service.scheduling_strategy == SchedulingStrategy::Daemon,
-            "services with the DAEMON scheduling strategy",
-        ),
+        (service.scheduling_strategy == SchedulingStrategy::Daemon, "DAEMON services"),
         (service.launch_type == record::LaunchType::External, "the EXTERNAL launch type"),
         (
             service.deployment_configuration.maximum_percent <= 100,
-            "a maximumPercent of 100 or less",
+            "maximumPercent <= 100 % as deployment configuration",
         ),
         (
             !spreads_zones,
@@ -314,23 +334,44 @@ fn hinders_rebalancing(service: &record::Service) -> Option<&'static str> {
     hindrances.into_iter().find(|(hinders, _)| *hinders).map(|(_, what)| what)
 }
 
-/// Whether the availability zones of a service are levelled: as given, else as it was `before`,
-/// and never where it is not possible.
+/// Whether the availability zones of a new service are levelled: as given, else where it is
+/// possible.
 ///
 /// # Errors
 /// `InvalidParameterException` when it is asked for where it is not possible.
 pub(super) fn zone_rebalancing(
     given: Option<AvailabilityZoneRebalancing>,
-    before: bool,
     service: &record::Service,
 ) -> Result<bool, ServiceError> {
-    match (given, hinders_rebalancing(service)) {
-        (Some(AvailabilityZoneRebalancing::Enabled), Some(what)) => Err(invalid_parameter(
-            format!("Availability Zone rebalancing does not support {what}."),
-        )),
-        (Some(AvailabilityZoneRebalancing::Enabled), None) => Ok(true),
-        (Some(AvailabilityZoneRebalancing::Disabled), _) | (None, Some(_)) => Ok(false),
-        (None, None) => Ok(before),
+    match given {
+        None => Ok(hinders_rebalancing(service).is_none()),
+        Some(AvailabilityZoneRebalancing::Disabled) => Ok(false),
+        Some(AvailabilityZoneRebalancing::Enabled) => check_rebalancing(service).map(|()| true),
+    }
+}
+
+/// The same for a service that has the other members of a change already: as given, else as it is.
+///
+/// # Errors
+/// `InvalidParameterException` when it is, or stays, enabled where it is not possible.
+pub(super) fn changed_zone_rebalancing(
+    given: Option<AvailabilityZoneRebalancing>,
+    service: &record::Service,
+) -> Result<bool, ServiceError> {
+    let enabled = given
+        .map_or(service.zone_rebalancing, |given| given == AvailabilityZoneRebalancing::Enabled);
+    if enabled {
+        check_rebalancing(service)?;
+    }
+    Ok(enabled)
+}
+
+fn check_rebalancing(service: &record::Service) -> Result<(), ServiceError> {
+    match hinders_rebalancing(service) {
+        None => Ok(()),
+        Some(what) => Err(invalid_parameter(format!(
+            "Availability Zone Rebalancing does not support {what}."
+        ))),
     }
 }
 

@@ -116,10 +116,7 @@ fn changed(service: &Service, request: &UpdateServiceRequest) -> Result<Service,
     let mut next = service.clone();
     if let Some(count) = request.desired_count {
         if service.scheduling_strategy == SchedulingStrategy::Daemon {
-            return Err(invalid_parameter(
-                "The daemon scheduling strategy does not support a desired count. Remove the \
-                 desired count value and try again.",
-            ));
+            return Err(settings::refuse_daemon_count());
         }
         next.desired_count = settings::desired_count(count)?;
     }
@@ -145,8 +142,7 @@ fn changed(service: &Service, request: &UpdateServiceRequest) -> Result<Service,
         }
     }
     let rebalancing = request.availability_zone_rebalancing;
-    next.zone_rebalancing =
-        settings::zone_rebalancing(rebalancing, service.zone_rebalancing, &next)?;
+    next.zone_rebalancing = settings::changed_zone_rebalancing(rebalancing, &next)?;
     if request.propagate_tags.is_some() {
         next.propagate_tags = settings::propagate_tags(request.propagate_tags);
     }

@@ -289,7 +289,7 @@ async fn what_belongs_to_task_sets_is_refused_of_the_service() {
     settle(&server, &scheduler).await;
     let input = of_web(&json!({
         "desiredCount": 6, "healthCheckGracePeriodSeconds": 5, "propagateTags": "SERVICE",
-        "enableECSManagedTags": true, "placementStrategy": [{"type": "random"}],
+        "enableECSManagedTags": true, "placementStrategy": [],
     }));
     ask(&server, "UpdateService", input).await.expect("that may change");
     settle(&server, &scheduler).await;
