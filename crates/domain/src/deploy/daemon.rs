@@ -32,7 +32,8 @@ pub(super) fn decide(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
     start(draft, buckets, &wanted, &request);
 }
 
-fn request<'a>(
+/// What a task of the service asks of an instance.
+pub(super) fn request<'a>(
     draft: &Draft<'a, '_>,
     spec: &'a TaskSpec,
     group: &'a str,

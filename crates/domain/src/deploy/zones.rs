@@ -13,25 +13,39 @@ use alloc::vec::Vec;
 use super::bounds::Bounds;
 use super::buckets::{Buckets, Condition, Live};
 use super::draft::{Draft, Hold, Why};
-use super::replica;
-use crate::record::{Cause, Deployment, InstanceStatus, RolloutState, Service};
-use crate::schedule::ZONE;
+use super::{daemon, replica};
+use crate::record::{Cause, Demand, Deployment, RolloutState, Service};
+use crate::schedule::{Constraints, Node, Reason, ZONE, refusals};
 
-/// Name of a zone and number of tasks there, of every zone with instances that take tasks.
-type Spread = BTreeMap<String, usize>;
+/// Name of a zone and number of tasks there, of every zone with an instance that could take a
+/// task, if it had room.
+type Spread<'a> = BTreeMap<&'a String, usize>;
 
 pub(super) fn zone_of<'a>(draft: &Draft<'a, '_>, live: &Live<'_>) -> Option<&'a String> {
-    let node = draft.situation.fleet.node(live.task.instance)?;
+    zone(draft.situation.fleet.node(live.task.instance)?)
+}
+
+fn zone<'a>(node: &Node<'a>) -> Option<&'a String> {
     node.instance.attributes.get(ZONE)?.as_ref()
 }
 
-fn spread(draft: &Draft<'_, '_>, buckets: &Buckets<'_>) -> Spread {
-    let nodes = draft.situation.fleet.nodes().iter();
-    let takes = nodes.filter(|node| {
-        node.instance.status == InstanceStatus::Active && node.instance.connection.connected
-    });
-    let mut spread: Spread =
-        takes.filter_map(|node| Some((node.instance.attributes.get(ZONE)?.clone()?, 0))).collect();
+fn spread<'a>(draft: &Draft<'a, '_>, buckets: &Buckets<'_>) -> Spread<'a> {
+    let mut spread = Spread::new();
+    let Some(current) = draft.current() else { return spread };
+    let Some(spec) = draft.situation.spec(&current.family, current.revision) else { return spread };
+    let service = draft.situation.service;
+    let all = service.placement_constraints.iter().chain(&spec.placement_constraints);
+    let Ok(constraints) = Constraints::parse(all) else { return spread };
+    let group = format!("service:{}", service.name);
+    let demand = Demand::default();
+    let request = daemon::request(draft, spec, &group, &demand, &constraints);
+    let passing = |reason: &Reason| matches!(reason, Reason::DistinctInstance);
+    for node in draft.situation.fleet.nodes() {
+        let Some(zone) = zone(node).filter(|zone| !spread.contains_key(zone)) else { continue };
+        if refusals(&request, node).iter().all(passing) {
+            spread.insert(zone, 0);
+        }
+    }
     for live in buckets.good() {
         if let Some(count) = zone_of(draft, live).and_then(|zone| spread.get_mut(zone)) {
             *count += 1;
@@ -93,6 +107,11 @@ fn rests(draft: &Draft<'_, '_>, buckets: &Buckets<'_>) -> bool {
 pub(super) fn rebalance(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
     let under_way = is_under_way(draft.situation.service);
     let complete = draft.current().is_some_and(|d| d.rollout == RolloutState::Completed);
+    let rests = rests(draft, buckets);
+    let held = was_told(draft.situation.service, Cause::ZoneProtected);
+    if !rests && !under_way && !held {
+        return;
+    }
     let may = draft.service.zone_rebalancing && complete && draft.hold == Hold::Nothing;
     let spread = if may { spread(draft, buckets) } else { Spread::new() };
     if spread.len() < 2 {
@@ -107,17 +126,12 @@ pub(super) fn rebalance(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
     let list = spread.iter().map(|(zone, count)| format!("{count} tasks in {zone}"));
     let list: Vec<String> = list.collect();
     let list = list.join(", ");
-    let rests = rests(draft, buckets);
     if most - least < 2 {
         match (under_way, rests) {
             (true, true) => draft.messages.push(draft.subject.balanced(&list)),
             (true, false) => go_on(draft, &list),
             (false, _) => {}
         }
-        return;
-    }
-    let held = was_told(draft.situation.service, Cause::ZoneProtected);
-    if !rests && !under_way && !held {
         return;
     }
     let there: Vec<_> =

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::plain;
 use super::world::World;
-use crate::record::{InstanceStatus, Protection};
+use crate::record::{ConstraintKind, InstanceStatus, PlacementConstraint, Protection};
 
 /// Four tasks in zone `a`, none in zone `b`, which is there again.
 fn lopsided() -> World {
@@ -80,6 +80,18 @@ fn protected_tasks_do_not_move() {
     world.settle();
     let there = world.instances[1].id;
     assert_eq!(world.running().filter(|task| task.instance == there).count(), 2);
+}
+
+#[test]
+fn a_zone_where_no_task_may_be_does_not_count() {
+    let mut world = lopsided();
+    world.service.zone_rebalancing = true;
+    world.newest_spec().placement_constraints.push(PlacementConstraint {
+        kind: ConstraintKind::MemberOf,
+        expression: Some("attribute:ecs.availability-zone == a".into()),
+    });
+    assert!(world.pass().is_empty());
+    assert_eq!(world.counts(), (4, 0));
 }
 
 #[test]
