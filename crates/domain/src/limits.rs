@@ -67,6 +67,9 @@ pub const SERVICE_CHANGES: usize = 56;
 pub const RESTART_DELAY_MAX: Duration = Duration::from_secs(15 * 60);
 /// First such delay; it doubles with each round of failures (ours; ECS does not document the curve).
 pub const RESTART_DELAY_MIN: Duration = Duration::from_secs(5);
+/// How long a service whose tasks have no place waits at most before it looks again although nothing in
+/// its cluster has changed (ours).
+pub const BLOCKED_RETRY: Duration = Duration::from_secs(15);
 /// Rounds of failures after which a service counts as unable to start tasks (ours).
 pub const IMPAIRED_ROUNDS: u32 = 3;
 /// How long a new task without health check must run to count toward the minimum healthy percent
@@ -76,7 +79,9 @@ pub const SETTLING_TIME: Duration = Duration::from_secs(40);
 pub const EVENT_REPETITION: Duration = Duration::from_secs(6 * 3600);
 /// Largest desired count of a service (ECS quota: 5,000 tasks per service).
 pub const SERVICE_TASKS: u32 = 5000;
-/// Characters of the client token of CreateService (ECS API).
+/// Task sets per service (ECS).
+pub const TASK_SETS: usize = 5;
+/// Characters of the client token of CreateService and CreateTaskSet (ECS API).
 pub const SERVICE_CLIENT_TOKEN_LEN: usize = 36;
 /// Smallest and largest number of failures that a `BOUNDED_PERCENT` circuit breaker fails a deployment
 /// at (ECS: 3 and 200).

@@ -13,6 +13,7 @@ mod service;
 mod service_deployment;
 mod task;
 mod task_definition;
+mod task_set;
 
 pub use account_setting::AccountSetting;
 pub use client_token::ClientToken;
@@ -39,6 +40,7 @@ pub use task_definition::{
     ContainerSpec, DependencyCondition, NetworkMode, PortMapping, Protocol, TaskDefinition,
     TaskDefinitionStatus, TaskSpec,
 };
+pub use task_set::{DeploymentController, Scale, TaskSet, TaskSetStatus};
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;

@@ -29,7 +29,7 @@ pub use attributes::required_attributes;
 pub use constraint::{ConstraintError, Constraints};
 pub use explain::{Failure, Report, aws_failures, unplaced_event};
 pub use fleet::{Fleet, Node};
-pub(crate) use place::ZONE;
+pub use place::ZONE;
 pub use place::{Placement, PlacementRequest, place, refusals};
 pub use rank::DEFAULT_STRATEGY_ATTRIBUTE;
 pub use reason::{Reason, Refusal, Shortfall};

@@ -23,6 +23,7 @@ mod submit_state_change;
 mod tags;
 mod task_definitions;
 mod task_protection;
+mod task_sets;
 mod tasks;
 
 pub(crate) use error::{client_error, invalid_parameter, not_found};
@@ -123,6 +124,13 @@ pub(crate) async fn dispatch(
         O::CreateService => run!(CreateService, services::create),
         O::UpdateService => run!(UpdateService, services::update),
         O::DeleteService => run!(DeleteService, services::delete),
+        O::CreateTaskSet => run!(CreateTaskSet, task_sets::create),
+        O::DescribeTaskSets => run!(DescribeTaskSets, task_sets::describe),
+        O::UpdateTaskSet => run!(UpdateTaskSet, task_sets::update),
+        O::UpdateServicePrimaryTaskSet => {
+            run!(UpdateServicePrimaryTaskSet, task_sets::make_primary)
+        }
+        O::DeleteTaskSet => run!(DeleteTaskSet, task_sets::delete),
         O::DescribeServices => run!(DescribeServices, services::describe),
         O::ListServices => run!(ListServices, services::list),
         O::ListServicesByNamespace => {

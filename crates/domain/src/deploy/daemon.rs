@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use super::bounds::Bounds;
 use super::buckets::{Buckets, Condition, Live};
 use super::draft::{Draft, Hold, Why};
-use super::{events, replica};
+use super::replica;
 use crate::ids::{InstanceId, TaskId};
 use crate::record::{Demand, TaskSpec};
 use crate::schedule::{
@@ -32,7 +32,8 @@ pub(super) fn decide(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
     start(draft, buckets, &wanted, &request);
 }
 
-fn request<'a>(
+/// What a task of the service asks of an instance.
+pub(super) fn request<'a>(
     draft: &Draft<'a, '_>,
     spec: &'a TaskSpec,
     group: &'a str,
@@ -130,7 +131,8 @@ fn start(
         }
     }
     if !assigned.is_empty() {
-        draft.messages.push(events::started(&draft.service.name, &assigned, 0));
+        let message = draft.subject.started(&assigned, 0);
+        draft.messages.push(message);
         draft.start(assigned);
     }
     if !report.refusals.is_empty() {

@@ -58,8 +58,8 @@ pub(super) fn count(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
             let rounds = rounds(deployment, draft.service.desired_count);
             draft.service.retry_at = deployment.failed_at.map(|at| at + delay(rounds));
             if rounds >= limits::IMPAIRED_ROUNDS {
-                let text = events::impaired(&draft.service.name);
-                draft.conditions.push((Cause::StartImpaired, String::new(), text));
+                let message = draft.subject.impaired();
+                draft.conditions.push((Cause::StartImpaired, String::new(), message));
             }
         }
     }

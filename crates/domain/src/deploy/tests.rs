@@ -1,5 +1,7 @@
 mod breaker;
+mod events;
 mod properties;
+mod task_sets;
 mod time;
 mod world;
 mod zones;

@@ -19,6 +19,8 @@ pub enum Resource {
     ServiceDeployment(ClusterName, ServiceName, ServiceDeploymentId),
     /// `service-revision/C/S/N`
     ServiceRevision(ClusterName, ServiceName, u64),
+    /// `task-set/C/S/ecs-svc/N`
+    TaskSet(ClusterName, ServiceName, u64),
     /// `task/C/T`
     Task(ClusterName, TaskId),
     /// `container-instance/C/I`
@@ -92,6 +94,9 @@ impl fmt::Display for Arn {
             Resource::ServiceRevision(cluster, service, id) => {
                 write!(f, "service-revision/{cluster}/{service}/{id}")
             }
+            Resource::TaskSet(cluster, service, number) => {
+                write!(f, "task-set/{cluster}/{service}/ecs-svc/{number}")
+            }
             Resource::Task(cluster, task) => write!(f, "task/{cluster}/{task}"),
             Resource::ContainerInstance(cluster, id) => {
                 write!(f, "container-instance/{cluster}/{id}")
@@ -124,6 +129,18 @@ impl FromStr for Arn {
     }
 }
 
+/// The number in `ecs-svc/NUMBER`, AWS's id of a deployment or task set.
+#[must_use]
+pub fn deployment_id(text: &str) -> Option<u64> {
+    deployment_number(text.strip_prefix("ecs-svc/")?)
+}
+
+/// The number of a deployment, which has one spelling.
+fn deployment_number(text: &str) -> Option<u64> {
+    let number: u64 = text.parse().ok()?;
+    (number.to_string() == text).then_some(number)
+}
+
 fn parse_resource(text: &str) -> Option<Resource> {
     let (kind, rest) = text.split_once('/')?;
     if rest.is_empty() {
@@ -147,10 +164,12 @@ fn parse_resource(text: &str) -> Option<Resource> {
         "service-revision" => {
             let (cluster, rest) = in_cluster()?;
             let (service, id) = rest.split_once('/')?;
-            let number: u64 = id.parse().ok()?;
-            // A number has one spelling.
-            (number.to_string() == id).then_some(())?;
-            Resource::ServiceRevision(cluster, service.parse().ok()?, number)
+            Resource::ServiceRevision(cluster, service.parse().ok()?, deployment_number(id)?)
+        }
+        "task-set" => {
+            let (cluster, rest) = in_cluster()?;
+            let (service, label) = rest.split_once('/')?;
+            Resource::TaskSet(cluster, service.parse().ok()?, deployment_id(label)?)
         }
         "task" => {
             let (cluster, id) = in_cluster()?;
@@ -227,6 +246,15 @@ mod tests {
                 1_234_567_890_123_456_789,
             )),
         );
+        check(
+            &arn("task-set/c/s/ecs-svc/1234567890123456789"),
+            &Ok(Resource::TaskSet(
+                "c".parse().expect("name"),
+                "s".parse().expect("name"),
+                1_234_567_890_123_456_789,
+            )),
+        );
+        check(&arn("task-set/c/s/1234567890123456789"), &Err(ArnError::Resource));
         check(&arn("service-revision/c/s/007"), &Err(ArnError::Resource));
         check(&arn("task-definition/f:0"), &Err(ArnError::Resource));
         check(&arn("task/short"), &Err(ArnError::Resource));

@@ -28,7 +28,7 @@ use crate::record::{Demand, InstanceStatus, LaunchType, PlacementStrategy};
 /// Attribute of instances that registered as external ones.
 const EXTERNAL: &str = "ecs.capability.external";
 /// Attribute that holds an instance's availability zone.
-pub(crate) const ZONE: &str = "ecs.availability-zone";
+pub const ZONE: &str = "ecs.availability-zone";
 
 /// Index of the tree's root.
 const ROOT: usize = 0;

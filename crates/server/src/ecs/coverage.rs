@@ -19,9 +19,10 @@ const CAPACITY_PROVIDERS: &str = "capacity providers";
 const DAEMONS: &str = "managed daemons";
 const EXPRESS: &str = "Express services";
 const GATEWAYS: &str = "gateways";
-const SERVICES: &str = "rolling deployments of REPLICA and DAEMON services; load balancers, service discovery, Service Connect, volumes, deployment \
-    alarms, other deployment strategies and controllers are refused";
-const TASK_SETS: &str = "task sets and the EXTERNAL deployment controller";
+const SERVICES: &str = "rolling deployments of REPLICA and DAEMON services, and task sets; load balancers, service discovery, Service Connect, volumes, deployment \
+    alarms, other deployment strategies and the controller CODE_DEPLOY are refused";
+const TASK_SETS: &str = "no load balancers, service discovery and capacity providers; a scale is kept to \
+    a millionth of a percent";
 const SERVICE_DEPLOYMENTS: &str = "those of rolling deployments; no alarms";
 
 const SERVICE_REVISIONS: &str = "image digests as long as a task of the revision is remembered";
@@ -62,6 +63,7 @@ pub const fn of(operation: OperationName) -> Coverage {
         | O::SubmitTaskStateChange
         | O::SubmitContainerStateChange
         | O::DeleteService
+        | O::DescribeServices
         | O::ListServiceDeployments
         | O::ListServices => Built,
         O::RegisterTaskDefinition => Partial(
@@ -77,12 +79,11 @@ pub const fn of(operation: OperationName) -> Coverage {
             "launch types EC2 and EXTERNAL; no capacity provider strategy, no awsvpc \
                      networks, no volume configurations",
         ),
-        O::TagResource | O::UntagResource | O::ListTagsForResource => {
-            Partial("clusters, services, tasks, task definitions and container instances")
-        }
+        O::TagResource | O::UntagResource | O::ListTagsForResource => Partial(
+            "clusters, services, task sets, tasks, task definitions and container instances",
+        ),
         O::SubmitAttachmentStateChanges => Partial("acknowledged; there are no attachments yet"),
         O::CreateService | O::UpdateService => Partial(SERVICES),
-        O::DescribeServices => Partial("no task sets"),
         O::ListServicesByNamespace => {
             Partial("there are no namespaces: answers NamespaceNotFoundException")
         }
@@ -122,7 +123,7 @@ pub const fn of(operation: OperationName) -> Coverage {
         | O::DeleteTaskSet
         | O::DescribeTaskSets
         | O::UpdateServicePrimaryTaskSet
-        | O::UpdateTaskSet => Missing(TASK_SETS),
+        | O::UpdateTaskSet => Partial(TASK_SETS),
         O::ContinueServiceDeployment => Partial(PAUSES),
         O::DescribeServiceDeployments | O::StopServiceDeployment => Partial(SERVICE_DEPLOYMENTS),
         O::DescribeServiceRevisions => Partial(SERVICE_REVISIONS),

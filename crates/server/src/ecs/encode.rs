@@ -5,6 +5,7 @@ mod container_instance;
 mod service;
 mod service_deployment;
 mod task;
+mod task_set;
 
 pub(crate) use cluster::cluster;
 pub(crate) use container_instance::container_instance;
@@ -13,6 +14,7 @@ pub(crate) use service_deployment::{
     service_deployment, service_deployment_brief, service_revision,
 };
 pub(crate) use task::task;
+pub(crate) use task_set::task_set;
 
 use longshore_domain::ids::{Arn, Resource};
 use longshore_domain::record::{self, Document, Tags, TaskDefinitionStatus};

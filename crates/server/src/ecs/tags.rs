@@ -156,6 +156,14 @@ fn visit(
             lookup::service(view, scope, cluster, name)
                 .filter(|service| service.status != ServiceStatus::Inactive)
         ),
+        Resource::TaskSet(cluster, name, number) => {
+            let row = lookup::service(view, scope, cluster, name).ok_or_else(|| missing(arn))?;
+            let mut record = row.record.clone();
+            let set = record.task_sets.iter_mut().find(|set| set.deployment.id == *number);
+            let set = set.ok_or_else(|| missing(arn))?;
+            set.tags = change(&set.tags)?;
+            txn.update(row, &record);
+        }
         Resource::TaskDefinition(family, revision) => {
             let key = TaskDefinitionKey {
                 scope: scope.clone(),

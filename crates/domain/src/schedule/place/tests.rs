@@ -219,7 +219,7 @@ fn every_refusal_is_explained() {
 fn event(case: &Case, fleet: &[ContainerInstance]) -> String {
     let placement = case.place(fleet, &[]);
     assert!(!placement.unplaced.is_empty(), "nothing was refused");
-    unplaced_event(&"web".parse().expect("a name"), &placement.report)
+    unplaced_event(&"(service web)", &placement.report)
 }
 
 #[test]
