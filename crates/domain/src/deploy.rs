@@ -33,6 +33,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 pub use bounds::Bounds;
+pub(crate) use events::UNHEALTHY;
+pub(crate) use failures::delay;
 pub use process::superseded;
 pub use rollout::{Begun, begin, is_running};
 
