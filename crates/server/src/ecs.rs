@@ -10,6 +10,8 @@ mod attributes;
 mod clusters;
 mod container_instances;
 pub mod coverage;
+mod daemon_task_definitions;
+pub(crate) mod daemons;
 mod discover_poll_endpoint;
 pub(crate) mod encode;
 mod error;
@@ -119,6 +121,30 @@ pub(crate) async fn dispatch(
         }
         O::SubmitAttachmentStateChanges => {
             run!(SubmitAttachmentStateChanges, submit_state_change::attachments)
+        }
+        O::RegisterDaemonTaskDefinition => {
+            run!(RegisterDaemonTaskDefinition, daemon_task_definitions::register)
+        }
+        O::DescribeDaemonTaskDefinition => {
+            run!(DescribeDaemonTaskDefinition, daemon_task_definitions::describe)
+        }
+        O::ListDaemonTaskDefinitions => {
+            run!(ListDaemonTaskDefinitions, daemon_task_definitions::list)
+        }
+        O::DeleteDaemonTaskDefinition => {
+            run!(DeleteDaemonTaskDefinition, daemon_task_definitions::delete)
+        }
+        O::CreateDaemon => run!(CreateDaemon, daemons::create),
+        O::DescribeDaemon => run!(DescribeDaemon, daemons::describe),
+        O::UpdateDaemon => run!(UpdateDaemon, daemons::update),
+        O::DeleteDaemon => run!(DeleteDaemon, daemons::delete),
+        O::ListDaemons => run!(ListDaemons, daemons::list),
+        O::ListDaemonDeployments => run!(ListDaemonDeployments, daemons::list_deployments),
+        O::DescribeDaemonDeployments => {
+            run!(DescribeDaemonDeployments, daemons::describe_deployments)
+        }
+        O::DescribeDaemonRevisions => {
+            run!(DescribeDaemonRevisions, daemons::describe_revisions)
         }
         O::CreateService => run!(CreateService, services::create),
         O::UpdateService => run!(UpdateService, services::update),

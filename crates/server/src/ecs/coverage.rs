@@ -16,7 +16,8 @@ pub enum Coverage {
 }
 
 const CAPACITY_PROVIDERS: &str = "capacity providers";
-const DAEMONS: &str = "managed daemons";
+const DAEMONS: &str = "tasks are renewed on the instance, not with it; instances that no capacity provider \
+    launched belong to every daemon; no alarms";
 const EXPRESS: &str = "Express services";
 const GATEWAYS: &str = "gateways";
 const SERVICES: &str = "rolling deployments of REPLICA and DAEMON services; load balancers, service discovery, Service Connect, volumes, deployment \
@@ -62,6 +63,12 @@ pub const fn of(operation: OperationName) -> Coverage {
         | O::SubmitTaskStateChange
         | O::SubmitContainerStateChange
         | O::DeleteService
+        | O::DeleteDaemon
+        | O::DeleteDaemonTaskDefinition
+        | O::DescribeDaemonTaskDefinition
+        | O::ListDaemonDeployments
+        | O::ListDaemonTaskDefinitions
+        | O::ListDaemons
         | O::ListServiceDeployments
         | O::ListServices => Built,
         O::RegisterTaskDefinition => Partial(
@@ -78,7 +85,7 @@ pub const fn of(operation: OperationName) -> Coverage {
                      networks, no volume configurations",
         ),
         O::TagResource | O::UntagResource | O::ListTagsForResource => {
-            Partial("clusters, services, tasks, task definitions and container instances")
+            Partial("clusters, services, daemons, tasks, task definitions and container instances")
         }
         O::SubmitAttachmentStateChanges => Partial("acknowledged; there are no attachments yet"),
         O::CreateService | O::UpdateService => Partial(SERVICES),
@@ -91,18 +98,15 @@ pub const fn of(operation: OperationName) -> Coverage {
         | O::DescribeCapacityProviders
         | O::UpdateCapacityProvider
         | O::PutClusterCapacityProviders => Missing(CAPACITY_PROVIDERS),
-        O::CreateDaemon
-        | O::DeleteDaemon
-        | O::DeleteDaemonTaskDefinition
-        | O::DescribeDaemon
-        | O::DescribeDaemonDeployments
-        | O::DescribeDaemonRevisions
-        | O::DescribeDaemonTaskDefinition
-        | O::ListDaemonDeployments
-        | O::ListDaemonTaskDefinitions
-        | O::ListDaemons
-        | O::RegisterDaemonTaskDefinition
-        | O::UpdateDaemon => Missing(DAEMONS),
+        O::CreateDaemon | O::UpdateDaemon => Partial(DAEMONS),
+        O::DescribeDaemon => Partial("running counts of the machines that are registered"),
+        O::DescribeDaemonDeployments => Partial("no alarms"),
+        O::DescribeDaemonRevisions => {
+            Partial("image digests as long as a task of the revision is remembered")
+        }
+        O::RegisterDaemonTaskDefinition => {
+            Partial("as RegisterTaskDefinition; log driver volumes read Docker's own directory")
+        }
         O::CreateExpressGatewayService
         | O::DeleteExpressGatewayService
         | O::DescribeExpressGatewayService
