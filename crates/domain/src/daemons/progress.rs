@@ -79,17 +79,14 @@ fn give_up(draft: &mut Draft<'_, '_>) {
         deployment.failures
     );
     deployment.stopped_at = Some(now);
-    match draft.daemon.current.filter(|current| Some(*current) != deployment.target) {
-        Some(target) => {
-            deployment.status = Status::RollbackInProgress;
-            deployment.status_reason = Some(reason.clone());
-            deployment.rollback =
-                Some(DaemonRollback { reason, started_at: now, target, failures: 0 });
-        }
-        None => {
-            let reason = format!("{reason} There is no earlier daemon revision to go back to.");
-            end(draft, Status::Stopped, Some(reason));
-        }
+    let earlier = draft.daemon.current.filter(|current| Some(*current) != deployment.target);
+    if let Some(target) = earlier {
+        deployment.status = Status::RollbackInProgress;
+        deployment.status_reason = Some(reason.clone());
+        deployment.rollback = Some(DaemonRollback { reason, started_at: now, target, failures: 0 });
+    } else {
+        let reason = format!("{reason} There is no earlier daemon revision to go back to.");
+        end(draft, Status::Stopped, Some(reason));
     }
 }
 
@@ -132,16 +129,13 @@ pub(super) fn settle(draft: &mut Draft<'_, '_>, places: &Places) {
     let begun = draft.deployment.started_at.unwrap_or(draft.situation.now);
     // Instances without the daemon before, and those that were renewed, bake alike.
     let baked = places.newest.map(|at| at.max(begun) + Duration::from_secs(minutes * 60));
-    match baked.filter(|at| *at > draft.situation.now) {
-        Some(at) => {
-            draft.deployment.status_reason =
-                Some("All instances run the daemon revision; the bake time is running.".into());
-            draft.look_again(at);
-        }
-        None => {
-            draft.daemon.current = draft.deployment.target;
-            end(draft, Status::Successful, None);
-        }
+    if let Some(at) = baked.filter(|at| *at > draft.situation.now) {
+        draft.deployment.status_reason =
+            Some("All instances run the daemon revision; the bake time is running.".into());
+        draft.look_again(at);
+    } else {
+        draft.daemon.current = draft.deployment.target;
+        end(draft, Status::Successful, None);
     }
 }
 

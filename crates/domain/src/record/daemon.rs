@@ -61,6 +61,7 @@ impl DaemonStatus {
 
 /// What the tasks of a daemon are made from, and where they run. Never changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a member of AWS's shape")]
 pub struct DaemonRevision {
     /// Account and region.
     pub scope: Scope,
