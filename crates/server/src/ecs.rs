@@ -39,20 +39,27 @@ use longshore_wire::{Operation, Peer, ServiceError};
 
 use crate::call::Call;
 
+/// `answer!(call, body, Op, path::handler)`: the handler takes `Authorized<Input>`, so nothing can
+/// skip it.
+macro_rules! answer {
+    ($call:ident, $body:ident, $op:ident, $handler:path) => {{
+        let input = decode::<op::$op>($body)?;
+        let request: Authorized<_> = $call.authorize(concat!("ecs:", stringify!($op)), input)?;
+        let output: <op::$op as Operation>::Output = Box::pin($handler($call, request)).await?;
+        Ok(json::encode(&output))
+    }};
+}
+
 /// Decodes, authorizes, runs and encodes one operation.
 pub(crate) async fn dispatch(
     call: &Call,
     operation: OperationName,
     body: &[u8],
 ) -> Result<Vec<u8>, ServiceError> {
-    /// `run!(Op, path::handler)`: the handler takes `Authorized<Input>`, so nothing can skip it.
     macro_rules! run {
-        ($op:ident, $handler:path) => {{
-            let input = decode::<op::$op>(body)?;
-            let request: Authorized<_> = call.authorize(concat!("ecs:", stringify!($op)), input)?;
-            let output: <op::$op as Operation>::Output = Box::pin($handler(call, request)).await?;
-            Ok(json::encode(&output))
-        }};
+        ($op:ident, $handler:path) => {
+            answer!(call, body, $op, $handler)
+        };
     }
     use OperationName as O;
     match operation {
@@ -122,6 +129,31 @@ pub(crate) async fn dispatch(
         O::SubmitAttachmentStateChanges => {
             run!(SubmitAttachmentStateChanges, submit_state_change::attachments)
         }
+        O::CreateService => run!(CreateService, services::create),
+        O::UpdateService => run!(UpdateService, services::update),
+        O::DeleteService => run!(DeleteService, services::delete),
+        O::DescribeServices => run!(DescribeServices, services::describe),
+        O::ListServices => run!(ListServices, services::list),
+        O::ListServicesByNamespace => {
+            run!(ListServicesByNamespace, services::list_by_namespace)
+        }
+        other => dispatch_daemons(call, other, body).await,
+    }
+}
+
+/// The same for the operations of managed daemons, and for what is missing.
+async fn dispatch_daemons(
+    call: &Call,
+    operation: OperationName,
+    body: &[u8],
+) -> Result<Vec<u8>, ServiceError> {
+    macro_rules! run {
+        ($op:ident, $handler:path) => {
+            answer!(call, body, $op, $handler)
+        };
+    }
+    use OperationName as O;
+    match operation {
         O::RegisterDaemonTaskDefinition => {
             run!(RegisterDaemonTaskDefinition, daemon_task_definitions::register)
         }
@@ -145,14 +177,6 @@ pub(crate) async fn dispatch(
         }
         O::DescribeDaemonRevisions => {
             run!(DescribeDaemonRevisions, daemons::describe_revisions)
-        }
-        O::CreateService => run!(CreateService, services::create),
-        O::UpdateService => run!(UpdateService, services::update),
-        O::DeleteService => run!(DeleteService, services::delete),
-        O::DescribeServices => run!(DescribeServices, services::describe),
-        O::ListServices => run!(ListServices, services::list),
-        O::ListServicesByNamespace => {
-            run!(ListServicesByNamespace, services::list_by_namespace)
         }
         missing => {
             // Bad input is reported as such even where the operation is missing.

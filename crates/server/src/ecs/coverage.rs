@@ -65,6 +65,7 @@ pub const fn of(operation: OperationName) -> Coverage {
         | O::DeleteService
         | O::DeleteDaemon
         | O::DeleteDaemonTaskDefinition
+        | O::DescribeDaemon
         | O::DescribeDaemonTaskDefinition
         | O::ListDaemonDeployments
         | O::ListDaemonTaskDefinitions
@@ -99,11 +100,7 @@ pub const fn of(operation: OperationName) -> Coverage {
         | O::UpdateCapacityProvider
         | O::PutClusterCapacityProviders => Missing(CAPACITY_PROVIDERS),
         O::CreateDaemon | O::UpdateDaemon => Partial(DAEMONS),
-        O::DescribeDaemon => Partial("running counts of the machines that are registered"),
         O::DescribeDaemonDeployments => Partial("no alarms"),
-        O::DescribeDaemonRevisions => {
-            Partial("image digests as long as a task of the revision is remembered")
-        }
         O::RegisterDaemonTaskDefinition => {
             Partial("as RegisterTaskDefinition; log driver volumes read Docker's own directory")
         }
@@ -129,7 +126,7 @@ pub const fn of(operation: OperationName) -> Coverage {
         | O::UpdateTaskSet => Missing(TASK_SETS),
         O::ContinueServiceDeployment => Partial(PAUSES),
         O::DescribeServiceDeployments | O::StopServiceDeployment => Partial(SERVICE_DEPLOYMENTS),
-        O::DescribeServiceRevisions => Partial(SERVICE_REVISIONS),
+        O::DescribeServiceRevisions | O::DescribeDaemonRevisions => Partial(SERVICE_REVISIONS),
         O::ExecuteCommand => Missing("commands in running containers"),
     }
 }

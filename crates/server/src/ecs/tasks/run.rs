@@ -60,7 +60,7 @@ impl Common {
         if long(&self.group, limits::GROUP_LEN) {
             return Err(invalid_parameter("group cannot have more than 255 characters."));
         }
-        if self.group.as_ref().is_some_and(|group| is_reserved(group)) {
+        if self.group.as_deref().is_some_and(is_reserved) {
             return Err(invalid_parameter("Invalid namespace for group."));
         }
         if self.propagate_tags == Some(PropagateTags::Service) {
@@ -286,7 +286,7 @@ async fn commit(
 }
 
 /// Whether only services or daemons have tasks of such a group.
-fn is_reserved(group: &String) -> bool {
+fn is_reserved(group: &str) -> bool {
     group.starts_with("service:") || group.starts_with(DAEMON_GROUP)
 }
 
