@@ -68,8 +68,9 @@ pub(super) fn decide(draft: &mut Draft<'_, '_>) -> Places {
     for (node, standing) in &standings {
         match standing {
             Standing::Good(task) => {
+                let started = task.observed.started_at.filter(|at| *at <= draft.situation.now);
                 if node.instance.registered_at <= draft.deployment.created_at {
-                    places.newest = places.newest.max(task.observed.started_at);
+                    places.newest = places.newest.max(started);
                 }
             }
             _ => places.all_good = false,
@@ -149,10 +150,12 @@ fn stand<'a>(
         HealthStatus::Unknown if checked => return Standing::Starting(None),
         HealthStatus::Healthy | HealthStatus::Unknown => {}
     }
-    let settled = task.observed.started_at.map(|at| at + limits::DAEMON_SETTLING_TIME);
-    match settled.filter(|_| runs) {
+    let now = draft.situation.now;
+    // What started in the future did so before the clock was set back: it has settled.
+    let settles = task.observed.started_at.map(|at| (at <= now, at + limits::DAEMON_SETTLING_TIME));
+    match settles.filter(|_| runs) {
         None => Standing::Starting(None),
-        Some(at) if !checked && at > draft.situation.now => Standing::Starting(Some(at)),
+        Some((true, at)) if !checked && at > now => Standing::Starting(Some(at)),
         Some(_) if tasks.len() > 1 => Standing::Leaving,
         Some(_) => Standing::Good(task),
     }
@@ -244,7 +247,7 @@ fn start(
 }
 
 /// When instances where tasks of the revision failed are tried again. A task that has lasted is
-/// replaced at once when it ends.
+/// replaced at once when it ends, and so is one that ended before the clock was set back.
 fn delays(draft: &Draft<'_, '_>, wanted: u64) -> BTreeMap<InstanceId, Timestamp> {
     let mut ended: BTreeMap<InstanceId, Vec<&Task>> = BTreeMap::new();
     for &task in draft.situation.tasks {
@@ -255,7 +258,7 @@ fn delays(draft: &Draft<'_, '_>, wanted: u64) -> BTreeMap<InstanceId, Timestamp>
     let due = |(instance, mut tasks): (InstanceId, Vec<&Task>)| {
         tasks.sort_by_key(|task| (Reverse(task.created_at), task.id));
         let rounds = tasks.iter().take_while(|task| has_failed(task) && !has_lasted(task)).count();
-        let last = tasks.first()?.observed.stopped_at?;
+        let last = tasks.first()?.observed.stopped_at.filter(|at| *at <= draft.situation.now)?;
         let rounds = u32::try_from(rounds).unwrap_or(u32::MAX);
         (rounds > 0).then(|| (instance, last + delay(rounds)))
     };

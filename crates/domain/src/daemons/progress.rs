@@ -31,9 +31,10 @@ pub(super) fn begin(draft: &mut Draft<'_, '_>) {
 
 /// Counts each failed task once, and turns back when there are too many.
 pub(super) fn count_failures(draft: &mut Draft<'_, '_>) {
+    // The revision that a rollback leads to may have had failures before.
     let since = match (draft.deployment.status, &draft.deployment.rollback) {
-        (Status::InProgress, _) => draft.deployment.created_at,
-        (Status::RollbackInProgress, Some(back)) => back.started_at,
+        (Status::InProgress, _) => None,
+        (Status::RollbackInProgress, Some(back)) => Some(back.started_at),
         _ => return,
     };
     let wanted = wanted(&draft.daemon, &draft.deployment);
@@ -41,7 +42,7 @@ pub(super) fn count_failures(draft: &mut Draft<'_, '_>) {
         task.is_stopped()
             && !task.failure_counted
             && task.daemon_revision() == wanted
-            && task.created_at >= since
+            && since.is_none_or(|since| task.created_at >= since)
             && has_failed(task)
     };
     let failed: Vec<_> =
@@ -126,9 +127,8 @@ pub(super) fn settle(draft: &mut Draft<'_, '_>, places: &Places) {
         return end(draft, Status::RollbackSuccessful, reason);
     }
     let minutes = u64::from(draft.deployment.configuration.bake_time_min);
-    let begun = draft.deployment.started_at.unwrap_or(draft.situation.now);
     // Instances without the daemon before, and those that were renewed, bake alike.
-    let baked = places.newest.map(|at| at.max(begun) + Duration::from_secs(minutes * 60));
+    let baked = places.newest.map(|at| at + Duration::from_secs(minutes * 60));
     if let Some(at) = baked.filter(|at| *at > draft.situation.now) {
         draft.deployment.status_reason =
             Some("All instances run the daemon revision; the bake time is running.".into());

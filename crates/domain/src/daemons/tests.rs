@@ -268,6 +268,21 @@ fn one_instance_at_least_is_renewed_at_a_time() {
     }
 }
 
+#[test]
+fn a_clock_that_is_set_back_delays_nothing() {
+    let mut world = World::new(2);
+    world.deployment.configuration.bake_time_min = 10;
+    world.pass();
+    world.agents();
+    world.now = world.now - Duration::from_secs(7200);
+    world.pass();
+    assert_eq!(world.deployment.status, Status::Successful);
+    world.now = world.now + Duration::from_secs(7200);
+    world.report(0, ContainerStatus::Stopped, Some(1));
+    world.now = world.now - Duration::from_secs(7200);
+    assert!(world.pass().start.is_some());
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Happening {
     Pass,
@@ -276,6 +291,7 @@ enum Happening {
     Dies(usize),
     Unhealthy(usize),
     Time(u64),
+    Back(u64),
     Update(bool),
     Status(usize, bool),
     Connection(usize, bool),
@@ -292,6 +308,7 @@ fn any_happening() -> impl Strategy<Value = Happening> {
         2 => (0..30_usize).prop_map(H::Dies),
         1 => (0..30_usize).prop_map(H::Unhealthy),
         4 => prop_oneof![Just(1_u64), Just(6), Just(1000)].prop_map(H::Time),
+        1 => prop_oneof![Just(3_u64), Just(5000)].prop_map(H::Back),
         1 => any::<bool>().prop_map(H::Update),
         2 => ((0..6_usize), any::<bool>()).prop_map(|(n, yes)| H::Status(n, yes)),
         2 => ((0..6_usize), any::<bool>()).prop_map(|(n, yes)| H::Connection(n, yes)),
@@ -311,6 +328,7 @@ fn happen(world: &mut World, happening: Happening) {
             world.tasks[n].observed.containers[0].health = HealthStatus::Unhealthy;
         }
         Happening::Time(seconds) => world.advance(seconds),
+        Happening::Back(seconds) => world.now = world.now - Duration::from_secs(seconds),
         Happening::Update(broken) => {
             let id = world.update(|_| {});
             if broken {
