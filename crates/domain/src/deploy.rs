@@ -36,6 +36,8 @@ use alloc::vec::Vec;
 
 pub use bounds::Bounds;
 pub use events::EventKind;
+pub(crate) use events::UNHEALTHY;
+pub(crate) use failures::delay;
 pub use process::superseded;
 pub use rollout::{Begun, begin, is_running};
 pub use sets::{NewTaskSet, make_primary, new_task_set};

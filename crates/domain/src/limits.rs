@@ -94,5 +94,19 @@ pub const HOOK_TIMEOUT_MIN: u32 = 1440;
 pub const PAGE_SERVICE_DEPLOYMENTS: usize = 20;
 /// Resources that DescribeServiceDeployments and DescribeServiceRevisions take (ECS API).
 pub const DESCRIBE_SERVICE_DEPLOYMENTS: usize = 20;
+/// Share of the instances, in percent, that a daemon deployment renews at a time by default (ECS: 25).
+pub const DAEMON_DRAIN_PERCENT: f64 = 25.0;
+/// Longest bake time of a daemon deployment in minutes (ECS: a day).
+pub const DAEMON_BAKE_MIN: u32 = 1440;
+/// How long a daemon task without health check must run before its instance counts as renewed (ours: ECS
+/// replaces the machine instead).
+pub const DAEMON_SETTLING_TIME: Duration = Duration::from_secs(5);
+/// How long a daemon task must have run to be started again at once when it ends (ours).
+pub const DAEMON_LASTING_TIME: Duration = RESTART_DELAY_MAX;
+/// Failed daemon tasks that a deployment may have; half the instances, if that is more and below
+/// [`BREAKER_THRESHOLD_MAX`] (ours; ECS does not document the threshold of daemons).
+pub const DAEMON_BREAKER_THRESHOLD_MIN: u32 = 3;
+/// Names that CreateDaemon and UpdateDaemon take as capacity providers (ours).
+pub const DAEMON_CAPACITY_PROVIDERS: usize = 100;
 /// How long a finished service deployment stays describable (ECS: 90 days).
 pub const SERVICE_DEPLOYMENT_RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);

@@ -8,6 +8,9 @@ mod account_setting;
 mod client_token;
 mod cluster;
 mod container_instance;
+mod daemon;
+mod daemon_deployment;
+mod daemon_task_definition;
 mod placement;
 mod service;
 mod service_deployment;
@@ -21,6 +24,11 @@ pub use cluster::{Cluster, ClusterStatus};
 pub use container_instance::{
     AgentConnection, ContainerInstance, DeviceId, InstanceStatus, Resources, VersionInfo,
 };
+pub use daemon::{Daemon, DaemonRevision, DaemonStatus};
+pub use daemon_deployment::{
+    DaemonDeployment, DaemonDeploymentConfiguration, DaemonDeploymentStatus, DaemonRollback,
+};
+pub use daemon_task_definition::{DaemonTaskDefinition, DaemonTaskDefinitionStatus};
 pub use placement::{
     ConstraintKind, PlacementConstraint, PlacementStrategy, Spread, StrategyField,
 };
@@ -33,8 +41,9 @@ pub use service_deployment::{
     ServiceDeploymentStatus, ServiceRevision,
 };
 pub use task::{
-    ContainerState, ContainerStatus, Demand, DesiredStatus, HealthStatus, LaunchType,
-    NetworkBinding, Observed, PortClaim, Protection, StopCode, StopOrder, Task, TaskStatus,
+    ContainerState, ContainerStatus, DAEMON_GROUP, DAEMON_STARTER, Demand, DesiredStatus,
+    HealthStatus, LaunchType, NetworkBinding, Observed, PortClaim, Protection, StopCode, StopOrder,
+    Task, TaskStatus,
 };
 pub use task_definition::{
     ContainerSpec, DependencyCondition, NetworkMode, PortMapping, Protocol, TaskDefinition,

@@ -30,7 +30,7 @@ pub use constraint::{ConstraintError, Constraints};
 pub use explain::{Failure, Report, aws_failures, unplaced_event};
 pub use fleet::{Fleet, Node};
 pub use place::ZONE;
-pub use place::{Placement, PlacementRequest, place, refusals};
+pub use place::{Placement, PlacementRequest, launch_type_of, place, refusals};
 pub use rank::DEFAULT_STRATEGY_ATTRIBUTE;
 pub use reason::{Reason, Refusal, Shortfall};
 pub use resource::{Amount, demand_of};

@@ -5,6 +5,7 @@
 //! pass may run twice.
 
 mod connections;
+mod daemons;
 mod driver;
 mod orphans;
 mod retention;
@@ -23,6 +24,8 @@ pub(crate) fn spawn(server: &Arc<Server>, retention: Retention) {
     let connections = connections::Connections { boot: server.boot, started_at: clock::now() };
     driver::spawn(server, connections);
     driver::spawn(server, orphans::Orphans);
+    // Before services, so that an instance that joins has its daemons first.
+    driver::spawn(server, daemons::Daemons::new(server));
     driver::spawn(server, services::Services::new(server));
     driver::spawn(server, retention::Reaper { retention });
 }

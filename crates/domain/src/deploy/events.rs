@@ -16,7 +16,7 @@ use crate::schedule::{Report, unplaced_event};
 use crate::time::Timestamp;
 
 /// AWS's stop reason of a task that fails its health check.
-pub(super) const UNHEALTHY: &str = "Task failed container health checks";
+pub(crate) const UNHEALTHY: &str = "Task failed container health checks";
 
 /// AWS's `rolloutStateReason` of a deployment that the circuit breaker failed.
 pub(super) const BREAKER_FAILED: &str = "ECS deployment circuit breaker: tasks failed to start.";

@@ -105,7 +105,7 @@ fn rounds(deployment: &Deployment, desired: u32) -> u32 {
 }
 
 /// The pause after so many rounds of failures: doubling, up to 15 minutes.
-fn delay(rounds: u32) -> Duration {
+pub(crate) fn delay(rounds: u32) -> Duration {
     let doublings = rounds.saturating_sub(1).min(16);
     (limits::RESTART_DELAY_MIN * 2_u32.pow(doublings)).min(limits::RESTART_DELAY_MAX)
 }

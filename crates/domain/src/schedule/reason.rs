@@ -47,6 +47,11 @@ pub enum Reason {
     Status(InstanceStatus),
     /// Its agent has no session.
     AgentDisconnected,
+    /// A critical managed daemon does not run there yet.
+    Daemon {
+        /// Name of the daemon.
+        name: String,
+    },
     /// It is not of the launch type.
     LaunchType(LaunchType),
     /// It lacks an attribute, or has it with another value.
@@ -86,7 +91,7 @@ impl Reason {
     /// AWS's word in `failures[].reason` and `stoppedReason`.
     pub fn aws_reason(&self) -> &'static str {
         match self {
-            Self::Status(_) => "INACTIVE",
+            Self::Status(_) | Self::Daemon { .. } => "INACTIVE",
             Self::AgentDisconnected => "AGENT",
             Self::LaunchType(_) | Self::Attribute { .. } => "ATTRIBUTE",
             Self::Location { .. } => "LOCATION",
@@ -105,6 +110,9 @@ impl Reason {
             Self::Status(InstanceStatus::Draining) => "set the instance back to ACTIVE".into(),
             Self::Status(_) => "register the instance again".into(),
             Self::AgentDisconnected => "start the agent, or its network, on the instance".into(),
+            Self::Daemon { name } => {
+                format!("let the daemon {name} start there, or make it non-critical")
+            }
             Self::LaunchType(wanted) => {
                 format!("use the instance's own launch type instead of {}", wanted.as_str())
             }
@@ -138,7 +146,7 @@ impl Reason {
                 (if amount.could_fit() { 0 } else { 3 }, missing)
             }
             Self::PortInUse(_) | Self::DistinctInstance => (1, 0),
-            Self::AgentDisconnected => (2, 0),
+            Self::Daemon { .. } | Self::AgentDisconnected => (2, 0),
             Self::PortReserved(_) | Self::MemberOf { .. } | Self::Location { .. } => (4, 0),
             Self::Attribute { .. } | Self::LaunchType(_) => (5, 0),
             Self::Status(_) => (6, 0),
@@ -165,6 +173,7 @@ impl fmt::Display for Reason {
         match self {
             Self::Status(status) => write!(f, "is {}", status.as_str()),
             Self::AgentDisconnected => f.write_str("its agent is not connected"),
+            Self::Daemon { name } => write!(f, "waits for the daemon {name} to run"),
             Self::LaunchType(wanted) => write!(f, "is not of launch type {}", wanted.as_str()),
             Self::Attribute { name, wanted: None, .. } => write!(f, "lacks the attribute {name}"),
             Self::Attribute { name, wanted: Some(wanted), found: None } => {

@@ -16,7 +16,8 @@ pub enum Coverage {
 }
 
 const CAPACITY_PROVIDERS: &str = "capacity providers";
-const DAEMONS: &str = "managed daemons";
+const DAEMONS: &str = "tasks are renewed on the instance, not with it; instances that no capacity provider \
+    launched belong to every daemon; no alarms";
 const EXPRESS: &str = "Express services";
 const GATEWAYS: &str = "gateways";
 const SERVICES: &str = "rolling deployments of REPLICA and DAEMON services, and task sets; load balancers, service discovery, Service Connect, volumes, deployment \
@@ -64,6 +65,13 @@ pub const fn of(operation: OperationName) -> Coverage {
         | O::SubmitContainerStateChange
         | O::DeleteService
         | O::DescribeServices
+        | O::DeleteDaemon
+        | O::DeleteDaemonTaskDefinition
+        | O::DescribeDaemon
+        | O::DescribeDaemonTaskDefinition
+        | O::ListDaemonDeployments
+        | O::ListDaemonTaskDefinitions
+        | O::ListDaemons
         | O::ListServiceDeployments
         | O::ListServices => Built,
         O::RegisterTaskDefinition => Partial(
@@ -80,7 +88,7 @@ pub const fn of(operation: OperationName) -> Coverage {
                      networks, no volume configurations",
         ),
         O::TagResource | O::UntagResource | O::ListTagsForResource => Partial(
-            "clusters, services, task sets, tasks, task definitions and container instances",
+            "clusters, services, daemons, task sets, tasks, task definitions and container instances",
         ),
         O::SubmitAttachmentStateChanges => Partial("acknowledged; there are no attachments yet"),
         O::CreateService | O::UpdateService => Partial(SERVICES),
@@ -92,18 +100,11 @@ pub const fn of(operation: OperationName) -> Coverage {
         | O::DescribeCapacityProviders
         | O::UpdateCapacityProvider
         | O::PutClusterCapacityProviders => Missing(CAPACITY_PROVIDERS),
-        O::CreateDaemon
-        | O::DeleteDaemon
-        | O::DeleteDaemonTaskDefinition
-        | O::DescribeDaemon
-        | O::DescribeDaemonDeployments
-        | O::DescribeDaemonRevisions
-        | O::DescribeDaemonTaskDefinition
-        | O::ListDaemonDeployments
-        | O::ListDaemonTaskDefinitions
-        | O::ListDaemons
-        | O::RegisterDaemonTaskDefinition
-        | O::UpdateDaemon => Missing(DAEMONS),
+        O::CreateDaemon | O::UpdateDaemon => Partial(DAEMONS),
+        O::DescribeDaemonDeployments => Partial("no alarms"),
+        O::RegisterDaemonTaskDefinition => {
+            Partial("as RegisterTaskDefinition; log driver volumes read Docker's own directory")
+        }
         O::CreateExpressGatewayService
         | O::DeleteExpressGatewayService
         | O::DescribeExpressGatewayService
@@ -126,7 +127,7 @@ pub const fn of(operation: OperationName) -> Coverage {
         | O::UpdateTaskSet => Partial(TASK_SETS),
         O::ContinueServiceDeployment => Partial(PAUSES),
         O::DescribeServiceDeployments | O::StopServiceDeployment => Partial(SERVICE_DEPLOYMENTS),
-        O::DescribeServiceRevisions => Partial(SERVICE_REVISIONS),
+        O::DescribeServiceRevisions | O::DescribeDaemonRevisions => Partial(SERVICE_REVISIONS),
         O::ExecuteCommand => Missing("commands in running containers"),
     }
 }

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod container_instance;
+mod daemon;
 mod service;
 mod service_deployment;
 mod task;
@@ -9,6 +10,11 @@ mod task_set;
 
 pub(crate) use cluster::cluster;
 pub(crate) use container_instance::container_instance;
+pub(crate) use daemon::{
+    daemon, daemon_deployment, daemon_deployment_arn, daemon_deployment_summary, daemon_revision,
+    daemon_summary, daemon_task_definition, daemon_task_definition_arn,
+    daemon_task_definition_summary,
+};
 pub(crate) use service::service;
 pub(crate) use service_deployment::{
     service_deployment, service_deployment_brief, service_revision,

@@ -411,3 +411,17 @@ proptest! {
         prop_assert!(high.zip(low).is_some_and(|(h, l)| h - l <= 1), "{:?}", counts);
     }
 }
+
+#[test]
+fn an_instance_that_waits_for_a_daemon_takes_tasks_of_daemons_only() {
+    let instances = zones(&["a", "b"]);
+    let waits = || [(InstanceId::new(0), "watch".to_string())].into();
+    let fleet = Fleet::new(&instances, []).holding_back(waits());
+    let case = Case::new(1);
+    let placement = place(&case.request(), &fleet);
+    assert_eq!(placement.assigned, [(case.tasks[0], InstanceId::new(1))]);
+    let [node, _] = fleet.nodes() else { panic!("two nodes") };
+    assert_eq!(refusals(&case.request(), node), [Reason::Daemon { name: "watch".into() }]);
+    let daemon = PlacementRequest { group: "daemon:other", ..case.request() };
+    assert_eq!(refusals(&daemon, node), []);
+}
