@@ -151,13 +151,7 @@ impl FromStr for Arn {
 /// The number in `ecs-svc/NUMBER`, AWS's id of a deployment or task set.
 #[must_use]
 pub fn deployment_id(text: &str) -> Option<u64> {
-    deployment_number(text.strip_prefix("ecs-svc/")?)
-}
-
-/// The number of a deployment, which has one spelling.
-fn deployment_number(text: &str) -> Option<u64> {
-    let number: u64 = text.parse().ok()?;
-    (number.to_string() == text).then_some(number)
+    number(text.strip_prefix("ecs-svc/")?)
 }
 
 fn parse_resource(text: &str) -> Option<Resource> {
