@@ -44,7 +44,9 @@ impl Store {
             tasks: Vec::new(),
             metadata_address: store.read(METADATA_ADDRESS)?,
         };
-        for name in store.disk.list(TASKS)?.iter().filter(|name| name.ends_with(".json")) {
+        for name in
+            store.disk.list(TASKS)?.iter().filter(|name| name.strip_suffix(".json").is_some())
+        {
             saved.tasks.extend(store.read::<TaskRecord>(&format!("{TASKS}/{name}"))?);
         }
         Ok((store, saved))

@@ -88,7 +88,10 @@ fn is_healthy(task: &Task) -> bool {
 }
 
 /// The container instance of a machine that is in use.
-fn instance_of<'v>(view: &'v View, machine: &Machine) -> Option<&'v Arc<Row<ContainerInstance>>> {
+pub(crate) fn instance_of<'v>(
+    view: &'v View,
+    machine: &Machine,
+) -> Option<&'v Arc<Row<ContainerInstance>>> {
     view.container_instances.iter().find(|row| {
         let name = row.attributes.get("machine").and_then(Option::as_deref);
         name == Some(&machine.name) && row.deregistered_at.is_none()

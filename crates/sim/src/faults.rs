@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use longshore_store::View;
+
+use crate::check::instance_of;
 use crate::cluster::Cluster;
 use crate::machine::Machine;
 use crate::world;
@@ -93,12 +96,19 @@ fn jump(cluster: &Cluster) {
 }
 
 /// Repairs everything.
-pub fn heal(cluster: &Cluster) {
+pub fn heal(cluster: &Cluster, view: &View) {
     world::set_faulty(false);
     for machine in cluster.machines.iter() {
         cluster.net.set_cut_off(&machine.name, false);
         if !cluster.has_power(machine) {
             cluster.set_power(machine, true);
+        }
+        // An agent whose instance was deregistered waits for an hour; its operator does not.
+        if instance_of(view, machine).is_none()
+            && let Some(life) = cluster.life(&machine.name)
+        {
+            life.end();
+            machine.set_up_anew();
         }
     }
     cluster.story.tell("everything is repaired");

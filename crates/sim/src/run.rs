@@ -82,7 +82,7 @@ async fn live(options: &Options, cluster: &Cluster, watcher: &Watcher) {
     let both = async { tokio::join!(user.work(), faults::rage(cluster)) };
     // Neither ends by itself.
     let _ = timeout(storm, both).await;
-    faults::heal(cluster);
+    faults::heal(cluster, &watcher.view());
     user.tidy().await;
     sleep(options.length.saturating_sub(world::elapsed())).await;
     watcher.end(&cluster.machines, &user.acknowledged());

@@ -1,5 +1,8 @@
 //! What users do: calls of the API, at random.
 
+mod daemons;
+mod sets;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -82,6 +85,7 @@ impl User {
         for image in images::ALL {
             self.insist::<op::RegisterTaskDefinition>(&images::definition(image)).await;
         }
+        self.prepare_daemons().await;
     }
 
     /// Does things until the run's faults are over.
@@ -95,7 +99,7 @@ impl User {
 
     async fn act(&self) -> Result<Value, ApiError> {
         let service = *world::one_of(SERVICES);
-        match world::pick(0..20) {
+        match world::pick(0..25) {
             0..5 => self.create(service).await,
             5..8 => {
                 let count = world::pick(0..5);
@@ -118,6 +122,8 @@ impl User {
             14..16 => self.run_task().await,
             16 => self.stop_task().await,
             17 => self.protect(service).await,
+            18..20 => self.act_on_daemon().await,
+            20..22 => self.act_on_sets().await,
             _ => self.drain_or_activate().await,
         }
     }

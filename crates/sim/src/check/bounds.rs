@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use longshore_domain::ids::TaskId;
 use longshore_domain::record::{
-    DesiredStatus, SchedulingStrategy, Service, ServiceStatus, StopCode, Task,
+    DeploymentController, DesiredStatus, SchedulingStrategy, Service, ServiceStatus, StopCode, Task,
 };
 use longshore_store::View;
 use longshore_store::tables::{ServiceKey, TaskIndex};
@@ -36,14 +36,14 @@ impl Checker for Bounds {
                 self.healthy.insert(before.id, now);
             }
         }
-        let (mut stopped, mut started) = (BTreeMap::new(), BTreeSet::new());
+        let (mut stopped, mut started) = (BTreeMap::new(), BTreeMap::new());
         for (before, after) in &step.tasks {
             match before {
                 Some(before) if is_stopped_by_scheduler(before, after) => {
                     let healthy = is_healthy(before);
                     *stopped.entry(after.group.as_str()).or_insert(0) += usize::from(healthy);
                 }
-                None => _ = started.insert(after.group.as_str()),
+                None => _ = started.insert(after.started_by.as_deref(), *after),
                 Some(_) => {}
             }
         }
@@ -51,8 +51,8 @@ impl Checker for Bounds {
         for (group, healthy) in stopped {
             wrong.extend(self.too_few(step, group, healthy));
         }
-        for group in started {
-            wrong.extend(too_many(step, group));
+        for task in started.into_values() {
+            wrong.extend(too_many(step, task));
         }
         wrong
     }
@@ -61,7 +61,8 @@ impl Checker for Bounds {
 impl Bounds {
     fn too_few(&self, step: &Step<'_>, group: &str, lost: usize) -> Option<String> {
         let service = service(step.after, group)?;
-        let replica = service.scheduling_strategy == SchedulingStrategy::Replica;
+        let replica = service.scheduling_strategy == SchedulingStrategy::Replica
+            && service.controller == DeploymentController::Ecs;
         if lost == 0 || !replica || service.status != ServiceStatus::Active {
             return None;
         }
@@ -84,7 +85,17 @@ impl Bounds {
     }
 }
 
-fn too_many(step: &Step<'_>, group: &str) -> Option<String> {
+fn too_many(step: &Step<'_>, started: &Task) -> Option<String> {
+    let group = started.group.as_str();
+    let label = started.started_by.as_deref();
+    let started_by: Option<(&str, u64)> =
+        label.and_then(|label| Some((label, label.strip_prefix("ecs-svc/")?.parse().ok()?)));
+    if group.starts_with("daemon:") {
+        let there = step.after.tasks.iter().filter(|t| t.group == group && !t.is_stopped());
+        let mut places = BTreeSet::new();
+        let twice = there.map(|task| task.instance).find(|place| !places.insert(*place))?;
+        return Some(format!("{group} is twice on {twice}"));
+    }
     let service = service(step.after, group)?;
     let there: Vec<&Task> = tasks(step.after, service).filter(|task| !task.is_stopped()).collect();
     if service.scheduling_strategy == SchedulingStrategy::Daemon {
@@ -93,9 +104,18 @@ fn too_many(step: &Step<'_>, group: &str) -> Option<String> {
         return Some(format!("daemon {} is twice on {}", service.name, twice.instance));
     }
     let percent = service.deployment_configuration.maximum_percent;
-    let max = service.desired_count * percent / 100;
-    let above = there.len() > usize::try_from(max).unwrap_or(usize::MAX);
-    above.then(|| {
+    let most = |count: u32| usize::try_from(count * percent / 100).unwrap_or(usize::MAX);
+    if service.controller == DeploymentController::External {
+        // Each set is replaced within its own share; one that shrinks takes its time.
+        let (label, id) = started_by?;
+        let set = service.task_sets.iter().find(|set| set.deployment.id == id)?;
+        let of_set = there.iter().filter(|task| task.started_by.as_deref() == Some(label)).count();
+        let max = most(set.deployment.desired_count);
+        let text = || format!("task set {label}: {of_set} tasks after a start, maximum {max}");
+        return (of_set > max).then(text);
+    }
+    let max = most(service.desired_count);
+    (there.len() > max).then(|| {
         format!("service {}: {} tasks after a start, maximum {max}", service.name, there.len())
     })
 }

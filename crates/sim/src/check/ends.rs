@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use longshore_domain::ids::TaskId;
 use longshore_domain::record::{
-    DesiredStatus, InstanceStatus, RolloutState, SchedulingStrategy, ServiceStatus,
+    Cause, DesiredStatus, InstanceStatus, RolloutState, SchedulingStrategy, ServiceStatus,
 };
 
 use super::{Checker, End, Step, instance_of};
@@ -53,7 +53,9 @@ impl Checker for Breaker {
             let active = service.status == ServiceStatus::Active && service.desired_count > 0;
             let since = self.failing.get(&primary.id);
             let long = since.is_some_and(|at| world::elapsed() > *at + BREAKER_TIME);
-            if breaker.enable && hopeless && in_progress && replica && active && long {
+            let hinders = |cause| matches!(cause, Cause::Unplaced | Cause::DeploymentBlocked);
+            let placed = !service.notices.iter().any(|notice| hinders(notice.cause));
+            if breaker.enable && hopeless && in_progress && replica && active && long && placed {
                 wrong.push(format!(
                     "service {}: deployment {} of {} goes on, with {} failures that count",
                     service.name, primary.id, primary.family, primary.breaker_failures

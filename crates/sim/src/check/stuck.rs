@@ -1,15 +1,16 @@
 //! Nothing waits without a reason.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_domain::ids::TaskId;
 use longshore_domain::record::{
-    Cause, ContainerInstance, DesiredStatus, InstanceStatus, RolloutState, SchedulingStrategy,
-    Service, ServiceStatus, Task, TaskStatus,
+    Cause, ContainerInstance, Daemon, DaemonStatus, DeploymentController, DesiredStatus,
+    InstanceStatus, RolloutState, SchedulingStrategy, Service, ServiceStatus, Task, TaskStatus,
 };
-use longshore_store::View;
 use longshore_store::tables::TaskIndex;
+use longshore_store::{Row, View};
 
 use super::{Checker, End, Step, is_healthy};
 use crate::images;
@@ -56,7 +57,8 @@ impl Checker for Stuck {
             )
         });
         let services = end.view.services.iter().filter_map(|service| self.unsteady(end, service));
-        tasks.chain(services).collect()
+        let daemons = end.view.daemons.iter().flat_map(|daemon| self.missing(end, daemon));
+        tasks.chain(services).chain(daemons).collect()
     }
 }
 
@@ -76,7 +78,9 @@ impl Stuck {
 
     /// Why a service should be steady and is not.
     fn unsteady(&self, end: &End<'_>, service: &Service) -> Option<String> {
-        if service.status != ServiceStatus::Active {
+        // Sets of tasks are steady one by one, by whoever made them.
+        let ours = service.controller == DeploymentController::Ecs;
+        if service.status != ServiceStatus::Active || !ours {
             return None;
         }
         let group = format!("service:{}", service.name);
@@ -103,6 +107,27 @@ impl Stuck {
             deployments.join(", "),
             service.notices.iter().map(|notice| notice.cause).collect::<Vec<_>>()
         ))
+    }
+
+    /// Instances that should have a managed daemon and have not.
+    fn missing(&self, end: &End<'_>, daemon: &Daemon) -> Vec<String> {
+        let group = format!("daemon:{}", daemon.name);
+        let newest = end.view.tasks.iter().filter(|task| task.group == group);
+        let Some(newest) = newest.max_by_key(|task| task.created_at) else { return Vec::new() };
+        let family = newest.family.as_str();
+        let active = daemon.status == DaemonStatus::Active && !images::HOPELESS.contains(&family);
+        if !active || !Self::long_ago(self.services.get(&group)) {
+            return Vec::new();
+        }
+        let lacks = |row: &&Arc<Row<ContainerInstance>>| {
+            let mut here = end.view.tasks.by(&TaskIndex::Instance(row.id));
+            row.status == InstanceStatus::Active
+                && row.connection.connected
+                && !here.any(|task| task.group == group && is_healthy(task))
+                && has_room_on(end.view, row, family)
+        };
+        let lacking = end.view.container_instances.iter().filter(lacks);
+        lacking.map(|row| format!("{} has no {group} of {family}", row.id)).collect()
     }
 
     fn excused(&self, end: &End<'_>, service: &Service, tasks: &[&Task]) -> bool {
