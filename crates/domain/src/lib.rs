@@ -15,6 +15,7 @@ extern crate std;
 pub mod check;
 pub mod deploy;
 pub mod ids;
+pub mod journal;
 pub mod lifecycle;
 pub mod limits;
 pub mod record;

@@ -91,3 +91,9 @@ pub const PAGE_SERVICE_DEPLOYMENTS: usize = 20;
 pub const DESCRIBE_SERVICE_DEPLOYMENTS: usize = 20;
 /// How long a finished service deployment stays describable (ECS: 90 days).
 pub const SERVICE_DEPLOYMENT_RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Instances that a service action names (ours; bounds the size of an event).
+pub const EVENT_INSTANCES: usize = 100;
+/// How long the journal reaches back, unless asked otherwise (ours; AWS keeps none).
+pub const JOURNAL_RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Revisions of the store that the journal reaches back at most, whatever its age (ours).
+pub const JOURNAL_REVISIONS: u64 = 1_000_000;

@@ -10,6 +10,7 @@ mod cluster;
 mod container_instance;
 mod placement;
 mod service;
+mod service_action;
 mod service_deployment;
 mod task;
 mod task_definition;
@@ -27,6 +28,7 @@ pub use service::{
     Cause, CircuitBreaker, Completed, Deployment, DeploymentConfiguration, DeploymentStatus,
     Notice, RolloutState, SchedulingStrategy, Service, ServiceEvent, ServiceStatus, Threshold,
 };
+pub use service_action::{ActionName, ActionType, ServiceAction};
 pub use service_deployment::{
     BreakerState, HookAction, LifecycleStage, Pause, PauseHook, Rollback, ServiceDeployment,
     ServiceDeploymentStatus, ServiceRevision,

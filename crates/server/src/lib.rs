@@ -133,7 +133,7 @@ pub async fn start(config: Config, store: Arc<dyn Store>) -> Result<Started, Sta
 
 /// Opens the store and starts the controllers.
 async fn build(config: Config, store: Arc<dyn Store>) -> Result<Arc<Server>, StateError> {
-    let state = State::open(store).await?;
+    let state = State::open(store).await?.with_journal(clock::now);
     let boot = u64::try_from(clock::RandomIds.next_id() >> 65).unwrap_or(1);
     let server = Arc::new(Server {
         state,

@@ -196,13 +196,15 @@ impl<'a, 'i> Draft<'a, 'i> {
 
     /// The plan, with its events and with the service if it changes.
     pub(super) fn finish(mut self) -> Plan {
-        let mut messages = events::of_stops(&self.service.name, &self.stopped);
-        messages.append(&mut self.messages);
-        messages.extend(events::told(
-            &mut self.service.notices,
-            core::mem::take(&mut self.conditions),
-            self.situation.now,
-        ));
+        let mut done = events::of_stops(&self.service.name, &self.stopped);
+        done.append(&mut self.messages);
+        let mut messages: Vec<_> = done.into_iter().map(|message| (message, None)).collect();
+        let conditions = core::mem::take(&mut self.conditions);
+        let told = events::told(&mut self.service.notices, conditions, self.situation.now);
+        let (strategy, unplaced) = (self.service.scheduling_strategy, self.plan.unplaced.as_ref());
+        messages.extend(told.into_iter().map(|(notice, message)| {
+            (message, events::action(notice.cause, &notice.detail, strategy, unplaced))
+        }));
         if let Some(at) = events::next_repetition(&self.service.notices) {
             self.look_again(at);
         }
@@ -210,13 +212,14 @@ impl<'a, 'i> Draft<'a, 'i> {
         let mut event_ids: Vec<EventId> =
             messages.iter().map(|_| EventId::fresh(self.ids)).collect();
         event_ids.sort_unstable();
-        let event = |(id, message)| ServiceEvent {
+        let event = |(id, (message, action))| ServiceEvent {
             scope: self.service.scope.clone(),
             cluster: self.service.cluster.clone(),
             service: self.service.name.clone(),
             id,
             created_at: self.situation.now,
             message,
+            action,
         };
         self.plan.events = event_ids.into_iter().zip(messages).map(event).collect();
         if self.deployment.as_ref() != self.situation.deployment {

@@ -10,7 +10,8 @@ use alloc::vec::Vec;
 use super::buckets::Condition;
 use crate::ids::{InstanceId, ServiceName, TaskId};
 use crate::limits;
-use crate::record::{Cause, Notice};
+use crate::record::{ActionName, ActionType, Cause, Notice, SchedulingStrategy, ServiceAction};
+use crate::schedule::Report;
 use crate::time::Timestamp;
 
 /// AWS's stop reason of a task that fails its health check.
@@ -127,12 +128,41 @@ fn list(tasks: impl Iterator<Item = TaskId>) -> String {
     texts.join(" ")
 }
 
-/// Takes the conditions that hold now into the notices, and gives the messages that are due.
+/// What AWS sends as a service action for a condition; `detail` as in its notice.
+pub(super) fn action(
+    cause: Cause,
+    detail: &str,
+    strategy: SchedulingStrategy,
+    unplaced: Option<&Report>,
+) -> Option<ServiceAction> {
+    let name = match (cause, strategy) {
+        (Cause::SteadyState, _) => ActionName::ServiceSteadyState,
+        (Cause::Unplaced, SchedulingStrategy::Daemon) => {
+            ActionName::ServiceDaemonPlacementConstraintViolated
+        }
+        (Cause::Unplaced | Cause::ZoneUnplaced, _) => ActionName::ServiceTaskPlacementFailure,
+        (Cause::StartImpaired, _) => ActionName::ServiceTaskStartImpaired,
+        (Cause::ScaleInProtected, _) => ActionName::TasksetScaleInFailureByTaskProtection,
+        (Cause::ZonesBalanced, _) => ActionName::ServiceRebalancingCompleted,
+        (Cause::ZonesUnbalanced, _) => ActionName::ServiceRebalancingStarted,
+        (Cause::DeploymentBlocked, _) => return None,
+    };
+    let refused = name.kind() == ActionType::Error;
+    let instances = unplaced.filter(|_| refused).map(|report| {
+        let instances = report.refusals.iter().map(|refusal| refusal.instance);
+        instances.take(limits::EVENT_INSTANCES).collect()
+    });
+    // For a service without instances there is nothing that was in the way.
+    let reason = (cause == Cause::Unplaced && !detail.is_empty()).then(|| detail.into());
+    Some(ServiceAction { name, reason, instances: instances.unwrap_or_default() })
+}
+
+/// Takes the conditions that hold now into the notices, and gives those whose message is due, with it.
 pub(super) fn told(
     notices: &mut Vec<Notice>,
     conditions: Vec<(Cause, String, String)>,
     now: Timestamp,
-) -> Vec<String> {
+) -> Vec<(Notice, String)> {
     let mut messages = Vec::new();
     let mut kept = Vec::new();
     for (cause, detail, message) in conditions {
@@ -141,8 +171,9 @@ pub(super) fn told(
         if let Some(notice) = fresh {
             kept.push(notice.clone());
         } else {
-            messages.push(message);
-            kept.push(Notice { cause, detail, at: now });
+            let notice = Notice { cause, detail, at: now };
+            messages.push((notice.clone(), message));
+            kept.push(notice);
         }
     }
     *notices = kept;

@@ -1,6 +1,7 @@
 mod breaker;
 mod properties;
 mod time;
+mod told;
 mod world;
 mod zones;
 

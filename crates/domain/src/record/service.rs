@@ -7,7 +7,9 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Document, LaunchType, PauseHook, PlacementConstraint, PlacementStrategy, Tags};
+use super::{
+    Document, LaunchType, PauseHook, PlacementConstraint, PlacementStrategy, ServiceAction, Tags,
+};
 use crate::ids::{ClusterName, EventId, Family, Revision, Scope, ServiceDeploymentId, ServiceName};
 use crate::time::Timestamp;
 
@@ -328,4 +330,7 @@ pub struct ServiceEvent {
     pub created_at: Timestamp,
     /// AWS's text, e.g. `(service web) has reached a steady state.`
     pub message: String,
+    /// What AWS sends as a `ECS Service Action`, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<ServiceAction>,
 }

@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use longshore_domain::ids::{EventId, InstanceId, Revision, Scope, ServiceDeploymentId, TaskId};
 use longshore_domain::record::{
-    AccountSetting, AgentConnection, BreakerState, Cause, CircuitBreaker, ClientToken, Cluster,
-    ClusterStatus, Completed, ConstraintKind, ContainerInstance, ContainerSpec, ContainerState,
-    ContainerStatus, Demand, DependencyCondition, Deployment, DeploymentConfiguration,
-    DeploymentStatus, DesiredStatus, Document, HealthStatus, HookAction, InstanceStatus,
-    LaunchType, LifecycleStage, NetworkBinding, NetworkMode, Notice, Observed, Pause, PauseHook,
-    PlacementConstraint, PlacementStrategy, PortClaim, PortMapping, Protection, Protocol,
-    Resources, Rollback, RolloutState, SchedulingStrategy, Service, ServiceDeployment,
-    ServiceDeploymentStatus, ServiceEvent, ServiceRevision, ServiceStatus, Spread, StopCode,
-    StopOrder, StrategyField, Tags, Task, TaskDefinition, TaskDefinitionStatus, TaskSpec,
-    TaskStatus, Threshold, VersionInfo,
+    AccountSetting, ActionName, AgentConnection, BreakerState, Cause, CircuitBreaker, ClientToken,
+    Cluster, ClusterStatus, Completed, ConstraintKind, ContainerInstance, ContainerSpec,
+    ContainerState, ContainerStatus, Demand, DependencyCondition, Deployment,
+    DeploymentConfiguration, DeploymentStatus, DesiredStatus, Document, HealthStatus, HookAction,
+    InstanceStatus, LaunchType, LifecycleStage, NetworkBinding, NetworkMode, Notice, Observed,
+    Pause, PauseHook, PlacementConstraint, PlacementStrategy, PortClaim, PortMapping, Protection,
+    Protocol, Resources, Rollback, RolloutState, SchedulingStrategy, Service, ServiceAction,
+    ServiceDeployment, ServiceDeploymentStatus, ServiceEvent, ServiceRevision, ServiceStatus,
+    Spread, StopCode, StopOrder, StrategyField, Tags, Task, TaskDefinition, TaskDefinitionStatus,
+    TaskSpec, TaskStatus, Threshold, VersionInfo,
 };
 use longshore_domain::time::Timestamp;
 
@@ -220,6 +220,11 @@ pub(crate) fn service_event(second: i64, id: u128) -> ServiceEvent {
         id: EventId::new(id),
         created_at: at(second),
         message: "(service front) has reached a steady state.".into(),
+        action: Some(ServiceAction {
+            name: ActionName::ServiceSteadyState,
+            reason: Some("RESOURCE:CPU".into()),
+            instances: vec![InstanceId::new(1)],
+        }),
     }
 }
 
