@@ -131,7 +131,10 @@ pub(super) fn settle(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
             deployment.updated_at = now;
         }
     }
-    deployments.retain(|d| d.status == DeploymentStatus::Primary || d.desired_count > 0);
+    // One that was given up in this plan shows once, so that its end is told.
+    let given_up = |d: &Deployment| draft.turned_back && d.rollout == RolloutState::Failed;
+    deployments
+        .retain(|d| d.status == DeploymentStatus::Primary || d.desired_count > 0 || given_up(d));
     // A way back shows before it ends, however short it is.
     if !draft.turned_back && is_steady(draft, buckets) {
         if let Some(primary) = deployments.first_mut()
