@@ -14,6 +14,7 @@ extern crate std;
 
 pub mod check;
 pub mod deploy;
+pub mod fidelity;
 pub mod ids;
 pub mod journal;
 pub mod lifecycle;

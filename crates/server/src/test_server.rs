@@ -28,6 +28,7 @@ pub(crate) async fn server() -> Arc<Server> {
         region: scope().region,
         open: true,
         boot: 1,
+        fidelity: longshore_domain::fidelity::Fidelity::default(),
         placer: ecs::placement::Placer::default(),
         refusals: operator::Refusals::default(),
         sessions: session::Sessions::default(),

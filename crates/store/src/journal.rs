@@ -153,11 +153,14 @@ impl Journal {
         Ok(Sequence::end_of(StoreRevision(low.saturating_sub(1))))
     }
 
-    /// When the oldest entry was written.
+    /// The earliest time whose records it knows; `None` while nothing was told.
     ///
     /// # Errors
     /// Those of [`Journal::read`].
-    pub async fn oldest(&self) -> Result<Option<Timestamp>, StateError> {
+    pub async fn begins(&self) -> Result<Option<Timestamp>, StateError> {
+        if let Some(kv) = self.store.get(fold::BEGINS).await? {
+            return Ok(Some(entry::time(&kv)?));
+        }
         Ok(self.first_from(StoreRevision::ZERO).await?.map(|(_, at)| at))
     }
 

@@ -15,6 +15,9 @@ use crate::contract::{Key, StoreRevision, Txn, TxnOutcome};
 /// Keys of the base: this and the store key of the record.
 pub(super) const BASE: &str = "/longshore/journal-base";
 
+/// Key of the newest time that was forgotten.
+pub(super) const BEGINS: &str = "/longshore/journal-begins";
+
 /// Transactions of the journal that one step folds.
 const STEP: usize = 100;
 /// Records that one transaction brings into the base.
@@ -30,6 +33,7 @@ impl Journal {
         let page = self.store.range(from(StoreRevision::ZERO).limit(STEP)).await?;
         let mut last = BTreeMap::<Key, (Timestamp, Change)>::new();
         let mut old = Vec::new();
+        let mut newest = Timestamp::default();
         for kv in page.kvs {
             let (at, changes) = entry::read(&kv)?;
             if at >= time && kv.mod_revision >= kept {
@@ -41,6 +45,7 @@ impl Journal {
                 }
             }
             old.push(kv.key);
+            newest = newest.max(at);
         }
         let mut txn = Txn::default();
         for (key, (at, change)) in last {
@@ -54,10 +59,13 @@ impl Journal {
             }
         }
         self.commit(txn).await?;
+        if old.is_empty() {
+            return Ok(false);
+        }
         // Only now that the base has what they tell.
-        let more = old.len() == STEP;
-        self.commit(old.iter().fold(Txn::default(), |txn, key| txn.delete(key))).await?;
-        Ok(more)
+        let txn = Txn::default().put(BEGINS, encode(newest, &[]));
+        self.commit(old.iter().fold(txn, |txn, key| txn.delete(key))).await?;
+        Ok(old.len() == STEP)
     }
 
     async fn commit(&self, txn: Txn) -> Result<(), StateError> {
