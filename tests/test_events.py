@@ -241,7 +241,7 @@ def test_nothing_is_lost_when_the_server_is_killed(
     repeated = len(hook.events) - len({sequence for sequence, _ in hook.events})
     assert repeated <= 2, "at most what was under way when the server died"
     assert len(hook.events) > before
-    posted = {sequence: event for sequence, event in hook.events}
+    posted = dict(hook.events)
     assert all(posted[line["sequence"]] == line["event"] for line in aws if line["type"] == TASK)
     world.ecs.stop_task(cluster=world.cluster, task=second)
 

@@ -36,6 +36,7 @@ pub use bounds::Bounds;
 pub use process::superseded;
 pub use rollout::{Begun, begin, is_running};
 
+use crate::fidelity::Fidelity;
 use crate::ids::{Family, IdSource, InstanceId, Revision, TaskId};
 use crate::record::{
     SchedulingStrategy, Service, ServiceDeployment, ServiceEvent, ServiceStatus, StopCode, Task,
@@ -59,6 +60,8 @@ pub struct Situation<'a> {
     pub specs: &'a BTreeMap<(Family, Revision), &'a TaskSpec>,
     /// The instances of the cluster with their load.
     pub fleet: &'a Fleet<'a>,
+    /// How far to be like ECS.
+    pub fidelity: Fidelity,
     /// Now.
     pub now: Timestamp,
 }

@@ -8,6 +8,8 @@ use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
 
+use crate::limits;
+
 /// How far to be like ECS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fidelity {
@@ -36,13 +38,13 @@ pub struct Switch {
 pub const SWITCHES: &[Switch] = &[
     Switch {
         name: "count-crash-loops",
-        value: "`on` or `off`",
+        value: "`on`",
         ecs: "A service task that exits by itself after it was RUNNING is replaced at once, however \
               often; it counts neither toward the circuit breaker nor toward the restart throttle.",
-        longshore: "A service task that exits by itself with an error within 60 seconds after it was \
-                    RUNNING counts as one that failed to start: toward `failedTasks`, the circuit \
-                    breaker and the restart throttle. A task that runs for 60 seconds starts the \
-                    count anew.",
+        longshore: "A service task that exits by itself within 60 seconds after it was RUNNING counts \
+                    as one that failed to start: toward `failedTasks`, the circuit breaker and the \
+                    restart throttle. Only tasks that have run for 60 seconds start the count anew, \
+                    make a service steady and complete a deployment.",
     },
     Switch {
         name: "history",
@@ -112,6 +114,26 @@ pub fn days(value: &str) -> Result<Option<Duration>, String> {
     Ok(days.map(|days| days * 24 * 3600))
 }
 
+/// `docs/fidelity.md`.
+pub fn document() -> String {
+    let mut rows = String::new();
+    for Switch { name, value, ecs, longshore } in SWITCHES {
+        rows.push_str(&format!("| `{name}` | {value} | {ecs} | {longshore} |\n"));
+    }
+    format!(
+        "# Fidelity switches\n\n\
+         Generated from the code (`domain/src/fidelity.rs`); a test compares it.\n\n\
+         Longshore does what Amazon ECS does. Where it can do better in a way that clients of ECS could \
+         notice, it does so only when asked: `longshore server` and `longshore dev` take \
+         `--fidelity NAME=VALUE`, once for each switch. All are `off` by default.\n\n\
+         | Name | Value, or `off` | ECS, and Longshore without it | Longshore with it |\n\
+         |---|---|---|---|\n{rows}\n\
+         `--history DAYS` is short for `--fidelity history=DAYS`. Whatever its age, the journal reaches \
+         back no further than the last {} changes of the store.\n",
+        limits::JOURNAL_REVISIONS
+    )
+}
+
 fn switch(value: &str) -> Result<bool, String> {
     match value {
         "on" => Ok(true),
@@ -163,6 +185,20 @@ mod tests {
         for switch in SWITCHES {
             assert!(unknown.contains(switch.name), "{unknown}");
         }
+    }
+
+    /// `UPDATE_DOCS=1 cargo test -p longshore-domain fidelity` writes the file.
+    #[test]
+    fn the_document_says_what_the_code_does() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/fidelity.md");
+        let document = document();
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, &document).expect("docs/fidelity.md can be written");
+        }
+        let committed = std::fs::read_to_string(path).expect("docs/fidelity.md can be read");
+        let stale =
+            "docs/fidelity.md is stale: UPDATE_DOCS=1 cargo test -p longshore-domain fidelity";
+        assert!(committed == document, "{stale}");
     }
 
     #[test]

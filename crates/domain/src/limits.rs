@@ -72,6 +72,8 @@ pub const IMPAIRED_ROUNDS: u32 = 3;
 /// How long a new task without health check must run to count toward the minimum healthy percent
 /// (ECS API: 40 seconds).
 pub const SETTLING_TIME: Duration = Duration::from_secs(40);
+/// A service task that exits sooner after it was RUNNING is in a crash loop, where these count (ours).
+pub const CRASH_LOOP: Duration = Duration::from_secs(60);
 /// After how long an event is repeated while its cause lasts (ECS: 6 hours).
 pub const EVENT_REPETITION: Duration = Duration::from_secs(6 * 3600);
 /// Largest desired count of a service (ECS quota: 5,000 tasks per service).

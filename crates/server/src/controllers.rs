@@ -6,6 +6,7 @@
 
 mod connections;
 mod driver;
+mod lost;
 mod orphans;
 mod retention;
 mod services;
@@ -23,6 +24,8 @@ pub(crate) fn spawn(server: &Arc<Server>, retention: Retention) {
     let connections = connections::Connections { boot: server.boot, started_at: clock::now() };
     driver::spawn(server, connections);
     driver::spawn(server, orphans::Orphans);
+    let after = server.fidelity.replace_lost_instances;
+    driver::spawn(server, lost::Lost { after, started_at: clock::now() });
     driver::spawn(server, services::Services::new(server));
     driver::spawn(server, retention::Reaper { retention });
 }

@@ -56,8 +56,9 @@ fn request<'a>(
 fn matching(request: &PlacementRequest<'_>, fleet: &Fleet<'_>) -> BTreeSet<InstanceId> {
     let nothing = Demand::default();
     let request = PlacementRequest { demand: &nothing, ..*request };
-    let passing =
-        |reason: &Reason| matches!(reason, Reason::AgentDisconnected | Reason::DistinctInstance);
+    let passing = |reason: &Reason| {
+        matches!(reason, Reason::AgentDisconnected | Reason::Fenced(_) | Reason::DistinctInstance)
+    };
     let matches = |node: &&Node<'_>| refusals(&request, node).iter().all(passing);
     fleet.nodes().iter().filter(matches).map(|node| node.instance.id).collect()
 }

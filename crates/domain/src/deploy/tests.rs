@@ -1,4 +1,5 @@
 mod breaker;
+mod loops;
 mod properties;
 mod time;
 mod told;

@@ -108,6 +108,8 @@ fn standing(request: &PlacementRequest<'_>, node: &Node<'_>, visit: Visit<'_>) -
     }
     if !instance.connection.connected {
         visit(Reason::AgentDisconnected)?;
+    } else if !instance.fence.is_empty() {
+        visit(Reason::Fenced(instance.fence.len()))?;
     }
     let external = instance.attributes.contains_key(EXTERNAL);
     if external != (request.launch_type == LaunchType::External) {

@@ -47,6 +47,8 @@ pub enum Reason {
     Status(InstanceStatus),
     /// Its agent has no session.
     AgentDisconnected,
+    /// Its agent is back, and has still to stop tasks that were given up meanwhile.
+    Fenced(usize),
     /// It is not of the launch type.
     LaunchType(LaunchType),
     /// It lacks an attribute, or has it with another value.
@@ -87,7 +89,7 @@ impl Reason {
     pub fn aws_reason(&self) -> &'static str {
         match self {
             Self::Status(_) => "INACTIVE",
-            Self::AgentDisconnected => "AGENT",
+            Self::AgentDisconnected | Self::Fenced(_) => "AGENT",
             Self::LaunchType(_) | Self::Attribute { .. } => "ATTRIBUTE",
             Self::Location { .. } => "LOCATION",
             Self::MemberOf { .. } => "MemberOf placement constraint unsatisfied",
@@ -105,6 +107,7 @@ impl Reason {
             Self::Status(InstanceStatus::Draining) => "set the instance back to ACTIVE".into(),
             Self::Status(_) => "register the instance again".into(),
             Self::AgentDisconnected => "start the agent, or its network, on the instance".into(),
+            Self::Fenced(_) => "wait until its agent has stopped them".into(),
             Self::LaunchType(wanted) => {
                 format!("use the instance's own launch type instead of {}", wanted.as_str())
             }
@@ -138,7 +141,7 @@ impl Reason {
                 (if amount.could_fit() { 0 } else { 3 }, missing)
             }
             Self::PortInUse(_) | Self::DistinctInstance => (1, 0),
-            Self::AgentDisconnected => (2, 0),
+            Self::AgentDisconnected | Self::Fenced(_) => (2, 0),
             Self::PortReserved(_) | Self::MemberOf { .. } | Self::Location { .. } => (4, 0),
             Self::Attribute { .. } | Self::LaunchType(_) => (5, 0),
             Self::Status(_) => (6, 0),
@@ -165,6 +168,9 @@ impl fmt::Display for Reason {
         match self {
             Self::Status(status) => write!(f, "is {}", status.as_str()),
             Self::AgentDisconnected => f.write_str("its agent is not connected"),
+            Self::Fenced(tasks) => {
+                write!(f, "has still to stop {tasks} tasks that were replaced while it was away")
+            }
             Self::LaunchType(wanted) => write!(f, "is not of launch type {}", wanted.as_str()),
             Self::Attribute { name, wanted: None, .. } => write!(f, "lacks the attribute {name}"),
             Self::Attribute { name, wanted: Some(wanted), found: None } => {

@@ -150,6 +150,7 @@ impl Services {
                     tasks: &records,
                     specs: &specs,
                     fleet,
+                    fidelity: self.server.fidelity,
                     now,
                 };
                 let plan = deploy::plan(&situation, &mut RandomIds);

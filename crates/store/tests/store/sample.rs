@@ -83,6 +83,7 @@ pub(crate) fn container_instance(id: u128) -> ContainerInstance {
         capacity_provider: Some("fleet".into()),
         registration_token: Some("token-1".into()),
         version: 3,
+        fence: BTreeSet::from([TaskId::new(3)]),
         deregistered_at: Some(at(8)),
         tags: tags(),
     }

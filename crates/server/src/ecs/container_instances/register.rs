@@ -78,6 +78,7 @@ pub(crate) async fn register(
             capacity_provider: None,
             registration_token: None,
             version: 1,
+            fence: BTreeSet::new(),
             deregistered_at: None,
             tags: new_tags.clone(),
         };
