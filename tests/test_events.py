@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from harness import docker
 from harness.process import Server, World, binary
 from harness.tasks import Tasks, sh
 from harness.wait import until
@@ -288,3 +289,37 @@ def test_the_past_is_told(new_world: Callable[..., World], name: str) -> None:
     assert "the journal begins at" in refused.stderr
     wrong = longshore(world.server.url, "ctl", "at", "noon", world.cluster, fails=True)
     assert "'noon' is no time" in wrong.stderr
+
+
+def test_a_lost_instance_is_replaced_and_fenced(new_world: Callable[..., World], name: str) -> None:
+    world = new_world(1, "--open", "--fidelity", "replace-lost-instances=30")
+    tasks = Tasks(world, name)
+    (lost,) = world.agents
+    world.ecs.create_service(
+        cluster=world.cluster, serviceName=name, taskDefinition=tasks.define(), desiredCount=1
+    )
+    stable = world.ecs.get_waiter("services_stable")
+    stable.wait(cluster=world.cluster, services=[name], WaiterConfig=WAIT)
+    (old,) = world.ecs.list_tasks(cluster=world.cluster)["taskArns"]
+    container = tasks.inspect(old)["Id"]
+    other = world.add_agent(zone="b")
+    lost.kill()
+    ended = tasks.wait(old, "STOPPED", 90)
+    assert ended["stopCode"] == "InfrastructureHealth"
+    assert "has been disconnected" in ended["stoppedReason"]
+    stable.wait(cluster=world.cluster, services=[name], WaiterConfig=WAIT)
+    (new,) = world.ecs.list_tasks(cluster=world.cluster)["taskArns"]
+    assert tasks.describe(new)["containerInstanceArn"] == other.arn
+    assert docker.inspect(container)[0]["State"]["Running"], "nobody was there to stop it"
+
+    lost.start()
+    until(lambda: not docker.inspect(container)[0]["State"]["Running"], "the old container to end")
+    # Then the instance takes tasks again.
+    start = {"cluster": world.cluster, "taskDefinition": tasks.family}
+    started = until(
+        lambda: world.ecs.start_task(**start, containerInstances=[lost.arn])["tasks"],
+        "a task on the instance that is back",
+    )
+    tasks.wait(started[0]["taskArn"], "RUNNING")
+    assert tasks.describe(old)["stopCode"] == "InfrastructureHealth"
+    world.ecs.delete_service(cluster=world.cluster, service=name, force=True)

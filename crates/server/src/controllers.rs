@@ -25,7 +25,7 @@ pub(crate) fn spawn(server: &Arc<Server>, retention: Retention) {
     driver::spawn(server, connections);
     driver::spawn(server, orphans::Orphans);
     let after = server.fidelity.replace_lost_instances;
-    driver::spawn(server, lost::Lost { after, started_at: clock::now() });
+    driver::spawn(server, lost::Lost { after, boot: server.boot, started_at: clock::now() });
     driver::spawn(server, services::Services::new(server));
     driver::spawn(server, retention::Reaper { retention });
 }

@@ -26,7 +26,9 @@ const FENCE: Duration = Duration::from_secs(600);
 pub(super) struct Lost {
     /// How long that is; without it nothing is lost, and only fences fall.
     pub(super) after: Option<Duration>,
-    /// When this server started: before, no agent could reach it.
+    /// This server process.
+    pub(super) boot: u64,
+    /// When it started: before, no agent could reach it.
     pub(super) started_at: Timestamp,
 }
 
@@ -43,7 +45,11 @@ impl Controller for Lost {
             if row.connection.connected {
                 expire_fence(row, now, &mut pass);
             } else if let Some(after) = self.after {
-                let due = (row.connection.since + after).max(self.started_at + RECONNECT);
+                let mut due = row.connection.since + after;
+                if row.connection.server != self.boot {
+                    // It may be back already, and nobody was there to see it.
+                    due = due.max(self.started_at + RECONNECT);
+                }
                 self.give_up(view, row, due, now, &mut pass);
             }
         }

@@ -13,8 +13,7 @@ use crate::test_server::{add_instance, agents, ask, server};
 const AFTER: Duration = Duration::from_secs(60);
 
 fn controller(after: Option<Duration>) -> Lost {
-    // It started long ago.
-    Lost { after, started_at: Timestamp::default() }
+    Lost { after, boot: 1, started_at: clock::now() }
 }
 
 /// The agent of the instance comes or goes, `ago` before now.
@@ -58,7 +57,7 @@ async fn tasks_of_a_lost_instance_are_replaced_and_it_is_fenced() {
     assert!(next.is_some_and(|at| at > clock::now()), "it looks again in time");
     connect(&server, &first, false, AFTER * 1000).await;
     assert_eq!(driver::pass(&server, &controller(None)).await, Some(None));
-    let late = Lost { started_at: clock::now(), ..controller(Some(AFTER)) };
+    let late = Lost { boot: 2, ..controller(Some(AFTER)) };
     assert!(
         driver::pass(&server, &late).await.expect("a pass").is_some(),
         "agents find a new server"
