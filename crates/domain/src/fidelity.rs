@@ -6,6 +6,7 @@
 
 use alloc::format;
 use alloc::string::String;
+use core::fmt::Write as _;
 use core::time::Duration;
 
 use crate::limits;
@@ -118,7 +119,8 @@ pub fn days(value: &str) -> Result<Option<Duration>, String> {
 pub fn document() -> String {
     let mut rows = String::new();
     for Switch { name, value, ecs, longshore } in SWITCHES {
-        rows.push_str(&format!("| `{name}` | {value} | {ecs} | {longshore} |\n"));
+        // Writing to a string does not fail.
+        let _ = writeln!(rows, "| `{name}` | {value} | {ecs} | {longshore} |");
     }
     format!(
         "# Fidelity switches\n\n\

@@ -28,8 +28,7 @@ pub const PORT: &str = "port";
 pub const BIG: &str = "big";
 
 /// All of them.
-pub const ALL: &[&str] =
-    &[GOOD, CHECKED, SICK, MISSING, BROKEN, BRIEF, SLOW, STUBBORN, PORT, BIG];
+pub const ALL: &[&str] = &[GOOD, CHECKED, SICK, MISSING, BROKEN, BRIEF, SLOW, STUBBORN, PORT, BIG];
 
 /// Those of which a service never reaches a steady state for long.
 pub const HOPELESS: &[&str] = &[SICK, MISSING, BROKEN, BRIEF];

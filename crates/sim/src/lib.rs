@@ -11,7 +11,9 @@
 //! machine.
 
 #[cfg(not(tokio_unstable))]
-compile_error!("the simulator needs `--cfg tokio_unstable`, as .cargo/config.toml of the repository sets it");
+compile_error!(
+    "the simulator needs `--cfg tokio_unstable`, as .cargo/config.toml of the repository sets it"
+);
 
 pub mod check;
 mod cluster;

@@ -101,8 +101,13 @@ impl Watcher {
         }
         let tasks = changed_tasks(&before, view);
         tell(cluster, &before, view, &tasks);
-        let step =
-            Step { before: &before, after: view, tasks, now: world::now(), machines: &cluster.machines };
+        let step = Step {
+            before: &before,
+            after: view,
+            tasks,
+            now: world::now(),
+            machines: &cluster.machines,
+        };
         for checker in checkers.iter_mut() {
             let name = checker.name();
             let wrong = checker.step(&step).into_iter();
@@ -135,12 +140,7 @@ fn changed_tasks<'v>(before: &'v View, after: &'v View) -> Vec<(Option<&'v Task>
     .collect()
 }
 
-fn tell(
-    cluster: &Cluster,
-    before: &View,
-    after: &View,
-    tasks: &[(Option<&Task>, &Task)],
-) {
+fn tell(cluster: &Cluster, before: &View, after: &View, tasks: &[(Option<&Task>, &Task)]) {
     let story = &cluster.story;
     for row in after.services.iter().filter(|row| row.mod_revision == after.revision) {
         let key = longshore_store::Record::key(&row.record);

@@ -59,10 +59,8 @@ async fn throughput(directory: &Path, durability: Durability, writers: u128, jou
                 let mut txn = RecordTxn::new();
                 txn.put(&task(writer * 1_000_000 + times.len() as u128));
                 let sent = Instant::now();
-                let txn = match journal {
-                    true => txn.into_told_txn(Timestamp::from_millis(0)),
-                    false => txn.into_txn(),
-                };
+                let at = Timestamp::from_millis(0);
+                let txn = if journal { txn.into_told_txn(at) } else { txn.into_txn() };
                 let outcome = store.txn(txn).await.expect("the store works");
                 assert!(matches!(outcome, TxnOutcome::Committed { .. }));
                 times.push(sent.elapsed());

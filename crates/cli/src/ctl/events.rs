@@ -91,7 +91,7 @@ fn path(options: &EventsOptions, after: Option<u64>) -> String {
     ];
     for (name, value) in given {
         if let Some(value) = value {
-            path.push_str(&format!("&{name}={}", escaped(value)));
+            path = format!("{path}&{name}={}", escaped(value));
         }
     }
     path

@@ -4,11 +4,14 @@ use super::*;
 use crate::record::{DesiredStatus, HealthStatus, TaskStatus};
 use crate::schedule::testing;
 
+/// What changes, how, and whether it is told.
+type Case<R> = (&'static str, fn(&mut R), bool);
+
 #[test]
 fn a_change_of_a_task_matters_when_its_version_or_status_does() {
     let old = testing::task(1, 1);
     assert!(tells_task(None, &old), "a new task");
-    let cases: [(&str, fn(&mut Task), bool); 6] = [
+    let cases: [Case<Task>; 6] = [
         ("nothing", |_| {}, false),
         ("the scheduler's memory", |task| task.failure_counted = !task.failure_counted, false),
         ("a version", |task| task.version += 1, true),
@@ -36,7 +39,7 @@ fn a_change_of_a_task_matters_when_its_version_or_status_does() {
 fn a_change_of_an_instance_matters_when_its_version_status_or_connection_does() {
     let old = testing::instance(1, "a");
     assert!(tells_instance(None, &old), "a new instance");
-    let cases: [(&str, fn(&mut ContainerInstance), bool); 5] = [
+    let cases: [Case<ContainerInstance>; 5] = [
         ("nothing", |_| {}, false),
         ("another server", |instance| instance.connection.server += 1, false),
         ("an agent that is gone", |i| i.connection.connected = !i.connection.connected, true),

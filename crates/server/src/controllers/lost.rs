@@ -50,52 +50,49 @@ impl Controller for Lost {
                     // It may be back already, and nobody was there to see it.
                     due = due.max(self.started_at + RECONNECT);
                 }
-                self.give_up(view, row, due, now, &mut pass);
+                give_up(view, row, due, now, &mut pass);
             }
         }
         pass
     }
 }
 
-impl Lost {
-    fn give_up(
-        &self,
-        view: &View,
-        row: &Row<ContainerInstance>,
-        due: Timestamp,
-        now: Timestamp,
-        pass: &mut Pass,
-    ) {
-        let tasks =
-            || view.tasks.by(&TaskIndex::Instance(row.id)).filter(|task| !task.is_stopped());
-        if tasks().next().is_none() {
-            return;
-        }
-        if now < due {
-            return pass.look_again(due);
-        }
-        let silence = now.saturating_since(row.connection.since);
-        // What does not fit follows in the next pass, which this one's commit wakes.
-        let mut instance = row.record.clone();
-        let mut txn = RecordTxn::new();
-        for task in tasks().take(BATCH) {
-            if let Some(ended) = lifecycle::unreachable(task, silence, now) {
-                instance.fence.insert(task.id);
-                txn.update(task, &ended);
-            }
-        }
-        instance.version += 1;
-        tracing::warn!(
-            instance = %row.id,
-            cluster = %row.cluster,
-            seconds = silence.as_secs(),
-            tasks = txn.len(),
-            "the instance is lost; its tasks are given up"
-        );
-        // Should the agent come back at this moment, nothing happens.
-        txn.update(row, &instance);
-        pass.push(txn);
+/// Ends the tasks of an instance, if it is time.
+fn give_up(
+    view: &View,
+    row: &Row<ContainerInstance>,
+    due: Timestamp,
+    now: Timestamp,
+    pass: &mut Pass,
+) {
+    let tasks = || view.tasks.by(&TaskIndex::Instance(row.id)).filter(|task| !task.is_stopped());
+    if tasks().next().is_none() {
+        return;
     }
+    if now < due {
+        return pass.look_again(due);
+    }
+    let silence = now.saturating_since(row.connection.since);
+    // What does not fit follows in the next pass, which this one's commit wakes.
+    let mut instance = row.record.clone();
+    let mut txn = RecordTxn::new();
+    for task in tasks().take(BATCH) {
+        if let Some(ended) = lifecycle::unreachable(task, silence, now) {
+            instance.fence.insert(task.id);
+            txn.update(task, &ended);
+        }
+    }
+    instance.version += 1;
+    tracing::warn!(
+        instance = %row.id,
+        cluster = %row.cluster,
+        seconds = silence.as_secs(),
+        tasks = txn.len(),
+        "the instance is lost; its tasks are given up"
+    );
+    // Should the agent come back at this moment, nothing happens.
+    txn.update(row, &instance);
+    pass.push(txn);
 }
 
 fn expire_fence(row: &Row<ContainerInstance>, now: Timestamp, pass: &mut Pass) {

@@ -93,13 +93,11 @@ impl Delivery {
             self.fenced_at = None;
             return (Vec::new(), None);
         }
-        match self.fenced_at.map(|at| at + RESEND).filter(|again| now < *again) {
-            Some(again) => (Vec::new(), Some(again)),
-            None => {
-                self.fenced_at = Some(now);
-                (fence.iter().copied().collect(), Some(now + RESEND))
-            }
+        if let Some(again) = self.fenced_at.map(|at| at + RESEND).filter(|again| now < *again) {
+            return (Vec::new(), Some(again));
         }
+        self.fenced_at = Some(now);
+        (fence.iter().copied().collect(), Some(now + RESEND))
     }
 
     /// These tasks went out in `message`.

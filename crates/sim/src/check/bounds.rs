@@ -83,8 +83,7 @@ impl Bounds {
 
 fn too_many(step: &Step<'_>, group: &str) -> Option<String> {
     let service = service(step.after, group)?;
-    let there: Vec<&Task> =
-        tasks(step.after, service).filter(|task| !task.is_stopped()).collect();
+    let there: Vec<&Task> = tasks(step.after, service).filter(|task| !task.is_stopped()).collect();
     if service.scheduling_strategy == SchedulingStrategy::Daemon {
         let mut places = BTreeSet::new();
         let twice = there.iter().find(|task| !places.insert(task.instance))?;

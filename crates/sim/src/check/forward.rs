@@ -32,7 +32,8 @@ impl Checker for Forward {
             }
         }
         for old in step.before.service_deployments.iter().filter(|row| row.status.is_over()) {
-            let new = step.after.service_deployments.get(&longshore_store::Record::key(&old.record));
+            let new =
+                step.after.service_deployments.get(&longshore_store::Record::key(&old.record));
             if new.is_some_and(|new| new.status != old.status) {
                 wrong.push(format!("service deployment {} was over and goes on", old.id));
             }

@@ -50,7 +50,10 @@ impl Checker for Stuck {
         let tasks = end.view.tasks.iter().filter(|task| self.is_stuck(end.view, task));
         let tasks = tasks.map(|task| {
             let last = self.changed.get(&task.id);
-            format!("task {} of {} is {:?} since {last:?}", task.id, task.family, task.observed.status)
+            format!(
+                "task {} of {} is {:?} since {last:?}",
+                task.id, task.family, task.observed.status
+            )
         });
         let services = end.view.services.iter().filter_map(|service| self.unsteady(end, service));
         tasks.chain(services).collect()
@@ -124,9 +127,11 @@ impl Stuck {
             !task.is_stopped() && on.is_none_or(|row| !row.connection.connected)
         });
         let daemon = service.scheduling_strategy == SchedulingStrategy::Daemon
-            && end.view.container_instances.iter().any(|row| {
-                row.status == InstanceStatus::Active && !row.connection.connected
-            });
+            && end
+                .view
+                .container_instances
+                .iter()
+                .any(|row| row.status == InstanceStatus::Active && !row.connection.connected);
         hopeless
             || throttled
             || no_room

@@ -50,9 +50,10 @@ impl Journal {
         let mut txn = Txn::default();
         for (key, (at, change)) in last {
             let key = format!("{BASE}{key}");
-            txn = match is_over(&change) {
-                true => txn.delete(&key),
-                false => txn.put(&key, encode(at, &[change])),
+            txn = if is_over(&change) {
+                txn.delete(&key)
+            } else {
+                txn.put(&key, encode(at, &[change]))
             };
             if txn.writes.len() >= PUTS {
                 self.commit(std::mem::take(&mut txn)).await?;

@@ -71,8 +71,10 @@ pub(super) fn is_over(change: &Change) -> bool {
         Change::ContainerInstance(instance) => journal::instance_is_over(instance),
         Change::Service(service) => journal::service_is_over(service),
         Change::ServiceDeployment(deployment) => deployment.status.is_over(),
-        Change::ServiceEvent(_) | Change::DeploymentStep(_) | Change::Refused(_) => true,
-        Change::Gone { .. } => true,
+        Change::ServiceEvent(_)
+        | Change::DeploymentStep(_)
+        | Change::Refused(_)
+        | Change::Gone { .. } => true,
     }
 }
 
