@@ -15,6 +15,8 @@ import zipfile
 
 # Signing name of the service: folder in the wheel.
 SERVICES = {"ecs": "botocore/data/ecs/2014-11-13"}
+# Members that agents send and the public model leaves out.
+AGENTS = {"ecs": {"RegisterContainerInstanceRequest": {"clientToken": {"shape": "String"}}}}
 PROSE = {"documentation", "deprecatedMessage", "deprecatedSince"}
 
 
@@ -36,8 +38,10 @@ def read_json(wheel, path):
     return json.loads(wheel.read(path)) if path in wheel.namelist() else {}
 
 
-def imported(wheel, folder):
+def imported(wheel, name, folder):
     service = without_prose(read_json(wheel, f"{folder}/service-2.json"))
+    for shape, members in AGENTS[name].items():
+        service["shapes"][shape]["members"].update(members)
     paginators = read_json(wheel, f"{folder}/paginators-1.json").get("pagination", {})
     model = {
         "source": pathlib.Path(wheel.filename).name.rsplit("-py", 1)[0],
@@ -57,7 +61,7 @@ def main():
     with zipfile.ZipFile(arguments[0]) as wheel:
         for name, folder in SERVICES.items():
             target = here / f"{name}.json"
-            text = imported(wheel, folder)
+            text = imported(wheel, name, folder)
             if "--check" not in sys.argv:
                 target.write_text(text)
             elif target.read_text() != text:

@@ -4,6 +4,7 @@
 themselves (`name`). `new_server` and `new_world` start processes of a test's own.
 """
 
+import contextlib
 import itertools
 import os
 import re
@@ -13,6 +14,7 @@ from typing import Any
 import image as demo_image
 import pytest
 from harness.process import Server, World
+from harness.services import Service
 from harness.tasks import Tasks
 
 COUNTER = itertools.count(1)
@@ -104,3 +106,12 @@ def tasks(world: World, name: str) -> Iterator[Tasks]:
     tasks = Tasks(world, name)
     yield tasks
     tasks.stop_all()
+
+
+@pytest.fixture
+def service(tasks: Tasks) -> Iterator[Service]:
+    """A service in the shared world, deleted when the test ends."""
+    service = Service(tasks)
+    yield service
+    with contextlib.suppress(service.ecs.exceptions.ClientError):
+        service.ecs.delete_service(cluster=service.cluster, service=service.name, force=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from harness.aws import TARGET, Raw
+from harness.aws import TARGET, Raw, refused
 from harness.process import Server
 
 
@@ -144,3 +144,130 @@ def test_a_name_is_taken_once(new_server: Callable[..., Server]) -> None:
     for _ in range(3):
         ecs.create_cluster(clusterName="same")
     assert len(ecs.list_clusters()["clusterArns"]) == 1
+
+
+@pytest.fixture
+def rolling(server: Server, name: str) -> dict[str, str]:
+    """A service of no tasks: its cluster, its name and its definition."""
+    ecs = server.ecs
+    ecs.create_cluster(clusterName=name)
+    container = {"name": "app", "image": "image", "memory": 16}
+    ecs.register_task_definition(family=name, containerDefinitions=[container])
+    ecs.create_service(cluster=name, serviceName="web", taskDefinition=name, desiredCount=0)
+    return {"cluster": name, "service": "web", "taskDefinition": name}
+
+
+DAEMON_COUNT = "The daemon scheduling strategy does not support a desired count for services."
+BOTH_100 = "Both maximumPercent and minimumHealthyPercent cannot be 100"
+
+
+@pytest.mark.parametrize(
+    ("members", "code", "text"),
+    [
+        ({"desiredCount": -1}, "InvalidParameterException", "desiredCount"),
+        ({"desiredCount": 2_147_483_647}, "InvalidParameterException", "desiredCount"),
+        ({"desiredCount": 2**40}, "SerializationException", ""),
+        ({"desiredCount": 1e300}, "SerializationException", ""),
+        ({"cluster": "never-made"}, "ClusterNotFoundException", "Cluster not found."),
+        ({"taskDefinition": "never-registered"}, "ClientException", "TaskDefinition not found."),
+        (
+            {"deploymentConfiguration": {"minimumHealthyPercent": 100, "maximumPercent": 100}},
+            "InvalidParameterException",
+            BOTH_100,
+        ),
+        (
+            {"deploymentConfiguration": {"minimumHealthyPercent": -5}},
+            "InvalidParameterException",
+            "minimumHealthyPercent cannot be negative.",
+        ),
+        (
+            {"deploymentConfiguration": {"minimumHealthyPercent": 150}},
+            "InvalidParameterException",
+            "minimumHealthyPercent must be at most 100",
+        ),
+        (
+            {"deploymentConfiguration": {"maximumPercent": 0}},
+            "InvalidParameterException",
+            "maximumPercent must be at least 100",
+        ),
+        (
+            {"launchType": "EC2", "capacityProviderStrategy": [{"capacityProvider": "p"}]},
+            "InvalidParameterException",
+            "Specifying both a launch type and capacity provider strategy is not supported.",
+        ),
+        (
+            {"schedulingStrategy": "DAEMON", "desiredCount": 1},
+            "InvalidParameterException",
+            DAEMON_COUNT,
+        ),
+        ({"deploymentController": {"type": "CODE_DEPLOY"}}, "UnsupportedFeatureException", ""),
+        ({"serviceName": "web", "desiredCount": 7}, "InvalidParameterException", "idempotent"),
+    ],
+)
+def test_services_that_cannot_be_made(
+    raw: Raw, rolling: dict[str, str], members: dict[str, Any], code: str, text: str
+) -> None:
+    body = {
+        "cluster": rolling["cluster"],
+        "serviceName": "other",
+        "taskDefinition": rolling["taskDefinition"],
+        "desiredCount": 0,
+        **members,
+    }
+    answer = raw.call("CreateService", json.dumps(body).encode()).expect_client_error()
+    assert answer.code == code, answer.body
+    assert text in json.loads(answer.body)["message"]
+    # No half of it is there.
+    listed = raw.call("ListServices", json.dumps({"cluster": rolling["cluster"]}).encode())
+    assert len(json.loads(listed.body)["serviceArns"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("operation", "members", "code"),
+    [
+        ("UpdateService", {"desiredCount": -1}, "InvalidParameterException"),
+        ("UpdateService", {"taskDefinition": "gone"}, "ClientException"),
+        ("UpdateService", {"service": "nobody"}, "ServiceNotFoundException"),
+        (
+            "UpdateService",
+            {"deploymentConfiguration": {"maximumPercent": 100}},
+            "InvalidParameterException",
+        ),
+        ("CreateTaskSet", {}, "InvalidParameterException"),
+        ("CreateTaskSet", {"service": "nobody"}, "ServiceNotFoundException"),
+        ("CreateTaskSet", {"cluster": "never-made"}, "ClusterNotFoundException"),
+        ("DescribeTaskSets", {}, "InvalidParameterException"),
+        ("UpdateTaskSet", {"taskSet": "x", "scale": {"value": 1e308}}, "InvalidParameterException"),
+        ("DeleteTaskSet", {"taskSet": "ecs-svc/1"}, "InvalidParameterException"),
+        ("UpdateServicePrimaryTaskSet", {"primaryTaskSet": ""}, "InvalidParameterException"),
+        ("DescribeServiceDeployments", {"serviceDeploymentArns": []}, "InvalidParameterException"),
+        (
+            "StopServiceDeployment",
+            {"serviceDeploymentArn": "not-an-arn"},
+            "InvalidParameterException",
+        ),
+    ],
+)
+def test_changes_that_cannot_be_made(
+    raw: Raw, rolling: dict[str, str], operation: str, members: dict[str, Any], code: str
+) -> None:
+    answer = raw.call(operation, json.dumps(rolling | members).encode()).expect_client_error()
+    assert answer.code == code, answer.body
+
+
+def test_definitions_that_are_inactive_and_names_that_drain(
+    server: Server, rolling: dict[str, str]
+) -> None:
+    ecs, cluster = server.ecs, rolling["cluster"]
+    definition = f"{rolling['taskDefinition']}:1"
+    ecs.deregister_task_definition(taskDefinition=definition)
+    named = {"cluster": cluster, "serviceName": "other", "taskDefinition": definition}
+    with refused("ClientException", "TaskDefinition is inactive"):
+        ecs.create_service(**named, desiredCount=0)
+    # The one that has it goes on with it, and may scale.
+    assert ecs.update_service(cluster=cluster, service="web", desiredCount=1)
+    with refused("InvalidParameterException", "scaled above 0"):
+        ecs.delete_service(cluster=cluster, service="web")
+    ecs.delete_service(cluster=cluster, service="web", force=True)
+    with refused(("ServiceNotActiveException", "ServiceNotFoundException")):
+        ecs.update_service(cluster=cluster, service="web", desiredCount=1)

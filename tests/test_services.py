@@ -1,73 +1,15 @@
 """Services: created, kept alive, scaled, deployed and deleted, with containers that run."""
 
-import contextlib
 import json
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import pytest
 from harness import aws, docker
 from harness.process import World
+from harness.services import WAIT, Service
 from harness.tasks import Tasks, sh
 from harness.wait import until
-
-WAIT = {"Delay": 1, "MaxAttempts": 90}
-
-
-class Service:
-    """One service and its tasks."""
-
-    def __init__(self, tasks: Tasks) -> None:
-        self.tasks = tasks
-        self.ecs = tasks.ecs
-        self.cluster = tasks.cluster
-        self.name = tasks.family
-
-    def create(self, definition: str, count: int, **members: Any) -> dict[str, Any]:
-        answer = self.ecs.create_service(
-            cluster=self.cluster,
-            serviceName=self.name,
-            taskDefinition=definition,
-            desiredCount=count,
-            **members,
-        )
-        return answer["service"]
-
-    def update(self, **members: Any) -> dict[str, Any]:
-        answer = self.ecs.update_service(cluster=self.cluster, service=self.name, **members)
-        return answer["service"]
-
-    def describe(self) -> dict[str, Any]:
-        answer = self.ecs.describe_services(
-            cluster=self.cluster, services=[self.name], include=["TAGS"]
-        )
-        return answer["services"][0]
-
-    def stable(self) -> dict[str, Any]:
-        """Waits with the SDK's own waiter."""
-        waiter = self.ecs.get_waiter("services_stable")
-        waiter.wait(cluster=self.cluster, services=[self.name], WaiterConfig=WAIT)
-        return self.describe()
-
-    def running(self) -> list[dict[str, Any]]:
-        """Its tasks that should run."""
-        listed = self.ecs.list_tasks(cluster=self.cluster, serviceName=self.name)["taskArns"]
-        if not listed:
-            return []
-        return self.ecs.describe_tasks(cluster=self.cluster, tasks=listed)["tasks"]
-
-    def messages(self) -> list[str]:
-        """Its events, the oldest first."""
-        return [event["message"] for event in reversed(self.describe()["events"])]
-
-
-@pytest.fixture
-def service(tasks: Tasks) -> Iterator[Service]:
-    service = Service(tasks)
-    yield service
-    with contextlib.suppress(service.ecs.exceptions.ClientError):
-        service.ecs.delete_service(cluster=service.cluster, service=service.name, force=True)
 
 
 def test_a_service_lives(service: Service) -> None:

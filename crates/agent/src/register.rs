@@ -40,7 +40,15 @@ const CAPABILITIES: [&str; 19] = [
     "ecs.capability.increased-task-cpu-limit",
 ];
 
-/// Registers, as a new instance or as the one with `known_arn`, and gives the instance's ARN.
+/// Who registers.
+pub(crate) struct Identity {
+    /// ARN, when it has registered before.
+    pub(crate) known_arn: Option<String>,
+    /// Token that makes it one registration, however often it is tried.
+    pub(crate) token: String,
+}
+
+/// Registers, as a new instance or as the one that `identity` knows of, and gives the instance's ARN.
 /// Goes on trying while the control plane cannot be reached or asks for patience.
 ///
 /// # Errors
@@ -49,9 +57,9 @@ pub(crate) async fn register(
     api: &Api,
     config: &Config,
     description: &Description,
-    known_arn: Option<String>,
+    identity: Identity,
 ) -> Result<String, AgentError> {
-    let input = request(config, description, known_arn);
+    let input = request(config, description, identity);
     let mut backoff = Backoff::register();
     let mut cluster_made = false;
     loop {
@@ -92,7 +100,7 @@ fn is_missing_cluster(error: &ApiError) -> bool {
 fn request(
     config: &Config,
     description: &Description,
-    known_arn: Option<String>,
+    Identity { known_arn, token }: Identity,
 ) -> ecs::RegisterContainerInstanceRequest {
     let pairs = attributes(config, description);
     let attribute = |(name, value): (String, Option<String>)| ecs::Attribute {
@@ -108,6 +116,7 @@ fn request(
     ecs::RegisterContainerInstanceRequest {
         cluster: Some(config.cluster.clone()),
         container_instance_arn: known_arn,
+        client_token: Some(token),
         attributes: Some(pairs.into_iter().map(attribute).collect()),
         tags: first.then(|| config.tags.iter().map(tag).collect()),
         total_resources: Some(resources(config, description)),

@@ -19,7 +19,7 @@ use crate::metadata::{self, AgentHandle};
 use crate::network::{Network, Tcp};
 use crate::ports::PortRanges;
 use crate::record::{InstanceRecord, VERSION};
-use crate::register::register;
+use crate::register::{Identity, register};
 use crate::runtime::{Description, DockerRuntime, RuntimeError, SharedRuntime};
 use crate::session::{Links, acs, tcs};
 use crate::store::{Saved, Store};
@@ -195,17 +195,16 @@ async fn identify(
     store: &Store,
 ) -> Result<InstanceRecord, AgentError> {
     let known = saved.instance.as_ref().map(|instance| instance.container_instance_arn.clone());
-    let arn = register(api, config, description, known).await?;
+    let unkept = |source| AgentError::DataDir { path: config.data_dir.clone(), source };
+    let token = store.registration_token().await.map_err(unkept)?;
+    let arn = register(api, config, description, Identity { known_arn: known, token }).await?;
     let instance = InstanceRecord {
         version: VERSION,
         cluster: config.cluster.clone(),
         container_instance_arn: arn,
         latest_seq_num: saved.instance.as_ref().map_or(0, |instance| instance.latest_seq_num),
     };
-    store
-        .save_identity(&instance)
-        .await
-        .map_err(|source| AgentError::DataDir { path: config.data_dir.clone(), source })?;
+    store.save_identity(&instance).await.map_err(unkept)?;
     Ok(instance)
 }
 

@@ -12,9 +12,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::disk::Disk;
+use crate::random;
 use crate::record::{InstanceRecord, TaskRecord, id_of};
 
 const INSTANCE: &str = "instance.json";
+const REGISTRATION: &str = "registration.json";
 const METADATA_ADDRESS: &str = "metadata-address.json";
 const TASKS: &str = "tasks";
 
@@ -52,6 +54,18 @@ impl Store {
     pub(crate) async fn save_identity(&self, record: &InstanceRecord) -> io::Result<()> {
         self.save_instance(record)?;
         self.disk.sync(vec![INSTANCE.to_owned()]).await
+    }
+
+    /// The token of this agent's registration: made once, and kept before it is used, so that a
+    /// registration whose answer was lost is not made twice.
+    pub(crate) async fn registration_token(&self) -> io::Result<String> {
+        if let Some(token) = self.read(REGISTRATION)? {
+            return Ok(token);
+        }
+        let token = random::uuid();
+        self.write(REGISTRATION, &token)?;
+        self.disk.sync(vec![REGISTRATION.to_owned()]).await?;
+        Ok(token)
     }
 
     /// Keeps what it has heard; forgotten by the end of the machine, it would hear it again.

@@ -6,7 +6,8 @@
 //! named buckets ([`Buckets`]); [`replica`] and [`daemon`] decide on the buckets; [`rollout`] keeps
 //! the deployments; [`failures`] counts what could not run and delays the next attempt;
 //! [`process`] ends what fails, goes back, and waits at pauses;
-//! [`images`] keeps image digests; [`zones`] spreads tasks evenly; [`events`] tells.
+//! [`images`] keeps image digests; [`zones`] spreads tasks evenly; [`sets`] plans task sets, each
+//! like a service; [`events`] tells.
 //!
 //! The rules it keeps, which `domain::check::deployment` judges with code of its own: the number
 //! of healthy tasks is not brought below the minimum healthy percent, the number of tasks that are
@@ -24,6 +25,7 @@ mod images;
 mod process;
 mod replica;
 mod rollout;
+mod sets;
 #[cfg(test)]
 mod tests;
 mod zones;
@@ -33,19 +35,25 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 pub use bounds::Bounds;
+pub use events::EventKind;
+pub(crate) use events::UNHEALTHY;
+pub(crate) use failures::delay;
 pub use process::superseded;
 pub use rollout::{Begun, begin, is_running};
+pub use sets::{NewTaskSet, make_primary, new_task_set};
 
 use crate::fidelity::Fidelity;
 use crate::ids::{Family, IdSource, InstanceId, Revision, TaskId};
+use crate::limits;
 use crate::record::{
-    SchedulingStrategy, Service, ServiceDeployment, ServiceEvent, ServiceStatus, StopCode, Task,
-    TaskSpec,
+    DeploymentController, SchedulingStrategy, Service, ServiceDeployment, ServiceEvent,
+    ServiceStatus, StopCode, Task, TaskSpec,
 };
 use crate::schedule::{Fleet, Report};
 use crate::time::Timestamp;
 use buckets::Buckets;
 use draft::Draft;
+use events::Subject;
 
 /// Everything that a decision about a service reads.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +96,8 @@ pub struct Plan {
     pub deployment: Option<ServiceDeployment>,
     /// New events, oldest first.
     pub events: Vec<ServiceEvent>,
+    /// What each of these events tells.
+    pub told: Vec<EventKind>,
     /// Why tasks have no place.
     pub unplaced: Option<Report>,
     /// When to look again although nothing has changed.
@@ -138,15 +148,27 @@ pub fn plan(situation: &Situation<'_>, ids: &mut dyn IdSource) -> Plan {
     if service.status == ServiceStatus::Inactive {
         return Plan::default();
     }
-    let mut draft = Draft::new(situation, ids);
-    let buckets = Buckets::of(situation, draft.current());
+    if service.controller == DeploymentController::External
+        && service.status == ServiceStatus::Active
+    {
+        return sets::plan(situation, ids);
+    }
+    let subject = Subject::service(&service.name);
+    decide(Draft::new(situation, subject, limits::SERVICE_CHANGES, ids))
+}
+
+/// Decides for a service without task sets.
+fn decide(mut draft: Draft<'_, '_>) -> Plan {
+    let situation = draft.situation;
+    let service = situation.service;
+    let buckets = Buckets::of(&situation, draft.current());
     failures::count(&mut draft, &buckets);
     if service.status == ServiceStatus::Active {
         process::advance(&mut draft, &buckets);
     }
     images::resolve(&mut draft);
     // Now that it is known which deployment tasks are kept for.
-    let buckets = Buckets::of(situation, draft.current());
+    let buckets = Buckets::of(&situation, draft.current());
     match (service.status, service.scheduling_strategy) {
         (ServiceStatus::Draining | ServiceStatus::Inactive, _) => {
             rollout::wind_down(&mut draft, &buckets);

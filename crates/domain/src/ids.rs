@@ -4,6 +4,8 @@ mod arn;
 mod name;
 mod unique;
 
-pub use arn::{Arn, ArnError, Resource};
-pub use name::{AccountId, ClusterName, Family, NameError, Region, Scope, ServiceName};
-pub use unique::{EventId, IdSource, InstanceId, Revision, ServiceDeploymentId, TaskId};
+pub use arn::{Arn, ArnError, Resource, deployment_id};
+pub use name::{AccountId, ClusterName, DaemonName, Family, NameError, Region, Scope, ServiceName};
+pub use unique::{
+    DaemonDeploymentId, EventId, IdSource, InstanceId, Revision, ServiceDeploymentId, TaskId,
+};

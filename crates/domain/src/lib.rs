@@ -13,6 +13,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod check;
+pub mod daemons;
 pub mod deploy;
 pub mod fidelity;
 pub mod ids;

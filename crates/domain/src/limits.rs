@@ -67,6 +67,9 @@ pub const SERVICE_CHANGES: usize = 56;
 pub const RESTART_DELAY_MAX: Duration = Duration::from_secs(15 * 60);
 /// First such delay; it doubles with each round of failures (ours; ECS does not document the curve).
 pub const RESTART_DELAY_MIN: Duration = Duration::from_secs(5);
+/// How long a service whose tasks have no place waits at most before it looks again although nothing in
+/// its cluster has changed (ours).
+pub const BLOCKED_RETRY: Duration = Duration::from_secs(15);
 /// Rounds of failures after which a service counts as unable to start tasks (ours).
 pub const IMPAIRED_ROUNDS: u32 = 3;
 /// How long a new task without health check must run to count toward the minimum healthy percent
@@ -78,7 +81,9 @@ pub const CRASH_LOOP: Duration = Duration::from_secs(60);
 pub const EVENT_REPETITION: Duration = Duration::from_secs(6 * 3600);
 /// Largest desired count of a service (ECS quota: 5,000 tasks per service).
 pub const SERVICE_TASKS: u32 = 5000;
-/// Characters of the client token of CreateService (ECS API).
+/// Task sets per service (ECS).
+pub const TASK_SETS: usize = 5;
+/// Characters of the client token of CreateService and CreateTaskSet (ECS API).
 pub const SERVICE_CLIENT_TOKEN_LEN: usize = 36;
 /// Smallest and largest number of failures that a `BOUNDED_PERCENT` circuit breaker fails a deployment
 /// at (ECS: 3 and 200).
@@ -91,6 +96,20 @@ pub const HOOK_TIMEOUT_MIN: u32 = 1440;
 pub const PAGE_SERVICE_DEPLOYMENTS: usize = 20;
 /// Resources that DescribeServiceDeployments and DescribeServiceRevisions take (ECS API).
 pub const DESCRIBE_SERVICE_DEPLOYMENTS: usize = 20;
+/// Share of the instances, in percent, that a daemon deployment renews at a time by default (ECS: 25).
+pub const DAEMON_DRAIN_PERCENT: f64 = 25.0;
+/// Longest bake time of a daemon deployment in minutes (ECS: a day).
+pub const DAEMON_BAKE_MIN: u32 = 1440;
+/// How long a daemon task without health check must run before its instance counts as renewed (ours: ECS
+/// replaces the machine instead).
+pub const DAEMON_SETTLING_TIME: Duration = Duration::from_secs(5);
+/// How long a daemon task must have run to be started again at once when it ends (ours).
+pub const DAEMON_LASTING_TIME: Duration = RESTART_DELAY_MAX;
+/// Failed daemon tasks that a deployment may have; half the instances, if that is more and below
+/// [`BREAKER_THRESHOLD_MAX`] (ours; ECS does not document the threshold of daemons).
+pub const DAEMON_BREAKER_THRESHOLD_MIN: u32 = 3;
+/// Names that CreateDaemon and UpdateDaemon take as capacity providers (ours).
+pub const DAEMON_CAPACITY_PROVIDERS: usize = 100;
 /// How long a finished service deployment stays describable (ECS: 90 days).
 pub const SERVICE_DEPLOYMENT_RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Instances that a service action names (ours; bounds the size of an event).

@@ -8,12 +8,16 @@ mod account_setting;
 mod client_token;
 mod cluster;
 mod container_instance;
+mod daemon;
+mod daemon_deployment;
+mod daemon_task_definition;
 mod placement;
 mod service;
 mod service_action;
 mod service_deployment;
 mod task;
 mod task_definition;
+mod task_set;
 
 pub use account_setting::AccountSetting;
 pub use client_token::ClientToken;
@@ -21,6 +25,11 @@ pub use cluster::{Cluster, ClusterStatus};
 pub use container_instance::{
     AgentConnection, ContainerInstance, DeviceId, InstanceStatus, Resources, VersionInfo,
 };
+pub use daemon::{Daemon, DaemonRevision, DaemonStatus};
+pub use daemon_deployment::{
+    DaemonDeployment, DaemonDeploymentConfiguration, DaemonDeploymentStatus, DaemonRollback,
+};
+pub use daemon_task_definition::{DaemonTaskDefinition, DaemonTaskDefinitionStatus};
 pub use placement::{
     ConstraintKind, PlacementConstraint, PlacementStrategy, Spread, StrategyField,
 };
@@ -34,13 +43,15 @@ pub use service_deployment::{
     ServiceDeploymentStatus, ServiceRevision,
 };
 pub use task::{
-    ContainerState, ContainerStatus, Demand, DesiredStatus, HealthStatus, LaunchType,
-    NetworkBinding, Observed, PortClaim, Protection, StopCode, StopOrder, Task, TaskStatus,
+    ContainerState, ContainerStatus, DAEMON_GROUP, DAEMON_STARTER, Demand, DesiredStatus,
+    HealthStatus, LaunchType, NetworkBinding, Observed, PortClaim, Protection, StopCode, StopOrder,
+    Task, TaskStatus,
 };
 pub use task_definition::{
     ContainerSpec, DependencyCondition, NetworkMode, PortMapping, Protocol, TaskDefinition,
     TaskDefinitionStatus, TaskSpec,
 };
+pub use task_set::{DeploymentController, Scale, TaskSet, TaskSetStatus};
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;

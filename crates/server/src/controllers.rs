@@ -5,6 +5,7 @@
 //! pass may run twice.
 
 mod connections;
+mod daemons;
 mod driver;
 mod lost;
 mod orphans;
@@ -26,6 +27,8 @@ pub(crate) fn spawn(server: &Arc<Server>, retention: Retention) {
     driver::spawn(server, orphans::Orphans);
     let after = server.fidelity.replace_lost_instances;
     driver::spawn(server, lost::Lost { after, boot: server.boot, started_at: clock::now() });
+    // Before services, so that an instance that joins has its daemons first.
+    driver::spawn(server, daemons::Daemons::new(server));
     driver::spawn(server, services::Services::new(server));
     driver::spawn(server, retention::Reaper { retention });
 }

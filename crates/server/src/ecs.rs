@@ -10,6 +10,8 @@ mod attributes;
 mod clusters;
 mod container_instances;
 pub mod coverage;
+mod daemon_task_definitions;
+pub(crate) mod daemons;
 mod discover_poll_endpoint;
 pub(crate) mod encode;
 mod error;
@@ -23,6 +25,7 @@ mod submit_state_change;
 mod tags;
 mod task_definitions;
 mod task_protection;
+mod task_sets;
 mod tasks;
 
 pub(crate) use error::{client_error, invalid_parameter, not_found};
@@ -37,20 +40,27 @@ use longshore_wire::{Operation, Peer, ServiceError};
 
 use crate::call::Call;
 
+/// `answer!(call, body, Op, path::handler)`: the handler takes `Authorized<Input>`, so nothing can
+/// skip it.
+macro_rules! answer {
+    ($call:ident, $body:ident, $op:ident, $handler:path) => {{
+        let input = decode::<op::$op>($body)?;
+        let request: Authorized<_> = $call.authorize(concat!("ecs:", stringify!($op)), input)?;
+        let output: <op::$op as Operation>::Output = Box::pin($handler($call, request)).await?;
+        Ok(json::encode(&output))
+    }};
+}
+
 /// Decodes, authorizes, runs and encodes one operation.
 pub(crate) async fn dispatch(
     call: &Call,
     operation: OperationName,
     body: &[u8],
 ) -> Result<Vec<u8>, ServiceError> {
-    /// `run!(Op, path::handler)`: the handler takes `Authorized<Input>`, so nothing can skip it.
     macro_rules! run {
-        ($op:ident, $handler:path) => {{
-            let input = decode::<op::$op>(body)?;
-            let request: Authorized<_> = call.authorize(concat!("ecs:", stringify!($op)), input)?;
-            let output: <op::$op as Operation>::Output = Box::pin($handler(call, request)).await?;
-            Ok(json::encode(&output))
-        }};
+        ($op:ident, $handler:path) => {
+            answer!(call, body, $op, $handler)
+        };
     }
     use OperationName as O;
     match operation {
@@ -123,10 +133,58 @@ pub(crate) async fn dispatch(
         O::CreateService => run!(CreateService, services::create),
         O::UpdateService => run!(UpdateService, services::update),
         O::DeleteService => run!(DeleteService, services::delete),
+        O::CreateTaskSet => run!(CreateTaskSet, task_sets::create),
+        O::DescribeTaskSets => run!(DescribeTaskSets, task_sets::describe),
+        O::UpdateTaskSet => run!(UpdateTaskSet, task_sets::update),
+        O::UpdateServicePrimaryTaskSet => {
+            run!(UpdateServicePrimaryTaskSet, task_sets::make_primary)
+        }
+        O::DeleteTaskSet => run!(DeleteTaskSet, task_sets::delete),
         O::DescribeServices => run!(DescribeServices, services::describe),
         O::ListServices => run!(ListServices, services::list),
         O::ListServicesByNamespace => {
             run!(ListServicesByNamespace, services::list_by_namespace)
+        }
+        other => dispatch_daemons(call, other, body).await,
+    }
+}
+
+/// The same for the operations of managed daemons, and for what is missing.
+async fn dispatch_daemons(
+    call: &Call,
+    operation: OperationName,
+    body: &[u8],
+) -> Result<Vec<u8>, ServiceError> {
+    macro_rules! run {
+        ($op:ident, $handler:path) => {
+            answer!(call, body, $op, $handler)
+        };
+    }
+    use OperationName as O;
+    match operation {
+        O::RegisterDaemonTaskDefinition => {
+            run!(RegisterDaemonTaskDefinition, daemon_task_definitions::register)
+        }
+        O::DescribeDaemonTaskDefinition => {
+            run!(DescribeDaemonTaskDefinition, daemon_task_definitions::describe)
+        }
+        O::ListDaemonTaskDefinitions => {
+            run!(ListDaemonTaskDefinitions, daemon_task_definitions::list)
+        }
+        O::DeleteDaemonTaskDefinition => {
+            run!(DeleteDaemonTaskDefinition, daemon_task_definitions::delete)
+        }
+        O::CreateDaemon => run!(CreateDaemon, daemons::create),
+        O::DescribeDaemon => run!(DescribeDaemon, daemons::describe),
+        O::UpdateDaemon => run!(UpdateDaemon, daemons::update),
+        O::DeleteDaemon => run!(DeleteDaemon, daemons::delete),
+        O::ListDaemons => run!(ListDaemons, daemons::list),
+        O::ListDaemonDeployments => run!(ListDaemonDeployments, daemons::list_deployments),
+        O::DescribeDaemonDeployments => {
+            run!(DescribeDaemonDeployments, daemons::describe_deployments)
+        }
+        O::DescribeDaemonRevisions => {
+            run!(DescribeDaemonRevisions, daemons::describe_revisions)
         }
         missing => {
             // Bad input is reported as such even where the operation is missing.

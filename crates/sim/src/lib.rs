@@ -21,8 +21,10 @@ mod faults;
 mod images;
 mod life;
 mod machine;
+mod names;
 mod network;
 mod run;
+mod scenario;
 mod store;
 mod story;
 mod watcher;
@@ -30,5 +32,6 @@ mod workload;
 mod world;
 
 pub use run::{Options, Outcome, run};
+pub use scenario::play;
 pub use store::Sabotage;
 pub use watcher::Violation;

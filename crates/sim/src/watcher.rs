@@ -10,6 +10,8 @@ use tokio::sync::Notify;
 use crate::check::{self, Checker, End, Step};
 use crate::cluster::Cluster;
 use crate::machine::Machine;
+use crate::names::Names;
+use crate::story::Story;
 use crate::world;
 
 /// Transactions after which a run is not making progress but turning in circles.
@@ -35,6 +37,7 @@ pub struct Watcher {
 #[derive(Default)]
 struct Seen {
     view: View,
+    names: Names,
     steps: u64,
     checkers: Vec<Box<dyn Checker>>,
     violations: Vec<Violation>,
@@ -64,6 +67,11 @@ impl Watcher {
         self.seen().view.clone()
     }
 
+    /// What ids are called in the story.
+    pub fn names(&self) -> Names {
+        self.seen().names.clone()
+    }
+
     /// How many transactions there were.
     pub fn steps(&self) -> u64 {
         self.seen().steps
@@ -85,7 +93,7 @@ impl Watcher {
             return;
         }
         let mut seen = self.seen();
-        let Seen { view, steps, checkers, violations } = &mut *seen;
+        let Seen { view, names, steps, checkers, violations } = &mut *seen;
         let before = view.clone();
         for event in batch.events.iter() {
             if let Err(error) = view.apply(event) {
@@ -100,7 +108,8 @@ impl Watcher {
             violations.push(Violation { checker: "no storms", text });
         }
         let tasks = changed_tasks(&before, view);
-        tell(cluster, &before, view, &tasks);
+        name_new(names, view);
+        Teller { names, story: &cluster.story, before: &before, after: view }.tell(&tasks);
         let step = Step {
             before: &before,
             after: view,
@@ -140,40 +149,55 @@ fn changed_tasks<'v>(before: &'v View, after: &'v View) -> Vec<(Option<&'v Task>
     .collect()
 }
 
-fn tell(cluster: &Cluster, before: &View, after: &View, tasks: &[(Option<&Task>, &Task)]) {
-    let story = &cluster.story;
-    for row in after.services.iter().filter(|row| row.mod_revision == after.revision) {
-        let key = longshore_store::Record::key(&row.record);
-        let old = before.services.get(&key).map(|row| &row.record);
-        service_changes(old, &row.record).into_iter().for_each(|text| story.tell(text));
-    }
-    for (old, new) in tasks {
-        task_changes(after, *old, new).into_iter().for_each(|text| story.tell(text));
-    }
-    for row in after.service_events.iter().filter(|row| row.mod_revision == after.revision) {
-        story.tell(format!("event: {}", shorten(&row.message)));
-    }
+/// Gives names to what appears.
+fn name_new(names: &mut Names, after: &View) {
     for row in after.container_instances.iter() {
         if row.mod_revision == after.revision {
-            let key = longshore_store::Record::key(&row.record);
-            let old = before.container_instances.get(&key).map(|row| &row.record);
-            instance_changes(old, &row.record).into_iter().for_each(|text| story.tell(text));
+            let machine = row.attributes.get("machine").cloned().flatten().unwrap_or_default();
+            names.name(&row.id.to_string(), &machine);
         }
+    }
+    for row in after.services.iter().filter(|row| row.mod_revision == after.revision) {
+        for deployment in row.deployments.iter().rev() {
+            names.number(&deployment.id.to_string(), &row.name.to_string());
+        }
+    }
+    for row in after.tasks.iter().filter(|row| row.create_revision == after.revision) {
+        names.number(&row.id.to_string(), row.service().unwrap_or(row.family.as_str()));
     }
 }
 
-/// Leaves of long ids what a reader needs to tell them apart.
-fn shorten(text: &str) -> String {
-    let word = |word: &str| {
-        let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-        let long = bare.len() >= 19 && bare.chars().all(|c| c.is_ascii_hexdigit());
-        if long { word.replace(bare, &bare[..4]) } else { word.to_owned() }
-    };
-    let parts = text.split(' ').map(|part| {
-        let pieces: Vec<String> = part.split('/').map(word).collect();
-        pieces.join("/")
-    });
-    parts.collect::<Vec<_>>().join(" ")
+/// Tells what a transaction changed.
+struct Teller<'a> {
+    names: &'a Names,
+    story: &'a Story,
+    before: &'a View,
+    after: &'a View,
+}
+
+impl Teller<'_> {
+    fn tell(&self, tasks: &[(Option<&Task>, &Task)]) {
+        let (before, after) = (self.before, self.after);
+        let tell = |text: String| self.story.tell(self.names.shorten(&text));
+        for row in after.services.iter().filter(|row| row.mod_revision == after.revision) {
+            let key = longshore_store::Record::key(&row.record);
+            let old = before.services.get(&key).map(|row| &row.record);
+            service_changes(old, &row.record).into_iter().for_each(tell);
+        }
+        for (old, new) in tasks {
+            task_changes(*old, new).into_iter().for_each(tell);
+        }
+        for row in after.service_events.iter().filter(|row| row.mod_revision == after.revision) {
+            tell(format!("event: {}", row.message));
+        }
+        for row in after.container_instances.iter() {
+            if row.mod_revision == after.revision {
+                let key = longshore_store::Record::key(&row.record);
+                let old = before.container_instances.get(&key).map(|row| &row.record);
+                instance_changes(old, &row.record).into_iter().for_each(tell);
+            }
+        }
+    }
 }
 
 fn service_changes(old: Option<&Service>, new: &Service) -> Vec<String> {
@@ -192,60 +216,50 @@ fn service_changes(old: Option<&Service>, new: &Service) -> Vec<String> {
     }
     for deployment in &new.deployments {
         let known = old.deployments.iter().find(|d| d.id == deployment.id);
-        let label = shorten(&deployment.label());
         if known.is_none() {
-            texts.push(format!("service {name}: {label} begins, of {}", deployment.family));
+            let (label, family) = (deployment.label(), &deployment.family);
+            texts.push(format!("service {name}: {label} begins, of {family}"));
         } else if known.is_some_and(|known| known.rollout_reason != deployment.rollout_reason) {
-            texts.push(format!("service {name}: {}", shorten(&deployment.rollout_reason)));
+            texts.push(format!("service {name}: {}", deployment.rollout_reason));
         }
     }
     texts
 }
 
-/// A task in the story: its service or family, and the beginning of its id.
-pub fn task_name(task: &Task) -> String {
-    let of = task.service().unwrap_or(task.family.as_str());
-    format!("{of}/{}", &task.id.to_string()[..4])
-}
-
-fn task_changes(view: &View, old: Option<&Task>, new: &Task) -> Vec<String> {
-    let name = task_name(new);
+fn task_changes(old: Option<&Task>, new: &Task) -> Vec<String> {
+    let id = new.id;
     let mut texts = Vec::new();
-    let machine = || {
-        let instance = view.container_instances.iter().find(|row| row.id == new.instance);
-        let name = instance.and_then(|row| row.attributes.get("machine")?.clone());
-        name.unwrap_or_else(|| new.instance.to_string())
-    };
     let Some(old) = old else {
-        return vec![format!("task {name} of {} is placed on {}", new.family, machine())];
+        return vec![format!("task {id} of {} is placed on {}", new.family, new.instance)];
     };
-    if new.desired == DesiredStatus::Stopped && old.desired == DesiredStatus::Running {
-        let reason = new.stop.as_ref().map(|stop| shorten(&stop.reason)).unwrap_or_default();
-        texts.push(format!("task {name} is to stop: {reason}"));
+    let stopped = new.observed.status != old.observed.status && new.is_stopped();
+    if new.desired == DesiredStatus::Stopped && old.desired == DesiredStatus::Running && !stopped {
+        let reason = new.stop.as_ref().map(|stop| stop.reason.clone()).unwrap_or_default();
+        texts.push(format!("task {id} is to stop: {reason}"));
     }
     if new.observed.status != old.observed.status {
         let ended = new.observed.ended.as_ref().map(|(_, reason)| format!(": {reason}"));
-        let ended = ended.filter(|_| new.is_stopped()).unwrap_or_default();
-        texts.push(format!("task {name} is {}{ended}", new.observed.status.as_str()));
+        let ended = ended.filter(|_| stopped).unwrap_or_default();
+        texts.push(format!("task {id} is {}{ended}", new.observed.status.as_str()));
     }
     for (old, new) in old.observed.containers.iter().zip(&new.observed.containers) {
         if old.health != new.health {
-            texts.push(format!("task {name} is {}", new.health.as_str()));
+            texts.push(format!("task {id} is {}", new.health.as_str()));
         }
     }
     texts
 }
 
 fn instance_changes(old: Option<&ContainerInstance>, new: &ContainerInstance) -> Vec<String> {
-    let machine = new.attributes.get("machine").cloned().flatten().unwrap_or_default();
-    let Some(old) = old else { return vec![format!("{machine} is registered")] };
+    let id = new.id;
+    let Some(old) = old else { return vec![format!("{id} is registered")] };
     let mut texts = Vec::new();
     if old.status != new.status {
-        texts.push(format!("{machine} is {}", new.status.as_str()));
+        texts.push(format!("{id} is {}", new.status.as_str()));
     }
     if old.connection.connected != new.connection.connected {
         let how = if new.connection.connected { "has a session" } else { "has no session" };
-        texts.push(format!("{machine} {how}"));
+        texts.push(format!("{id} {how}"));
     }
     texts
 }

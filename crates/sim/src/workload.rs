@@ -19,7 +19,7 @@ use crate::world;
 const SERVICES: &[&str] = &["web", "api", "jobs", "log"];
 /// Minimum and maximum percent of services: AWS's default, in place, in halves, and one that
 /// allows no progress.
-const BOUNDS: &[(u32, u32)] = &[(100, 200), (100, 200), (50, 100), (50, 150), (0, 100), (100, 100)];
+const BOUNDS: &[(u32, u32)] = &[(100, 200), (100, 200), (50, 100), (50, 150), (0, 100), (75, 125)];
 
 /// A user of the API.
 #[derive(Clone)]

@@ -17,6 +17,8 @@ thread_local! {
     static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
     static JUMPED_MS: Cell<i64> = const { Cell::new(0) };
     static CHANCE: RefCell<fastrand::Rng> = RefCell::new(fastrand::Rng::with_seed(0));
+    /// Whether things take no time that need none, so that a story depends on little.
+    static CALM: Cell<bool> = const { Cell::new(false) };
     static FAULTS: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -25,6 +27,7 @@ pub fn begin(seed: u64) {
     BEGAN.set(Some(Instant::now()));
     JUMPED_MS.set(0);
     FAULTS.set(false);
+    CALM.set(false);
     CHANCE.replace(fastrand::Rng::with_seed(seed));
     longshore_server::simulate(now, bits);
     longshore_agent::simulate(now, bits);
@@ -68,9 +71,14 @@ pub fn chance(count: u64, of: u64) -> bool {
     pick(0..of) < count
 }
 
-/// A random time.
+/// A random time; the shortest in a calm world.
 pub fn millis(range: Range<u64>) -> Duration {
-    Duration::from_millis(pick(range))
+    Duration::from_millis(if CALM.get() { range.start } else { pick(range) })
+}
+
+/// Makes the world calm.
+pub fn calm() {
+    CALM.set(true);
 }
 
 /// Whether things go wrong at the moment.

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use longshore_domain::ids::InstanceId;
 use longshore_domain::record::{
-    AccountSetting, ClientToken, Cluster, ContainerInstance, Service, ServiceDeployment,
-    ServiceEvent, ServiceRevision, Task, TaskDefinition,
+    AccountSetting, ClientToken, Cluster, ContainerInstance, Daemon, DaemonDeployment,
+    DaemonRevision, DaemonTaskDefinition, Service, ServiceDeployment, ServiceEvent,
+    ServiceRevision, Task, TaskDefinition,
 };
 
 use crate::contract::{Event, StoreRevision};
@@ -72,6 +73,14 @@ tables! {
     clusters: Cluster = "cluster",
     /// Container instances.
     container_instances: ContainerInstance = "container-instance",
+    /// Daemons.
+    daemons: Daemon = "daemon",
+    /// Daemon deployments.
+    daemon_deployments: DaemonDeployment = "daemon-deployment",
+    /// Daemon revisions.
+    daemon_revisions: DaemonRevision = "daemon-revision",
+    /// Daemon task definitions.
+    daemon_task_definitions: DaemonTaskDefinition = "daemon-task-definition",
     /// Services.
     services: Service = "service",
     /// Service deployments.

@@ -2,11 +2,12 @@
 
 use alloc::vec::Vec;
 
+use super::task_sets::task_sets;
 use crate::deploy::{Plan, Situation};
 use crate::ids::TaskId;
 use crate::record::{
-    DesiredStatus, HealthStatus, InstanceStatus, LifecycleStage, RolloutState, SchedulingStrategy,
-    ServiceDeploymentStatus, ServiceStatus, Task, TaskStatus,
+    DeploymentController, DesiredStatus, HealthStatus, InstanceStatus, LifecycleStage,
+    RolloutState, SchedulingStrategy, ServiceDeploymentStatus, ServiceStatus, Task, TaskStatus,
 };
 
 /// What is wrong with the plan of a service.
@@ -46,6 +47,12 @@ pub enum DeploymentViolation {
 
 /// Judges a plan by what it was made from.
 pub fn deployment(situation: &Situation<'_>, plan: &Plan) -> Vec<DeploymentViolation> {
+    let service = situation.service;
+    if service.controller == DeploymentController::External
+        && service.status == ServiceStatus::Active
+    {
+        return task_sets(situation, plan);
+    }
     let judge = Judge { situation, plan };
     let mut found = judge.stops();
     found.extend(judge.starts());

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use super::bounds::Bounds;
 use super::buckets::{Buckets, Condition, Live};
 use super::draft::{Draft, Hold, Why};
-use super::{events, replica};
+use super::replica;
 use crate::ids::{InstanceId, TaskId};
 use crate::record::{Demand, TaskSpec};
 use crate::schedule::{
@@ -32,7 +32,8 @@ pub(super) fn decide(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
     start(draft, buckets, &wanted, &request);
 }
 
-fn request<'a>(
+/// What a task of the service asks of an instance.
+pub(super) fn request<'a>(
     draft: &Draft<'a, '_>,
     spec: &'a TaskSpec,
     group: &'a str,
@@ -57,7 +58,13 @@ fn matching(request: &PlacementRequest<'_>, fleet: &Fleet<'_>) -> BTreeSet<Insta
     let nothing = Demand::default();
     let request = PlacementRequest { demand: &nothing, ..*request };
     let passing = |reason: &Reason| {
-        matches!(reason, Reason::AgentDisconnected | Reason::Fenced(_) | Reason::DistinctInstance)
+        matches!(
+            reason,
+            Reason::AgentDisconnected
+                | Reason::Fenced(_)
+                | Reason::DistinctInstance
+                | Reason::Daemon { .. }
+        )
     };
     let matches = |node: &&Node<'_>| refusals(&request, node).iter().all(passing);
     fleet.nodes().iter().filter(matches).map(|node| node.instance.id).collect()
@@ -131,7 +138,8 @@ fn start(
         }
     }
     if !assigned.is_empty() {
-        draft.messages.push(events::started(&draft.service.name, &assigned, 0));
+        let message = draft.subject.started(&assigned, 0);
+        draft.messages.push(message);
         draft.start(assigned);
     }
     if !report.refusals.is_empty() {

@@ -1,12 +1,14 @@
 //! A plan in the making.
 
+use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::buckets::{Condition, Live};
-use super::{Plan, Situation, Start, Stop, events};
+use super::events::{EventKind, Message, Subject};
+use super::{Plan, Situation, Start, Stop, events, zones};
 use crate::ids::{EventId, IdSource, InstanceId, TaskId};
-use crate::limits;
 use crate::record::{
     Cause, Deployment, RolloutState, Service, ServiceDeployment, ServiceEvent, StopCode,
 };
@@ -20,6 +22,8 @@ pub(super) enum Why {
     Scaling,
     /// Its health check fails.
     Unhealthy,
+    /// Its availability zone has more than others.
+    Rebalancing,
 }
 
 /// What a pause holds back.
@@ -36,6 +40,8 @@ pub(super) enum Hold {
 pub(super) struct Draft<'a, 'i> {
     pub(super) situation: Situation<'a>,
     pub(super) ids: &'i mut dyn IdSource,
+    /// Whom its events are about.
+    pub(super) subject: Subject,
     /// The service as it will be.
     pub(super) service: Service,
     /// The service deployment as it will be.
@@ -46,19 +52,30 @@ pub(super) struct Draft<'a, 'i> {
     pub(super) turned_back: bool,
     pub(super) plan: Plan,
     /// Conditions that hold, with what distinguishes them and the event that tells of them.
-    pub(super) conditions: Vec<(Cause, String, String)>,
+    pub(super) conditions: Vec<(Cause, String, Message)>,
     /// Messages of what is done now.
-    pub(super) messages: Vec<String>,
+    pub(super) messages: Vec<Message>,
+    /// Whether the start of tasks waits for the next pass.
+    pub(super) starts_later: bool,
     /// Changes of tasks that still fit into the transaction.
     budget: usize,
     stopped: Vec<(TaskId, Condition)>,
+    /// Tasks that stop to level the zones, by zone.
+    moved: BTreeMap<String, Vec<TaskId>>,
 }
 
 impl<'a, 'i> Draft<'a, 'i> {
-    pub(super) fn new(situation: &Situation<'a>, ids: &'i mut dyn IdSource) -> Self {
+    /// A plan that changes at most `budget` tasks.
+    pub(super) fn new(
+        situation: &Situation<'a>,
+        subject: Subject,
+        budget: usize,
+        ids: &'i mut dyn IdSource,
+    ) -> Self {
         Self {
             situation: *situation,
             ids,
+            subject,
             service: situation.service.clone(),
             deployment: situation.deployment.cloned(),
             turned_back: false,
@@ -66,8 +83,10 @@ impl<'a, 'i> Draft<'a, 'i> {
             plan: Plan::default(),
             conditions: Vec::new(),
             messages: Vec::new(),
-            budget: limits::SERVICE_CHANGES,
+            starts_later: false,
+            budget,
             stopped: Vec::new(),
+            moved: BTreeMap::new(),
         }
     }
 
@@ -92,10 +111,12 @@ impl<'a, 'i> Draft<'a, 'i> {
         self.service.deployments.get(self.acting())
     }
 
-    /// Whether no task may start: the deployment failed, or it is the first and held back.
+    /// Whether no task may start: the deployment failed, or it is the first and held back, or it
+    /// is not its turn.
     pub(super) fn starts_nothing(&self) -> bool {
         let held = self.hold == Hold::ScaleUp && self.acting() == 0;
-        held || self.current().is_none_or(|current| current.rollout == RolloutState::Failed)
+        held || self.starts_later
+            || self.current().is_none_or(|current| current.rollout == RolloutState::Failed)
     }
 
     /// How many more tasks this plan can change.
@@ -146,14 +167,20 @@ impl<'a, 'i> Draft<'a, 'i> {
             return false;
         }
         self.budget -= 1;
+        let deployment = live.task.started_by.as_deref().unwrap_or_default();
         let reason = match why {
             Why::Unhealthy => events::UNHEALTHY.into(),
-            Why::Scaling => {
-                let deployment = live.task.started_by.as_deref().unwrap_or_default();
-                alloc::format!("Scaling activity initiated by (deployment {deployment})")
+            Why::Scaling => format!("Scaling activity initiated by (deployment {deployment})"),
+            Why::Rebalancing => {
+                format!("Availability-zone rebalancing initiated by (deployment {deployment})")
             }
         };
-        self.stopped.push((live.task.id, live.condition));
+        match zones::zone_of(self, live).filter(|_| why == Why::Rebalancing) {
+            Some(zone) if live.condition != Condition::Pending => {
+                self.moved.entry(zone.clone()).or_default().push(live.task.id);
+            }
+            _ => self.stopped.push((live.task.id, live.condition)),
+        }
         self.plan.stop.push(Stop {
             task: live.task.id,
             code: StopCode::ServiceSchedulerInitiated,
@@ -164,7 +191,7 @@ impl<'a, 'i> Draft<'a, 'i> {
 
     /// Whether this plan stops the task.
     pub(super) fn stops(&self, task: TaskId) -> bool {
-        self.stopped.iter().any(|(stopped, _)| *stopped == task)
+        self.plan.stop.iter().any(|stop| stop.task == task)
     }
 
     /// The `count` candidates that should stop first, in order; never a protected one.
@@ -190,21 +217,25 @@ impl<'a, 'i> Draft<'a, 'i> {
             self.look_again(ends);
         }
         let deployment = first.task.started_by.clone().unwrap_or_default();
-        let text = events::protected(&self.service.name, &deployment, held.len());
-        self.conditions.push((Cause::ScaleInProtected, String::new(), text));
+        let message = self.subject.protected(&deployment, held.len());
+        self.conditions.push((Cause::ScaleInProtected, String::new(), message));
     }
 
     /// The plan, with its events and with the service if it changes.
     pub(super) fn finish(mut self) -> Plan {
-        let mut done = events::of_stops(&self.service.name, &self.stopped);
+        let told = events::told(
+            &mut self.service.notices,
+            core::mem::take(&mut self.conditions),
+            self.situation.now,
+        );
+        // Why tasks move is told before they do.
+        let (mut messages, told): (Vec<_>, Vec<_>) =
+            told.into_iter().partition(|(message, _)| message.kind == EventKind::ZonesUnbalanced);
+        let mut done: Vec<Message> = self.subject.stopped(&self.stopped).into_iter().collect();
+        done.extend(self.moved.iter().map(|(zone, ids)| self.subject.stopped_in(ids, zone)));
         done.append(&mut self.messages);
-        let mut messages: Vec<_> = done.into_iter().map(|message| (message, None)).collect();
-        let conditions = core::mem::take(&mut self.conditions);
-        let told = events::told(&mut self.service.notices, conditions, self.situation.now);
-        let (strategy, unplaced) = (self.service.scheduling_strategy, self.plan.unplaced.as_ref());
-        messages.extend(told.into_iter().map(|(notice, message)| {
-            (message, events::action(notice.cause, &notice.detail, strategy, unplaced))
-        }));
+        messages.extend(done.into_iter().map(|message| (message, String::new())));
+        messages.extend(told);
         if let Some(at) = events::next_repetition(&self.service.notices) {
             self.look_again(at);
         }
@@ -212,16 +243,22 @@ impl<'a, 'i> Draft<'a, 'i> {
         let mut event_ids: Vec<EventId> =
             messages.iter().map(|_| EventId::fresh(self.ids)).collect();
         event_ids.sort_unstable();
-        let event = |(id, (message, action))| ServiceEvent {
-            scope: self.service.scope.clone(),
-            cluster: self.service.cluster.clone(),
-            service: self.service.name.clone(),
-            id,
-            created_at: self.situation.now,
-            message,
-            action,
-        };
-        self.plan.events = event_ids.into_iter().zip(messages).map(event).collect();
+        let strategy = self.service.scheduling_strategy;
+        for (id, (Message { kind, text }, detail)) in event_ids.into_iter().zip(messages) {
+            let of_set = self.subject.is_task_set();
+            let unplaced = self.plan.unplaced.as_ref();
+            let action = events::action(kind, &detail, of_set, strategy, unplaced);
+            self.plan.told.push(kind);
+            self.plan.events.push(ServiceEvent {
+                scope: self.service.scope.clone(),
+                cluster: self.service.cluster.clone(),
+                service: self.service.name.clone(),
+                id,
+                created_at: self.situation.now,
+                message: text,
+                action,
+            });
+        }
         if self.deployment.as_ref() != self.situation.deployment {
             self.plan.deployment = self.deployment;
         }

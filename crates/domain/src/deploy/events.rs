@@ -6,36 +6,272 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use super::buckets::Condition;
 use crate::ids::{InstanceId, ServiceName, TaskId};
 use crate::limits;
 use crate::record::{ActionName, ActionType, Cause, Notice, SchedulingStrategy, ServiceAction};
-use crate::schedule::Report;
+use crate::schedule::{Report, unplaced_event};
 use crate::time::Timestamp;
 
 /// AWS's stop reason of a task that fails its health check.
-pub(super) const UNHEALTHY: &str = "Task failed container health checks";
+pub(crate) const UNHEALTHY: &str = "Task failed container health checks";
 
 /// AWS's `rolloutStateReason` of a deployment that the circuit breaker failed.
 pub(super) const BREAKER_FAILED: &str = "ECS deployment circuit breaker: tasks failed to start.";
 
-pub(super) fn steady(service: &ServiceName) -> String {
-    format!("(service {service}) has reached a steady state.")
+/// What a service event tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EventKind {
+    /// As many tasks serve as are wanted.
+    SteadyState,
+    /// Tasks were started.
+    TasksStarted,
+    /// Tasks that ran were stopped.
+    TasksStopped,
+    /// Tasks that did not run yet were stopped.
+    PendingTasksStopped,
+    /// A deployment is complete.
+    DeploymentCompleted,
+    /// The circuit breaker failed a deployment.
+    DeploymentFailed,
+    /// The service goes back to an earlier deployment.
+    RollingBack,
+    /// A task has no place.
+    Unplaced,
+    /// Tasks keep failing before they run.
+    StartImpaired,
+    /// The deployment configuration allows neither a start nor a stop.
+    DeploymentBlocked,
+    /// Protected tasks are in the way of scaling in.
+    ScaleInProtected,
+    /// Tasks are moved to level the availability zones.
+    ZonesUnbalanced,
+    /// The availability zones are level again.
+    ZonesBalanced,
+    /// Tasks were started to level the availability zones.
+    ZoneTasksStarted,
+    /// Tasks were stopped to level the availability zones.
+    ZoneTasksStopped,
+    /// A zone has no place for a task that would level them.
+    ZoneUnplaced,
+    /// Protected tasks are in the way of levelling them.
+    ZoneProtected,
+    /// The availability zones are not levelled any further.
+    RebalancingStopped,
 }
 
-pub(super) fn completed(service: &ServiceName, deployment: &str) -> String {
-    format!("(service {service}) (deployment {deployment}) deployment completed.")
+impl EventKind {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[
+        Self::SteadyState,
+        Self::TasksStarted,
+        Self::TasksStopped,
+        Self::PendingTasksStopped,
+        Self::DeploymentCompleted,
+        Self::DeploymentFailed,
+        Self::RollingBack,
+        Self::Unplaced,
+        Self::StartImpaired,
+        Self::DeploymentBlocked,
+        Self::ScaleInProtected,
+        Self::ZonesUnbalanced,
+        Self::ZonesBalanced,
+        Self::ZoneTasksStarted,
+        Self::ZoneTasksStopped,
+        Self::ZoneUnplaced,
+        Self::ZoneProtected,
+        Self::RebalancingStopped,
+    ];
 }
 
-pub(super) fn failed(service: &ServiceName, deployment: &str) -> String {
-    format!(
-        "(service {service}) (deployment {deployment}) deployment failed: tasks failed to start."
-    )
+/// The text of an event, and what it tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Message {
+    pub(super) kind: EventKind,
+    pub(super) text: String,
 }
 
-pub(super) fn rolling_back(service: &ServiceName, deployment: &str) -> String {
-    format!("(service {service}) rolling back to deployment {deployment}.")
+/// Whom events are about: a service, or one of its task sets.
+#[derive(Clone, Debug)]
+pub(super) struct Subject {
+    service: ServiceName,
+    task_set: Option<String>,
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.task_set {
+            None => write!(f, "(service {})", self.service),
+            Some(set) => write!(f, "(service {}, taskSet {set})", self.service),
+        }
+    }
+}
+
+impl Subject {
+    pub(super) fn service(service: &ServiceName) -> Self {
+        Self { service: service.clone(), task_set: None }
+    }
+
+    pub(super) fn task_set(service: &ServiceName, label: String) -> Self {
+        Self { service: service.clone(), task_set: Some(label) }
+    }
+
+    pub(super) fn is_task_set(&self) -> bool {
+        self.task_set.is_some()
+    }
+
+    fn says(&self, kind: EventKind, what: impl fmt::Display) -> Message {
+        Message { kind, text: format!("{self} {what}") }
+    }
+
+    /// The same with the service as the subject.
+    fn service_says(&self, kind: EventKind, what: impl fmt::Display) -> Message {
+        Message { kind, text: format!("(service {}) {what}", self.service) }
+    }
+
+    pub(super) fn steady(&self) -> Message {
+        self.says(EventKind::SteadyState, "has reached a steady state.")
+    }
+
+    pub(super) fn completed(&self, deployment: &str) -> Message {
+        self.says(
+            EventKind::DeploymentCompleted,
+            format_args!("(deployment {deployment}) deployment completed."),
+        )
+    }
+
+    pub(super) fn failed(&self, deployment: &str) -> Message {
+        self.says(
+            EventKind::DeploymentFailed,
+            format_args!("(deployment {deployment}) deployment failed: tasks failed to start."),
+        )
+    }
+
+    pub(super) fn rolling_back(&self, deployment: &str) -> Message {
+        self.says(EventKind::RollingBack, format_args!("rolling back to deployment {deployment}."))
+    }
+
+    pub(super) fn impaired(&self) -> Message {
+        self.says(EventKind::StartImpaired, "is unable to consistently start tasks successfully.")
+    }
+
+    pub(super) fn blocked(&self) -> Message {
+        self.says(
+            EventKind::DeploymentBlocked,
+            "was unable to stop or start tasks during a deployment because of the service \
+             deployment configuration. Update the minimumHealthyPercent or maximumPercent value \
+             and try again.",
+        )
+    }
+
+    pub(super) fn unplaced(&self, report: &Report) -> Message {
+        Message { kind: EventKind::Unplaced, text: unplaced_event(self, report) }
+    }
+
+    pub(super) fn protected(&self, deployment: &str, count: usize) -> Message {
+        self.service_says(
+            EventKind::ScaleInProtected,
+            format_args!(
+                "was unable to reach steady state because (taskSet {deployment}) was unable to \
+                 scale in due to (reason {count} tasks under protection)"
+            ),
+        )
+    }
+
+    /// Tasks were started, `unhealthy` of them in place of unhealthy ones.
+    pub(super) fn started(&self, tasks: &[(TaskId, InstanceId)], unhealthy: usize) -> Message {
+        let list = list(tasks.iter().map(|(id, _)| *id));
+        let mut what = format!("has started {} tasks: {list}.", tasks.len());
+        if unhealthy > 0 {
+            let more =
+                format!(" Amazon ECS replaced {unhealthy} tasks due to an unhealthy status.");
+            what.push_str(&more);
+        }
+        self.says(EventKind::TasksStarted, what)
+    }
+
+    /// Tasks were started in a zone for balance.
+    pub(super) fn started_in(&self, tasks: &[(TaskId, InstanceId)], zone: &str) -> Message {
+        let list = list(tasks.iter().map(|(id, _)| *id));
+        self.says(
+            EventKind::ZoneTasksStarted,
+            format_args!("has started {} tasks in {zone} to AZ Rebalance: {list}.", tasks.len()),
+        )
+    }
+
+    /// Tasks were stopped in a zone for balance.
+    pub(super) fn stopped_in(&self, tasks: &[TaskId], zone: &str) -> Message {
+        let list = list(tasks.iter().copied());
+        self.says(
+            EventKind::ZoneTasksStopped,
+            format_args!(
+                "has stopped {} running tasks in {zone} due to AZ rebalancing: {list}.",
+                tasks.len()
+            ),
+        )
+    }
+
+    pub(super) fn balanced(&self, zones: &str) -> Message {
+        self.says(EventKind::ZonesBalanced, format_args!("is AZ balanced with {zones}."))
+    }
+
+    pub(super) fn unbalanced(&self, zones: &str) -> Message {
+        self.says(
+            EventKind::ZonesUnbalanced,
+            format_args!("is not AZ balanced with {zones}. AZ Rebalancing in progress."),
+        )
+    }
+
+    pub(super) fn unplaced_in(&self, zone: &str) -> Message {
+        self.says(
+            EventKind::ZoneUnplaced,
+            format_args!(
+                "is unable to place a task in {zone} because no container instance met all of its \
+                 requirements."
+            ),
+        )
+    }
+
+    pub(super) fn zone_protected(&self, deployment: &str, count: usize) -> Message {
+        self.service_says(
+            EventKind::ZoneProtected,
+            format_args!(
+                "was unable to AZ Rebalance because (taskSet {deployment}) was unable to scale in \
+                 due to (reason {count} tasks under protection)"
+            ),
+        )
+    }
+
+    pub(super) fn rebalancing_stopped(&self) -> Message {
+        self.says(EventKind::RebalancingStopped, "stopped AZ Rebalancing.")
+    }
+
+    /// Tasks were stopped: those that ran by name, the others by number.
+    pub(super) fn stopped(&self, stopped: &[(TaskId, Condition)]) -> Vec<Message> {
+        let of = |pending: bool| {
+            let those = stopped.iter().filter(move |(_, c)| (*c == Condition::Pending) == pending);
+            those.map(|(id, _)| *id)
+        };
+        let mut messages = Vec::new();
+        let pending = of(true).count();
+        if pending > 0 {
+            messages.push(self.says(
+                EventKind::PendingTasksStopped,
+                format_args!("stopped {pending} pending tasks."),
+            ));
+        }
+        let running = of(false).count();
+        if running > 0 {
+            let list = list(of(false));
+            messages.push(self.says(
+                EventKind::TasksStopped,
+                format_args!("has stopped {running} running tasks: {list}."),
+            ));
+        }
+        messages
+    }
 }
 
 /// AWS's `rolloutStateReason` of a deployment that the service goes back to.
@@ -43,109 +279,38 @@ pub(super) fn rolling_back_reason(deployment: &str) -> String {
     format!("ECS deployment circuit breaker: rolling back to deploymentId {deployment}.")
 }
 
-pub(super) fn impaired(service: &ServiceName) -> String {
-    format!("(service {service}) is unable to consistently start tasks successfully.")
-}
-
-pub(super) fn blocked(service: &ServiceName) -> String {
-    format!(
-        "(service {service}) was unable to stop or start tasks during a deployment because of the \
-         service deployment configuration. Update the minimumHealthyPercent or maximumPercent \
-         value and try again."
-    )
-}
-
-pub(super) fn protected(service: &ServiceName, deployment: &str, count: usize) -> String {
-    format!(
-        "(service {service}) was unable to reach steady state because (taskSet {deployment}) was \
-         unable to scale in due to (reason {count} tasks under protection)"
-    )
-}
-
-/// Tasks were started, `unhealthy` of them in place of unhealthy ones.
-pub(super) fn started(
-    service: &ServiceName,
-    tasks: &[(TaskId, InstanceId)],
-    unhealthy: usize,
-) -> String {
-    let list = list(tasks.iter().map(|(id, _)| *id));
-    let text = format!("(service {service}) has started {} tasks: {list}.", tasks.len());
-    if unhealthy == 0 {
-        return text;
-    }
-    format!("{text} Amazon ECS replaced {unhealthy} tasks due to an unhealthy status.")
-}
-
-/// Tasks were started in a zone for balance.
-pub(super) fn started_in(
-    service: &ServiceName,
-    tasks: &[(TaskId, InstanceId)],
-    zone: &str,
-) -> String {
-    let list = list(tasks.iter().map(|(id, _)| *id));
-    format!(
-        "(service {service}) has started {} tasks in {zone} to AZ Rebalance: {list}.",
-        tasks.len()
-    )
-}
-
-pub(super) fn balanced(service: &ServiceName, zones: &str) -> String {
-    format!("(service {service}) is AZ balanced with {zones}.")
-}
-
-pub(super) fn unbalanced(service: &ServiceName, zones: &str) -> String {
-    format!("(service {service}) is not AZ balanced with {zones}. AZ Rebalancing in progress.")
-}
-
-pub(super) fn unplaced_in(service: &ServiceName, zone: &str) -> String {
-    format!(
-        "(service {service}) is unable to place a task in {zone} because no container instance met \
-         all of its requirements."
-    )
-}
-
-/// Tasks were stopped: those that ran by name, the others by number.
-pub(super) fn of_stops(service: &ServiceName, stopped: &[(TaskId, Condition)]) -> Vec<String> {
-    let of = |pending: bool| {
-        let those = stopped.iter().filter(move |(_, c)| (*c == Condition::Pending) == pending);
-        those.map(|(id, _)| *id)
-    };
-    let mut texts = Vec::new();
-    let pending = of(true).count();
-    if pending > 0 {
-        texts.push(format!("(service {service}) stopped {pending} pending tasks."));
-    }
-    let running = of(false).count();
-    if running > 0 {
-        let list = list(of(false));
-        texts.push(format!("(service {service}) has stopped {running} running tasks: {list}."));
-    }
-    texts
-}
-
 fn list(tasks: impl Iterator<Item = TaskId>) -> String {
     let texts: Vec<String> = tasks.map(|id| format!("(task {id})")).collect();
     texts.join(" ")
 }
 
-/// What AWS sends as a service action for a condition; `detail` as in its notice.
+/// What AWS sends as a service action with an event; `detail` as in the notice of a condition.
 pub(super) fn action(
-    cause: Cause,
+    kind: EventKind,
     detail: &str,
+    of_task_set: bool,
     strategy: SchedulingStrategy,
     unplaced: Option<&Report>,
 ) -> Option<ServiceAction> {
-    let name = match (cause, strategy) {
-        (Cause::SteadyState, _) => ActionName::ServiceSteadyState,
-        (Cause::Unplaced, SchedulingStrategy::Daemon) => {
+    let name = match (kind, strategy) {
+        (EventKind::SteadyState, _) if of_task_set => ActionName::TasksetSteadyState,
+        (EventKind::SteadyState, _) => ActionName::ServiceSteadyState,
+        (EventKind::Unplaced, SchedulingStrategy::Daemon) => {
             ActionName::ServiceDaemonPlacementConstraintViolated
         }
-        (Cause::Unplaced | Cause::ZoneUnplaced, _) => ActionName::ServiceTaskPlacementFailure,
-        (Cause::StartImpaired, _) => ActionName::ServiceTaskStartImpaired,
-        (Cause::ScaleInProtected, _) => ActionName::TasksetScaleInFailureByTaskProtection,
-        (Cause::ZonesBalanced, _) => ActionName::ServiceRebalancingCompleted,
-        (Cause::ZonesUnbalanced, _) => ActionName::ServiceRebalancingStarted,
-        (Cause::DeploymentBlocked, _) => return None,
+        (EventKind::Unplaced | EventKind::ZoneUnplaced, _) => {
+            ActionName::ServiceTaskPlacementFailure
+        }
+        (EventKind::StartImpaired, _) => ActionName::ServiceTaskStartImpaired,
+        (EventKind::ScaleInProtected | EventKind::ZoneProtected, _) => {
+            ActionName::TasksetScaleInFailureByTaskProtection
+        }
+        (EventKind::ZonesBalanced, _) => ActionName::ServiceRebalancingCompleted,
+        (EventKind::ZonesUnbalanced, _) => ActionName::ServiceRebalancingStarted,
+        (EventKind::RebalancingStopped, _) => ActionName::ServiceRebalancingStopped,
+        (EventKind::ZoneTasksStarted, _) => ActionName::TasksStarted,
+        (EventKind::ZoneTasksStopped, _) => ActionName::TasksStopped,
+        _ => return None,
     };
     let refused = name.kind() == ActionType::Error;
     let instances = unplaced.filter(|_| refused).map(|report| {
@@ -153,16 +318,16 @@ pub(super) fn action(
         instances.take(limits::EVENT_INSTANCES).collect()
     });
     // For a service without instances there is nothing that was in the way.
-    let reason = (cause == Cause::Unplaced && !detail.is_empty()).then(|| detail.into());
+    let reason = (kind == EventKind::Unplaced && !detail.is_empty()).then(|| detail.into());
     Some(ServiceAction { name, reason, instances: instances.unwrap_or_default() })
 }
 
 /// Takes the conditions that hold now into the notices, and gives those whose message is due, with it.
 pub(super) fn told(
     notices: &mut Vec<Notice>,
-    conditions: Vec<(Cause, String, String)>,
+    conditions: Vec<(Cause, String, Message)>,
     now: Timestamp,
-) -> Vec<(Notice, String)> {
+) -> Vec<(Message, String)> {
     let mut messages = Vec::new();
     let mut kept = Vec::new();
     for (cause, detail, message) in conditions {
@@ -172,7 +337,7 @@ pub(super) fn told(
             kept.push(notice.clone());
         } else {
             let notice = Notice { cause, detail, at: now };
-            messages.push((notice.clone(), message));
+            messages.push((message, notice.detail.clone()));
             kept.push(notice);
         }
     }

@@ -61,8 +61,8 @@ pub(super) fn count(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
             let rounds = rounds(deployment, draft.service.desired_count);
             draft.service.retry_at = deployment.failed_at.map(|at| at + delay(rounds));
             if rounds >= limits::IMPAIRED_ROUNDS {
-                let text = events::impaired(&draft.service.name);
-                draft.conditions.push((Cause::StartImpaired, String::new(), text));
+                let message = draft.subject.impaired();
+                draft.conditions.push((Cause::StartImpaired, String::new(), message));
             }
         }
     }
@@ -140,7 +140,7 @@ fn rounds(deployment: &Deployment, desired: u32) -> u32 {
 }
 
 /// The pause after so many rounds of failures: doubling, up to 15 minutes.
-fn delay(rounds: u32) -> Duration {
+pub(crate) fn delay(rounds: u32) -> Duration {
     let doublings = rounds.saturating_sub(1).min(16);
     (limits::RESTART_DELAY_MIN * 2_u32.pow(doublings)).min(limits::RESTART_DELAY_MAX)
 }

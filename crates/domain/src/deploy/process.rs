@@ -132,7 +132,7 @@ fn trip(draft: &mut Draft<'_, '_>) {
         return;
     }
     halt(draft, |_| events::BREAKER_FAILED.into());
-    draft.messages.push(events::failed(&draft.service.name, &label));
+    draft.messages.push(draft.subject.failed(&label));
     let returning = draft.deployment.as_ref().is_some_and(|d| d.rollback.is_some());
     if returning {
         draft.change_deployment(|d| end(d, Status::RollbackFailed, TRIPPED_TWICE, now));
@@ -174,7 +174,7 @@ fn go_back(draft: &mut Draft<'_, '_>, reason: &str) {
     draft.service.retry_at = None;
     draft.service.notices.clear();
     draft.turned_back = true;
-    draft.messages.push(events::rolling_back(&draft.service.name, &label));
+    draft.messages.push(draft.subject.rolling_back(&label));
     draft.change_deployment(|deployment| {
         deployment.status = Status::RollbackInProgress;
         deployment.status_reason = Some(reason.into());

@@ -12,12 +12,10 @@ use alloc::vec::Vec;
 use super::bounds::Bounds;
 use super::buckets::{Buckets, Condition, Live};
 use super::draft::{Draft, Hold, Why};
-use super::{events, zones};
+use super::zones;
 use crate::ids::TaskId;
 use crate::record::{Cause, TaskSpec};
-use crate::schedule::{
-    Constraints, PlacementRequest, Reason, Report, demand_of, place, unplaced_event,
-};
+use crate::schedule::{Constraints, PlacementRequest, Reason, Report, demand_of, place};
 
 /// What the starts of this pass came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,17 +39,15 @@ pub(super) fn decide(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
     stop_replaced(draft, buckets, &mut allowance);
     stop_surplus(draft, buckets, &mut allowance);
     stop_unhealthy(draft, buckets, bounds, starts);
-    if draft.service.zone_rebalancing {
-        zones::rebalance(draft, buckets);
-    }
+    zones::rebalance(draft, buckets);
     let Allowance { held, .. } = allowance;
     draft.held_by_protection(&held);
     if let Some(at) = buckets.next_settled(draft.now()) {
         draft.look_again(at);
     }
     if starts == Starts::NoRoom && is_blocked(draft, buckets) {
-        let text = events::blocked(&draft.service.name);
-        draft.conditions.push((Cause::DeploymentBlocked, String::new(), text));
+        let message = draft.subject.blocked();
+        draft.conditions.push((Cause::DeploymentBlocked, String::new(), message));
     }
 }
 
@@ -118,8 +114,8 @@ fn start(
     if !placement.assigned.is_empty() {
         let replaced = unhealthy.min(placement.assigned.len());
         draft.messages.push(match zone {
-            None => events::started(&service.name, &placement.assigned, replaced),
-            Some(zone) => events::started_in(&service.name, &placement.assigned, zone),
+            None => draft.subject.started(&placement.assigned, replaced),
+            Some(zone) => draft.subject.started_in(&placement.assigned, zone),
         });
         draft.start(placement.assigned);
     }
@@ -129,8 +125,8 @@ fn start(
 /// Starts one task in a zone for balance, if it has room.
 pub(super) fn start_in(draft: &mut Draft<'_, '_>, zone: &String) {
     if start(draft, 1, 0, Some(zone)).is_some() {
-        let text = events::unplaced_in(&draft.service.name, zone);
-        draft.conditions.push((Cause::ZoneUnplaced, zone.clone(), text));
+        let message = draft.subject.unplaced_in(zone);
+        draft.conditions.push((Cause::ZoneUnplaced, zone.clone(), message));
     }
 }
 
@@ -140,8 +136,8 @@ pub(super) fn refuse(draft: &mut Draft<'_, '_>, report: Report) {
         let codes: Vec<&str> = refusal.reasons.iter().map(Reason::aws_reason).collect();
         codes.join(",")
     });
-    let text = unplaced_event(&draft.service.name, &report);
-    draft.conditions.push((Cause::Unplaced, codes.unwrap_or_default(), text));
+    let message = draft.subject.unplaced(&report);
+    draft.conditions.push((Cause::Unplaced, codes.unwrap_or_default(), message));
     draft.plan.unplaced = Some(report);
 }
 
@@ -161,6 +157,7 @@ impl<'a> Allowance<'a> {
         buckets: &Buckets<'_>,
         candidates: &[Live<'a>],
         count: usize,
+        why: Why,
     ) {
         let now = draft.now();
         let left = candidates.iter().filter(|live| !draft.stops(live.task.id)).copied();
@@ -169,11 +166,12 @@ impl<'a> Allowance<'a> {
         let rest = (count - others.len()).min(self.counting);
         let counting = draft.first_to_stop(&counting, rest);
         self.counting -= counting.len();
-        if others.len() + counting.len() < count {
+        // What is in the way of balance is told as such.
+        if others.len() + counting.len() < count && why == Why::Scaling {
             self.held.extend(candidates);
         }
         for live in others.iter().chain(&counting) {
-            if !draft.stop(live, Why::Scaling) {
+            if !draft.stop(live, why) {
                 return;
             }
         }
@@ -195,7 +193,7 @@ fn stop_replaced<'a>(
     let desired = usize::try_from(draft.service.desired_count).unwrap_or(usize::MAX);
     let surplus = buckets.live.len().saturating_sub(desired);
     let count = if draft.starts_nothing() { count.min(surplus) } else { count };
-    allowance.stop(draft, buckets, &candidates, count);
+    allowance.stop(draft, buckets, &candidates, count, Why::Scaling);
 }
 
 /// Tasks above the desired count.
@@ -208,10 +206,9 @@ fn stop_surplus<'a>(
     let good: Vec<_> = buckets.good().copied().collect();
     let count = good.len().saturating_sub(desired);
     if count > 0 {
-        let balanced = draft.service.zone_rebalancing;
-        let good = if balanced { zones::surplus(draft, buckets, good) } else { good };
+        let (good, why) = zones::surplus(draft, buckets, good);
         let count = count.min(good.len());
-        allowance.stop(draft, buckets, &good, count);
+        allowance.stop(draft, buckets, &good, count, why);
     }
 }
 

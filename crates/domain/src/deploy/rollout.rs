@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::buckets::{Buckets, Condition};
 use super::draft::{Draft, Hold, Why};
-use super::{events, failures, process};
+use super::{failures, process};
 use crate::ids::{Family, IdSource, Revision, ServiceDeploymentId};
 use crate::limits;
 use crate::record::{
@@ -41,27 +41,22 @@ pub struct Begun {
     pub deployment: ServiceDeployment,
 }
 
-/// Begins a deployment of a task definition: it becomes PRIMARY, the others ACTIVE, and what was
-/// held against the service before is forgotten.
-pub fn begin(
-    service: &mut Service,
+/// A deployment that begins now.
+pub(super) fn fresh(
     ids: &mut dyn IdSource,
     family: Family,
     revision: Revision,
+    desired_count: u32,
     now: Timestamp,
-) -> Begun {
+) -> Deployment {
     let number = deployment_number(ids);
-    let sources = service.deployments.iter().map(|deployment| deployment.id).collect();
-    for deployment in &mut service.deployments {
-        deployment.status = DeploymentStatus::Active;
-    }
-    let deployment = Deployment {
+    Deployment {
         id: number,
         status: DeploymentStatus::Primary,
         family,
         revision,
         images: BTreeMap::new(),
-        desired_count: service.desired_count,
+        desired_count,
         failed_tasks: 0,
         failed_starts: 0,
         failed_at: None,
@@ -72,21 +67,39 @@ pub fn begin(
         created_at: now,
         resumed_at: None,
         updated_at: now,
-    };
+    }
+}
+
+/// Begins a deployment of a task definition: it becomes PRIMARY, the others ACTIVE, and what was
+/// held against the service before is forgotten.
+pub fn begin(
+    service: &mut Service,
+    ids: &mut dyn IdSource,
+    family: Family,
+    revision: Revision,
+    now: Timestamp,
+) -> Begun {
+    let deployment = fresh(ids, family, revision, service.desired_count, now);
+    let number = deployment.id;
+    let sources = service.deployments.iter().map(|deployment| deployment.id).collect();
+    for deployment in &mut service.deployments {
+        deployment.status = DeploymentStatus::Active;
+    }
     let revision = ServiceRevision {
         scope: service.scope.clone(),
         cluster: service.cluster.clone(),
         service: service.name.clone(),
         id: number,
         family: deployment.family.clone(),
-        revision,
+        revision: deployment.revision,
         launch_type: service.launch_type,
         document: service.document.clone(),
         created_at: now,
     };
     service.deployments.insert(0, deployment);
     service.retry_at = None;
-    service.notices.clear();
+    // Whoever moved tasks between zones stops that, and says so.
+    service.notices.retain(|notice| notice.cause == Cause::ZonesUnbalanced);
     let id = ServiceDeploymentId::fresh_at(now, ids);
     service.service_deployment = Some(id);
     let deployment = ServiceDeployment {
@@ -96,6 +109,8 @@ pub fn begin(
         id,
         target: number,
         sources,
+        configuration: service.deployment_configuration,
+        pause_hooks: service.pause_hooks.clone(),
         status: ServiceDeploymentStatus::Pending,
         status_reason: None,
         breaker: BreakerState::default(),
@@ -145,13 +160,15 @@ pub(super) fn settle(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
             primary.rollout = RolloutState::Completed;
             primary.rollout_reason = format!("ECS deployment {} completed.", primary.label());
             primary.updated_at = now;
-            draft.messages.push(events::completed(&draft.service.name, &primary.label()));
+            if !draft.subject.is_task_set() {
+                draft.messages.push(draft.subject.completed(&primary.label()));
+            }
             let document = draft.service.document.clone();
             draft.service.completed = Some(Completed { deployment: primary.clone(), document });
             process::complete(draft);
         }
-        let text = events::steady(&draft.service.name);
-        draft.conditions.push((Cause::SteadyState, String::new(), text));
+        let message = draft.subject.steady();
+        draft.conditions.push((Cause::SteadyState, String::new(), message));
     }
     draft.service.deployments = deployments;
 }
@@ -192,6 +209,7 @@ pub(super) fn wind_down(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
         draft.service.status = ServiceStatus::Inactive;
         draft.service.deleted_at = Some(draft.now());
         draft.service.deployments.clear();
+        draft.service.task_sets.clear();
         draft.service.completed = None;
         draft.service.retry_at = None;
         draft.service.notices.clear();

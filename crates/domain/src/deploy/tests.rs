@@ -1,6 +1,8 @@
 mod breaker;
+mod events;
 mod loops;
 mod properties;
+mod task_sets;
 mod time;
 mod told;
 mod world;

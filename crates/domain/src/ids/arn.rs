@@ -5,7 +5,8 @@ use core::fmt;
 use core::str::FromStr;
 
 use super::{
-    ClusterName, Family, InstanceId, Revision, Scope, ServiceDeploymentId, ServiceName, TaskId,
+    ClusterName, DaemonDeploymentId, DaemonName, Family, InstanceId, Revision, Scope,
+    ServiceDeploymentId, ServiceName, TaskId,
 };
 
 /// What an ECS ARN names.
@@ -19,6 +20,16 @@ pub enum Resource {
     ServiceDeployment(ClusterName, ServiceName, ServiceDeploymentId),
     /// `service-revision/C/S/N`
     ServiceRevision(ClusterName, ServiceName, u64),
+    /// `task-set/C/S/ecs-svc/N`
+    TaskSet(ClusterName, ServiceName, u64),
+    /// `daemon/C/D`
+    Daemon(ClusterName, DaemonName),
+    /// `daemon-deployment/C/D/I`
+    DaemonDeployment(ClusterName, DaemonName, DaemonDeploymentId),
+    /// `daemon-revision/C/D/N`
+    DaemonRevision(ClusterName, DaemonName, u64),
+    /// `daemon-task-definition/F:N`
+    DaemonTaskDefinition(Family, Revision),
     /// `task/C/T`
     Task(ClusterName, TaskId),
     /// `container-instance/C/I`
@@ -92,6 +103,19 @@ impl fmt::Display for Arn {
             Resource::ServiceRevision(cluster, service, id) => {
                 write!(f, "service-revision/{cluster}/{service}/{id}")
             }
+            Resource::TaskSet(cluster, service, number) => {
+                write!(f, "task-set/{cluster}/{service}/ecs-svc/{number}")
+            }
+            Resource::Daemon(cluster, daemon) => write!(f, "daemon/{cluster}/{daemon}"),
+            Resource::DaemonDeployment(cluster, daemon, id) => {
+                write!(f, "daemon-deployment/{cluster}/{daemon}/{id}")
+            }
+            Resource::DaemonRevision(cluster, daemon, id) => {
+                write!(f, "daemon-revision/{cluster}/{daemon}/{id}")
+            }
+            Resource::DaemonTaskDefinition(family, revision) => {
+                write!(f, "daemon-task-definition/{family}:{revision}")
+            }
             Resource::Task(cluster, task) => write!(f, "task/{cluster}/{task}"),
             Resource::ContainerInstance(cluster, id) => {
                 write!(f, "container-instance/{cluster}/{id}")
@@ -124,6 +148,12 @@ impl FromStr for Arn {
     }
 }
 
+/// The number in `ecs-svc/NUMBER`, AWS's id of a deployment or task set.
+#[must_use]
+pub fn deployment_id(text: &str) -> Option<u64> {
+    number(text.strip_prefix("ecs-svc/")?)
+}
+
 fn parse_resource(text: &str) -> Option<Resource> {
     let (kind, rest) = text.split_once('/')?;
     if rest.is_empty() {
@@ -147,10 +177,30 @@ fn parse_resource(text: &str) -> Option<Resource> {
         "service-revision" => {
             let (cluster, rest) = in_cluster()?;
             let (service, id) = rest.split_once('/')?;
-            let number: u64 = id.parse().ok()?;
-            // A number has one spelling.
-            (number.to_string() == id).then_some(())?;
-            Resource::ServiceRevision(cluster, service.parse().ok()?, number)
+            Resource::ServiceRevision(cluster, service.parse().ok()?, number(id)?)
+        }
+        "task-set" => {
+            let (cluster, rest) = in_cluster()?;
+            let (service, label) = rest.split_once('/')?;
+            Resource::TaskSet(cluster, service.parse().ok()?, deployment_id(label)?)
+        }
+        "daemon" => {
+            let (cluster, name) = in_cluster()?;
+            Resource::Daemon(cluster, name.parse().ok()?)
+        }
+        "daemon-deployment" => {
+            let (cluster, rest) = in_cluster()?;
+            let (daemon, id) = rest.split_once('/')?;
+            Resource::DaemonDeployment(cluster, daemon.parse().ok()?, id.parse().ok()?)
+        }
+        "daemon-revision" => {
+            let (cluster, rest) = in_cluster()?;
+            let (daemon, id) = rest.split_once('/')?;
+            Resource::DaemonRevision(cluster, daemon.parse().ok()?, number(id)?)
+        }
+        "daemon-task-definition" => {
+            let (family, revision) = family_and_revision(rest)?;
+            Resource::DaemonTaskDefinition(family, revision)
         }
         "task" => {
             let (cluster, id) = in_cluster()?;
@@ -161,11 +211,8 @@ fn parse_resource(text: &str) -> Option<Resource> {
             Resource::ContainerInstance(cluster, id.parse().ok()?)
         }
         "task-definition" => {
-            let (family, revision) = rest.split_once(':')?;
-            Resource::TaskDefinition(
-                family.parse().ok()?,
-                Revision(revision.parse().ok().filter(|&n| n > 0)?),
-            )
+            let (family, revision) = family_and_revision(rest)?;
+            Resource::TaskDefinition(family, revision)
         }
         "container" => {
             let (cluster, rest) = in_cluster()?;
@@ -174,6 +221,16 @@ fn parse_resource(text: &str) -> Option<Resource> {
         }
         _ => Resource::Other(kind.to_string(), rest.to_string()),
     })
+}
+
+fn family_and_revision(text: &str) -> Option<(Family, Revision)> {
+    let (family, revision) = text.split_once(':')?;
+    Some((family.parse().ok()?, Revision(revision.parse().ok().filter(|&n| n > 0)?)))
+}
+
+/// A number has one spelling.
+fn number(text: &str) -> Option<u64> {
+    text.parse::<u64>().ok().filter(|number| number.to_string() == text)
 }
 
 #[cfg(test)]
@@ -186,6 +243,10 @@ mod tests {
             assert_eq!(arn.to_string(), text, "an ARN prints as it was written");
         }
         assert_eq!(&parsed.map(|arn| arn.resource), expected, "{text}");
+    }
+
+    fn name_of(text: &str) -> ClusterName {
+        text.parse().expect("name")
     }
 
     #[test]
@@ -227,7 +288,31 @@ mod tests {
                 1_234_567_890_123_456_789,
             )),
         );
+        check(
+            &arn("task-set/c/s/ecs-svc/1234567890123456789"),
+            &Ok(Resource::TaskSet(
+                "c".parse().expect("name"),
+                "s".parse().expect("name"),
+                1_234_567_890_123_456_789,
+            )),
+        );
+        check(&arn("task-set/c/s/1234567890123456789"), &Err(ArnError::Resource));
         check(&arn("service-revision/c/s/007"), &Err(ArnError::Resource));
+        let name = || "d".parse().expect("name");
+        check(&arn("daemon/c/d"), &Ok(Resource::Daemon(name_of("c"), name())));
+        check(
+            &arn(&alloc::format!("daemon-deployment/c/d/{id}")),
+            &Ok(Resource::DaemonDeployment(name_of("c"), name(), id.parse().expect("id"))),
+        );
+        check(
+            &arn("daemon-revision/c/d/7"),
+            &Ok(Resource::DaemonRevision(name_of("c"), name(), 7)),
+        );
+        check(
+            &arn("daemon-task-definition/f:7"),
+            &Ok(Resource::DaemonTaskDefinition("f".parse().expect("name"), Revision(7))),
+        );
+        check(&arn("daemon/c"), &Err(ArnError::Resource));
         check(&arn("task-definition/f:0"), &Err(ArnError::Resource));
         check(&arn("task/short"), &Err(ArnError::Resource));
         check("arn:aws:s3:::bucket", &Err(ArnError::Service));

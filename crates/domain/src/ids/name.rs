@@ -1,4 +1,4 @@
-//! Names that people choose: accounts, regions, clusters, services, families.
+//! Names that people choose: accounts, regions, clusters, services, daemons, families.
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -89,6 +89,10 @@ name! {
 name! {
     /// Name of a service, unique within its cluster.
     ServiceName
+}
+name! {
+    /// Name of a daemon, unique within its cluster.
+    DaemonName
 }
 name! {
     /// Family of a task definition, unique within account and region.

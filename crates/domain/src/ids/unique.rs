@@ -103,9 +103,26 @@ impl ServiceDeploymentId {
     /// A fresh id that is greater than those of earlier milliseconds.
     #[must_use]
     pub fn fresh_at(now: Timestamp, ids: &mut dyn IdSource) -> Self {
-        let millis = u64::try_from(now.as_millis()).unwrap_or(0);
-        Self(u128::from(millis) << 80 | ids.next_id() >> 48)
+        Self(ordered(now, ids))
     }
+}
+
+unique! {
+    /// Id of a daemon deployment.
+    DaemonDeploymentId
+}
+
+impl DaemonDeploymentId {
+    /// A fresh id that is greater than those of earlier milliseconds.
+    #[must_use]
+    pub fn fresh_at(now: Timestamp, ids: &mut dyn IdSource) -> Self {
+        Self(ordered(now, ids))
+    }
+}
+
+fn ordered(now: Timestamp, ids: &mut dyn IdSource) -> u128 {
+    let millis = u64::try_from(now.as_millis()).unwrap_or(0);
+    u128::from(millis) << 80 | ids.next_id() >> 48
 }
 
 /// Revision of a task definition: 1, 2, 3, … within its family, never reused.

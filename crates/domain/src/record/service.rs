@@ -8,7 +8,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Document, LaunchType, PauseHook, PlacementConstraint, PlacementStrategy, ServiceAction, Tags,
+    DeploymentController, Document, LaunchType, PauseHook, PlacementConstraint, PlacementStrategy,
+    ServiceAction, Tags, TaskSet, TaskSetStatus,
 };
 use crate::ids::{ClusterName, EventId, Family, Revision, Scope, ServiceDeploymentId, ServiceName};
 use crate::time::Timestamp;
@@ -46,6 +47,12 @@ pub struct Service {
     /// being gone back to already.
     #[serde(default)]
     pub completed: Option<Completed>,
+    /// Who decides about new versions.
+    #[serde(default)]
+    pub controller: DeploymentController,
+    /// Task sets of the EXTERNAL deployment controller, oldest first; it has no deployments then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub task_sets: Vec<TaskSet>,
     /// Where its deployments wait for somebody.
     #[serde(default)]
     pub pause_hooks: Vec<PauseHook>,
@@ -88,6 +95,14 @@ pub enum ServiceStatus {
     Draining,
     /// Gone; describable for a while.
     Inactive,
+}
+
+impl Service {
+    /// The task set that serves production traffic.
+    #[must_use]
+    pub fn primary_task_set(&self) -> Option<&TaskSet> {
+        self.task_sets.iter().find(|set| set.status == TaskSetStatus::Primary)
+    }
 }
 
 impl ServiceStatus {
@@ -313,6 +328,8 @@ pub enum Cause {
     ZonesUnbalanced,
     /// A zone has no place for a task that would balance them.
     ZoneUnplaced,
+    /// Protected tasks are in the way of balancing them.
+    ZoneProtected,
 }
 
 /// One line of a service's event list.

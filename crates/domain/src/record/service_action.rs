@@ -24,6 +24,8 @@ pub struct ServiceAction {
 pub enum ActionName {
     /// As many tasks run as are wanted.
     ServiceSteadyState,
+    /// As many tasks of a task set run as are wanted.
+    TasksetSteadyState,
     /// Tasks keep failing before they run.
     ServiceTaskStartImpaired,
     /// A task has no place.
@@ -34,6 +36,12 @@ pub enum ActionName {
     ServiceRebalancingStarted,
     /// Tasks are spread evenly over availability zones.
     ServiceRebalancingCompleted,
+    /// They are not spread any further.
+    ServiceRebalancingStopped,
+    /// Tasks were started to spread them evenly.
+    TasksStarted,
+    /// Tasks were stopped to spread them evenly.
+    TasksStopped,
     /// Protected tasks are in the way of scaling in.
     TasksetScaleInFailureByTaskProtection,
 }
@@ -54,6 +62,10 @@ impl ActionName {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ServiceSteadyState => "SERVICE_STEADY_STATE",
+            Self::TasksetSteadyState => "TASKSET_STEADY_STATE",
+            Self::ServiceRebalancingStopped => "SERVICE_REBALANCING_STOPPED",
+            Self::TasksStarted => "TASKS_STARTED",
+            Self::TasksStopped => "TASKS_STOPPED",
             Self::ServiceTaskStartImpaired => "SERVICE_TASK_START_IMPAIRED",
             Self::ServiceTaskPlacementFailure => "SERVICE_TASK_PLACEMENT_FAILURE",
             Self::ServiceDaemonPlacementConstraintViolated => {
@@ -71,6 +83,10 @@ impl ActionName {
     pub fn kind(self) -> ActionType {
         match self {
             Self::ServiceSteadyState
+            | Self::TasksetSteadyState
+            | Self::ServiceRebalancingStopped
+            | Self::TasksStarted
+            | Self::TasksStopped
             | Self::ServiceRebalancingStarted
             | Self::ServiceRebalancingCompleted => ActionType::Info,
             Self::ServiceTaskStartImpaired | Self::TasksetScaleInFailureByTaskProtection => {

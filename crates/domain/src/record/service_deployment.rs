@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Document, LaunchType};
+use super::{DeploymentConfiguration, Document, LaunchType};
 use crate::ids::{ClusterName, Family, Revision, Scope, ServiceDeploymentId, ServiceName};
 use crate::time::Timestamp;
 
@@ -51,6 +51,11 @@ pub struct ServiceDeployment {
     pub target: u64,
     /// Revisions whose tasks it replaces.
     pub sources: Vec<u64>,
+    /// How far it may go below and above the desired count: what is in force as long as it is
+    /// under way, what was in force when it ended.
+    pub configuration: DeploymentConfiguration,
+    /// Where it waits for somebody, likewise.
+    pub pause_hooks: Vec<PauseHook>,
     /// How it stands.
     pub status: ServiceDeploymentStatus,
     /// Why it stands so.

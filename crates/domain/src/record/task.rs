@@ -10,6 +10,11 @@ use super::{Document, Protocol, Tags};
 use crate::ids::{ClusterName, Family, InstanceId, Revision, Scope, TaskId};
 use crate::time::Timestamp;
 
+/// Beginning of the group of a daemon's tasks. Nobody else can have it.
+pub const DAEMON_GROUP: &str = "daemon:";
+/// Beginning of `startedBy` of a daemon's tasks; the number of the revision follows.
+pub const DAEMON_STARTER: &str = "ecs-daemon/";
+
 /// A task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
@@ -27,9 +32,9 @@ pub struct Task {
     pub instance: InstanceId,
     /// Launch type as asked for.
     pub launch_type: LaunchType,
-    /// Task group, `family:F` or `service:S` by default.
+    /// Task group, `family:F` or `service:S` by default; `daemon:D` for tasks of a daemon.
     pub group: String,
-    /// `startedBy`; the deployment id for tasks of a service.
+    /// `startedBy`; the deployment id for tasks of a service, the revision for those of a daemon.
     pub started_by: Option<String>,
     /// `overrides` as given to the API.
     pub overrides: Option<Document>,
@@ -67,6 +72,17 @@ impl Task {
     /// Name of the service that owns it, from the fixed group form `service:NAME`.
     pub fn service(&self) -> Option<&str> {
         self.group.strip_prefix("service:")
+    }
+
+    /// Name of the managed daemon that owns it, from the fixed group form `daemon:NAME`.
+    pub fn daemon(&self) -> Option<&str> {
+        self.group.strip_prefix(DAEMON_GROUP)
+    }
+
+    /// Number of the daemon revision that it was made from.
+    pub fn daemon_revision(&self) -> Option<u64> {
+        self.daemon()?;
+        self.started_by.as_deref()?.strip_prefix(DAEMON_STARTER)?.parse().ok()
     }
 
     /// Whether scale-in protection holds at `now`.

@@ -4,9 +4,10 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
+use core::fmt;
 
 use super::reason::{Reason, Refusal};
-use crate::ids::{Arn, ClusterName, Resource, Scope, ServiceName};
+use crate::ids::{Arn, ClusterName, Resource, Scope};
 
 /// Why tasks have no place: every instance considered, with all its reasons.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,8 +70,8 @@ pub fn aws_failures(report: &Report, scope: &Scope, cluster: &ClusterName) -> Ve
     report.active().map(failure).collect()
 }
 
-/// The event of a service that could not place a task.
-pub fn unplaced_event(service: &ServiceName, report: &Report) -> String {
+/// The event of a service that could not place a task; `who` is `(service NAME)`.
+pub fn unplaced_event(who: &dyn fmt::Display, report: &Report) -> String {
     let active = Report { refusals: report.active().cloned().collect(), ..*report };
     let why: String = match active.closest().and_then(|r| Some((r.instance, worst(&r.reasons)?))) {
         None if report.in_capacity_provider => {
@@ -85,7 +86,7 @@ pub fn unplaced_event(service: &ServiceName, report: &Report) -> String {
         }
     };
     format!(
-        "(service {service}) was unable to place a task because no container instance met all of \
+        "{who} was unable to place a task because no container instance met all of \
          its requirements. {why} For more information, see the Troubleshooting section of the \
          Amazon ECS Developer Guide."
     )

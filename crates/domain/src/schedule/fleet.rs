@@ -1,6 +1,7 @@
 //! The instances of a cluster with what their tasks take of them.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::query::Facts;
@@ -30,6 +31,9 @@ pub struct Node<'a> {
     pub groups: BTreeMap<&'a str, u32>,
     /// Tasks that should run.
     pub running_tasks: u32,
+    /// A critical managed daemon that does not run there yet; until it does, the instance takes
+    /// tasks of daemons only.
+    pub waits_for: Option<String>,
 }
 
 impl<'a> Fleet<'a> {
@@ -85,6 +89,17 @@ impl<'a> Fleet<'a> {
         self.nodes.get(self.position(id)?)
     }
 
+    /// Instances take no tasks but those of daemons until the named daemon runs there.
+    #[must_use]
+    pub fn holding_back(mut self, waiting: BTreeMap<InstanceId, String>) -> Self {
+        for (instance, daemon) in waiting {
+            if let Some(node) = self.node_mut(instance) {
+                node.waits_for = Some(daemon);
+            }
+        }
+        self
+    }
+
     fn node_mut(&mut self, id: InstanceId) -> Option<&mut Node<'a>> {
         let position = self.position(id)?;
         self.nodes.get_mut(position)
@@ -104,6 +119,7 @@ impl<'a> Node<'a> {
             ports: BTreeSet::new(),
             groups: BTreeMap::new(),
             running_tasks: 0,
+            waits_for: None,
         }
     }
 

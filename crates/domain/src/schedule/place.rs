@@ -23,12 +23,14 @@ use super::rank::{self, Own, Score};
 use super::reason::{Reason, Refusal, Shortfall};
 use super::resource::{Amount, is_reserved};
 use crate::ids::{InstanceId, TaskId};
-use crate::record::{Demand, InstanceStatus, LaunchType, PlacementStrategy};
+use crate::record::{
+    ContainerInstance, DAEMON_GROUP, Demand, InstanceStatus, LaunchType, PlacementStrategy,
+};
 
 /// Attribute of instances that registered as external ones.
 const EXTERNAL: &str = "ecs.capability.external";
 /// Attribute that holds an instance's availability zone.
-pub(crate) const ZONE: &str = "ecs.availability-zone";
+pub const ZONE: &str = "ecs.availability-zone";
 
 /// Index of the tree's root.
 const ROOT: usize = 0;
@@ -86,6 +88,11 @@ pub fn refusals(request: &PlacementRequest<'_>, node: &Node<'_>) -> Vec<Reason> 
     all_reasons(request, node, 0)
 }
 
+/// The launch type that tasks on an instance have.
+pub fn launch_type_of(instance: &ContainerInstance) -> LaunchType {
+    if instance.attributes.contains_key(EXTERNAL) { LaunchType::External } else { LaunchType::Ec2 }
+}
+
 fn all_reasons(request: &PlacementRequest<'_>, node: &Node<'_>, placed: u32) -> Vec<Reason> {
     let mut reasons = Vec::new();
     let mut collect = |reason| {
@@ -111,8 +118,12 @@ fn standing(request: &PlacementRequest<'_>, node: &Node<'_>, visit: Visit<'_>) -
     } else if !instance.fence.is_empty() {
         visit(Reason::Fenced(instance.fence.len()))?;
     }
-    let external = instance.attributes.contains_key(EXTERNAL);
-    if external != (request.launch_type == LaunchType::External) {
+    if let Some(name) = &node.waits_for
+        && !request.group.starts_with(DAEMON_GROUP)
+    {
+        visit(Reason::Daemon { name: name.clone() })?;
+    }
+    if launch_type_of(instance) != request.launch_type {
         visit(Reason::LaunchType(request.launch_type))?;
     }
     for (name, wanted) in request.required_attributes {

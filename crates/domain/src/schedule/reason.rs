@@ -49,6 +49,11 @@ pub enum Reason {
     AgentDisconnected,
     /// Its agent is back, and has still to stop tasks that were given up meanwhile.
     Fenced(usize),
+    /// A critical managed daemon does not run there yet.
+    Daemon {
+        /// Name of the daemon.
+        name: String,
+    },
     /// It is not of the launch type.
     LaunchType(LaunchType),
     /// It lacks an attribute, or has it with another value.
@@ -88,7 +93,7 @@ impl Reason {
     /// AWS's word in `failures[].reason` and `stoppedReason`.
     pub fn aws_reason(&self) -> &'static str {
         match self {
-            Self::Status(_) => "INACTIVE",
+            Self::Status(_) | Self::Daemon { .. } => "INACTIVE",
             Self::AgentDisconnected | Self::Fenced(_) => "AGENT",
             Self::LaunchType(_) | Self::Attribute { .. } => "ATTRIBUTE",
             Self::Location { .. } => "LOCATION",
@@ -108,6 +113,9 @@ impl Reason {
             Self::Status(_) => "register the instance again".into(),
             Self::AgentDisconnected => "start the agent, or its network, on the instance".into(),
             Self::Fenced(_) => "wait until its agent has stopped them".into(),
+            Self::Daemon { name } => {
+                format!("let the daemon {name} start there, or make it non-critical")
+            }
             Self::LaunchType(wanted) => {
                 format!("use the instance's own launch type instead of {}", wanted.as_str())
             }
@@ -141,7 +149,7 @@ impl Reason {
                 (if amount.could_fit() { 0 } else { 3 }, missing)
             }
             Self::PortInUse(_) | Self::DistinctInstance => (1, 0),
-            Self::AgentDisconnected | Self::Fenced(_) => (2, 0),
+            Self::Daemon { .. } | Self::AgentDisconnected | Self::Fenced(_) => (2, 0),
             Self::PortReserved(_) | Self::MemberOf { .. } | Self::Location { .. } => (4, 0),
             Self::Attribute { .. } | Self::LaunchType(_) => (5, 0),
             Self::Status(_) => (6, 0),
@@ -171,6 +179,7 @@ impl fmt::Display for Reason {
             Self::Fenced(tasks) => {
                 write!(f, "has still to stop {tasks} tasks that were replaced while it was away")
             }
+            Self::Daemon { name } => write!(f, "waits for the daemon {name} to run"),
             Self::LaunchType(wanted) => write!(f, "is not of launch type {}", wanted.as_str()),
             Self::Attribute { name, wanted: None, .. } => write!(f, "lacks the attribute {name}"),
             Self::Attribute { name, wanted: Some(wanted), found: None } => {

@@ -1,5 +1,7 @@
 //! Records that have had their time: stopped tasks, deleted clusters and services, deregistered
-//! instances, deleted task definitions, client tokens, old events.
+//! instances, deleted task definitions, client tokens, old events, daemon deployments.
+
+mod daemons;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -78,7 +80,7 @@ impl Controller for Reaper {
     const NAME: &'static str = "retention";
     // Nothing here is urgent, and a pass looks at everything: only the removal of a task
     // definition that somebody asked for does not wait for the next round.
-    const READS: &'static [Kind] = &[Kind::TaskDefinition];
+    const READS: &'static [Kind] = &[Kind::TaskDefinition, Kind::DaemonTaskDefinition];
 
     fn pass(&self, view: &View, now: Timestamp) -> Pass {
         let Retention { stopped_tasks, inactive } = self.retention;
@@ -103,6 +105,8 @@ impl Controller for Reaper {
         events(view, &mut bin);
         deployments(view, &mut bin);
         definitions(view, &mut bin);
+        daemons::deployments(view, &mut bin);
+        daemons::definitions(view, &mut bin);
         let Bin { mut pass, txn, .. } = bin;
         pass.push(txn);
         pass

@@ -3,7 +3,8 @@
 //! Each transaction holds only if the service is unchanged, so a service has one writer at a time;
 //! what did not fit into it follows in the next pass, which the commit itself wakes. A service that
 //! was found in order is skipped until one of its records or an instance of its cluster changes,
-//! or its next deadline comes; that memory only saves work.
+//! or its next deadline comes; one that has no place for a task, also until any task of its cluster
+//! begins or ends. That memory only saves work.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +19,7 @@ use longshore_domain::record::{
 };
 use longshore_domain::schedule::{Constraints, Refusal, Report, demand_of};
 use longshore_domain::time::Timestamp;
-use longshore_store::tables::{ContainerInstanceKey, TaskDefinitionKey, TaskIndex};
+use longshore_store::tables::{ContainerInstanceKey, TaskDefinitionKey, TaskIndex, TaskKey};
 use longshore_store::{Change, Kind, RecordTxn, Row, StoreRevision, View};
 use longshore_wire::ecs as wire;
 use longshore_wire::ecs::enums::VersionConsistency;
@@ -40,6 +41,30 @@ type Name = (Scope, ClusterName, String);
 struct InOrder {
     stamp: Stamp,
     until: Option<Timestamp>,
+    /// How its cluster was filled, if tasks have no place in it.
+    blocked_by: Option<Filling>,
+}
+
+/// Tells whether room in a cluster was taken or became free: its tasks that have not ended, and
+/// the last change of one that has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Filling {
+    tasks: usize,
+    ended: StoreRevision,
+}
+
+impl Filling {
+    fn of(view: &View, scope: &Scope, cluster: &ClusterName) -> Self {
+        let mut filling = Self { tasks: 0, ended: StoreRevision::ZERO };
+        for row in view.tasks.range(&TaskKey::in_cluster(scope, cluster)) {
+            if row.is_stopped() {
+                filling.ended = filling.ended.max(row.mod_revision);
+            } else {
+                filling.tasks += 1;
+            }
+        }
+        filling
+    }
 }
 
 /// Tells whether any record that a plan reads has changed.
@@ -72,6 +97,7 @@ impl Controller for Services {
         let mut known = self.in_order.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::take(&mut *known);
         let mut instances = BTreeMap::new();
+        let mut fillings = BTreeMap::new();
         for row in view.services.iter().filter(|row| row.status != ServiceStatus::Inactive) {
             let fleet = (row.scope.clone(), row.cluster.clone());
             let instances = *instances
@@ -87,21 +113,30 @@ impl Controller for Services {
                 instances,
             };
             let name = (row.scope.clone(), row.cluster.clone(), row.name.to_string());
+            let mut filling = || {
+                *fillings
+                    .entry((row.scope.clone(), row.cluster.clone()))
+                    .or_insert_with_key(|(scope, cluster)| Filling::of(view, scope, cluster))
+            };
             let quiet = before.get(&name).filter(|known| {
-                known.stamp == stamp && known.until.is_none_or(|until| until > now)
+                known.stamp == stamp
+                    && known.until.is_none_or(|until| until > now)
+                    && known.blocked_by.is_none_or(|by| by == filling())
             });
-            let until = if let Some(quiet) = quiet {
-                quiet.until
+            let (until, blocked_by) = if let Some(quiet) = quiet {
+                (quiet.until, quiet.blocked_by)
             } else {
                 let plan = self.reconcile(view, row, deployment, &tasks, now, &mut pass);
-                if !plan.is_empty() || plan.unplaced.is_some() {
+                if !plan.is_empty() {
                     pass.look_again_if(plan.next);
                     continue;
                 }
-                plan.next
+                // What was in the way may have been a task that never came to be.
+                let retry = plan.unplaced.as_ref().map(|_| now + limits::BLOCKED_RETRY);
+                (plan.next.into_iter().chain(retry).min(), plan.unplaced.map(|_| filling()))
             };
             pass.look_again_if(until);
-            known.insert(name, InOrder { stamp, until });
+            known.insert(name, InOrder { stamp, until, blocked_by });
         }
         pass
     }
@@ -188,15 +223,17 @@ impl Services {
     }
 }
 
-/// The task definitions of the service's deployments and of its tasks that have not ended.
+/// The task definitions of the service's deployments and task sets, and of its tasks that have not
+/// ended.
 fn definitions<'v>(
     view: &'v View,
     service: &Service,
     tasks: &[&Task],
 ) -> BTreeMap<(Family, Revision), &'v Arc<Row<TaskDefinition>>> {
     let completed = service.completed.iter().map(|completed| &completed.deployment);
-    let of_deployments =
-        service.deployments.iter().chain(completed).map(|d| (&d.family, d.revision));
+    let of_deployments = service.deployments.iter().chain(completed);
+    let of_sets = service.task_sets.iter().map(|set| &set.deployment);
+    let of_deployments = of_deployments.chain(of_sets).map(|d| (&d.family, d.revision));
     let live = tasks.iter().filter(|task| !task.is_stopped());
     let of_tasks = live.map(|task| (&task.family, task.revision));
     let mut found = BTreeMap::new();
@@ -220,9 +257,10 @@ fn counted_group<'g>(
     specs: &BTreeMap<(Family, Revision), &TaskSpec>,
     group: &'g str,
 ) -> Option<&'g str> {
-    let primary = service.deployments.first();
-    let spec = primary.and_then(|d| specs.get(&(d.family.clone(), d.revision)));
-    let of_definition = spec.into_iter().flat_map(|spec| &spec.placement_constraints);
+    let of_sets = service.task_sets.iter().map(|set| &set.deployment);
+    let starting = service.deployments.iter().take(1).chain(of_sets);
+    let specs = starting.filter_map(|d| specs.get(&(d.family.clone(), d.revision)));
+    let of_definition = specs.flat_map(|spec| &spec.placement_constraints);
     match Constraints::parse(service.placement_constraints.iter().chain(of_definition)) {
         Ok(constraints) => placement::counted_group(&constraints, group),
         Err(_) => Some(group),
@@ -261,11 +299,12 @@ fn new_tasks(
         tags.insert("aws:ecs:clusterName".to_owned(), service.cluster.to_string());
         tags.insert("aws:ecs:serviceName".to_owned(), service.name.to_string());
     }
+    let set = service.task_sets.iter().find(|set| set.deployment.id == start.deployment);
     let launch = Launch {
         scope: &service.scope,
         cluster: &service.cluster,
         definition,
-        launch_type: service.launch_type,
+        launch_type: set.map_or(service.launch_type, |set| set.launch_type),
         group: format!("service:{}", service.name),
         started_by: Some(format!("ecs-svc/{}", start.deployment)),
         overrides: None,

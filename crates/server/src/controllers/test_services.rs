@@ -1,8 +1,9 @@
-//! The service scheduler, for tests of operations that ask something of it.
+//! The service scheduler and retention, for tests of operations that ask something of them.
 
 use std::sync::Arc;
 
 use super::driver;
+use super::retention::{Reaper, Retention};
 use super::services::Services;
 use crate::Server;
 
@@ -25,4 +26,10 @@ impl Scheduler {
         }
         panic!("the scheduler never rests");
     }
+}
+
+/// Removes what has had its time.
+pub(crate) async fn reap(server: &Arc<Server>) {
+    let reaper = Reaper { retention: Retention::default() };
+    assert!(driver::pass(server, &reaper).await.is_some(), "nobody gets in the way");
 }

@@ -6,7 +6,7 @@ use longshore_domain::limits;
 use longshore_domain::record::{
     Cluster, ClusterStatus, Document, InstanceStatus, ServiceStatus, Tags,
 };
-use longshore_store::tables::{ContainerInstanceKey, ServiceKey, TaskKey};
+use longshore_store::tables::{ContainerInstanceKey, DaemonKey, ServiceKey, TaskKey};
 use longshore_store::{KeyPrefix, RecordTxn, View};
 use longshore_wire::codec::json;
 use longshore_wire::ecs::{
@@ -243,6 +243,9 @@ fn refuse_if_used(call: &Call, view: &View, name: &ClusterName) -> Result<(), Se
     if services {
         return Err(ErrorCode::ClusterContainsServicesException
             .error("The Cluster cannot be deleted while Services are active."));
+    }
+    if view.daemons.range(&DaemonKey::in_cluster(scope, name)).next().is_some() {
+        return Err(client_error("The Cluster cannot be deleted while Daemons are active."));
     }
     if view.tasks.range(&TaskKey::in_cluster(scope, name)).any(|row| !row.is_stopped()) {
         return Err(ErrorCode::ClusterContainsTasksException

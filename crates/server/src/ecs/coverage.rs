@@ -16,12 +16,14 @@ pub enum Coverage {
 }
 
 const CAPACITY_PROVIDERS: &str = "capacity providers";
-const DAEMONS: &str = "managed daemons";
+const DAEMONS: &str = "tasks are renewed on the instance, not with it; instances that no capacity provider \
+    launched belong to every daemon; no alarms";
 const EXPRESS: &str = "Express services";
 const GATEWAYS: &str = "gateways";
-const SERVICES: &str = "rolling deployments of REPLICA and DAEMON services; load balancers, service discovery, Service Connect, volumes, deployment \
-    alarms, other deployment strategies and controllers are refused";
-const TASK_SETS: &str = "task sets and the EXTERNAL deployment controller";
+const SERVICES: &str = "rolling deployments of REPLICA and DAEMON services, and task sets; load balancers, service discovery, Service Connect, volumes, deployment \
+    alarms, other deployment strategies and the controller CODE_DEPLOY are refused";
+const TASK_SETS: &str = "no load balancers, service discovery and capacity providers; a scale is kept to \
+    a millionth of a percent";
 const SERVICE_DEPLOYMENTS: &str = "those of rolling deployments; no alarms";
 
 const SERVICE_REVISIONS: &str = "image digests as long as a task of the revision is remembered";
@@ -62,6 +64,14 @@ pub const fn of(operation: OperationName) -> Coverage {
         | O::SubmitTaskStateChange
         | O::SubmitContainerStateChange
         | O::DeleteService
+        | O::DescribeServices
+        | O::DeleteDaemon
+        | O::DeleteDaemonTaskDefinition
+        | O::DescribeDaemon
+        | O::DescribeDaemonTaskDefinition
+        | O::ListDaemonDeployments
+        | O::ListDaemonTaskDefinitions
+        | O::ListDaemons
         | O::ListServiceDeployments
         | O::ListServices => Built,
         O::RegisterTaskDefinition => Partial(
@@ -77,12 +87,11 @@ pub const fn of(operation: OperationName) -> Coverage {
             "launch types EC2 and EXTERNAL; no capacity provider strategy, no awsvpc \
                      networks, no volume configurations",
         ),
-        O::TagResource | O::UntagResource | O::ListTagsForResource => {
-            Partial("clusters, services, tasks, task definitions and container instances")
-        }
+        O::TagResource | O::UntagResource | O::ListTagsForResource => Partial(
+            "clusters, services, daemons, task sets, tasks, task definitions and container instances",
+        ),
         O::SubmitAttachmentStateChanges => Partial("acknowledged; there are no attachments yet"),
         O::CreateService | O::UpdateService => Partial(SERVICES),
-        O::DescribeServices => Partial("no task sets"),
         O::ListServicesByNamespace => {
             Partial("there are no namespaces: answers NamespaceNotFoundException")
         }
@@ -91,18 +100,11 @@ pub const fn of(operation: OperationName) -> Coverage {
         | O::DescribeCapacityProviders
         | O::UpdateCapacityProvider
         | O::PutClusterCapacityProviders => Missing(CAPACITY_PROVIDERS),
-        O::CreateDaemon
-        | O::DeleteDaemon
-        | O::DeleteDaemonTaskDefinition
-        | O::DescribeDaemon
-        | O::DescribeDaemonDeployments
-        | O::DescribeDaemonRevisions
-        | O::DescribeDaemonTaskDefinition
-        | O::ListDaemonDeployments
-        | O::ListDaemonTaskDefinitions
-        | O::ListDaemons
-        | O::RegisterDaemonTaskDefinition
-        | O::UpdateDaemon => Missing(DAEMONS),
+        O::CreateDaemon | O::UpdateDaemon => Partial(DAEMONS),
+        O::DescribeDaemonDeployments => Partial("no alarms"),
+        O::RegisterDaemonTaskDefinition => {
+            Partial("as RegisterTaskDefinition; log driver volumes read Docker's own directory")
+        }
         O::CreateExpressGatewayService
         | O::DeleteExpressGatewayService
         | O::DescribeExpressGatewayService
@@ -122,10 +124,10 @@ pub const fn of(operation: OperationName) -> Coverage {
         | O::DeleteTaskSet
         | O::DescribeTaskSets
         | O::UpdateServicePrimaryTaskSet
-        | O::UpdateTaskSet => Missing(TASK_SETS),
+        | O::UpdateTaskSet => Partial(TASK_SETS),
         O::ContinueServiceDeployment => Partial(PAUSES),
         O::DescribeServiceDeployments | O::StopServiceDeployment => Partial(SERVICE_DEPLOYMENTS),
-        O::DescribeServiceRevisions => Partial(SERVICE_REVISIONS),
+        O::DescribeServiceRevisions | O::DescribeDaemonRevisions => Partial(SERVICE_REVISIONS),
         O::ExecuteCommand => Missing("commands in running containers"),
     }
 }

@@ -2,17 +2,25 @@
 
 mod cluster;
 mod container_instance;
+mod daemon;
 mod service;
 mod service_deployment;
 mod task;
+mod task_set;
 
 pub(crate) use cluster::cluster;
 pub(crate) use container_instance::container_instance;
+pub(crate) use daemon::{
+    daemon, daemon_deployment, daemon_deployment_arn, daemon_deployment_summary, daemon_revision,
+    daemon_summary, daemon_task_definition, daemon_task_definition_arn,
+    daemon_task_definition_summary,
+};
 pub(crate) use service::service;
 pub(crate) use service_deployment::{
     service_deployment, service_deployment_brief, service_revision,
 };
 pub(crate) use task::task;
+pub(crate) use task_set::task_set;
 
 use longshore_domain::ids::{Arn, Resource};
 use longshore_domain::record::{self, Document, Tags, TaskDefinitionStatus};

@@ -22,7 +22,7 @@ use longshore_wire::ServiceError;
 use longshore_wire::ecs;
 use longshore_wire::ecs::enums::{PlacementConstraintType, PlacementStrategyType};
 
-use super::invalid_parameter;
+use super::{daemons, invalid_parameter};
 
 /// Tasks that were placed and are not in the view yet.
 #[derive(Debug, Default)]
@@ -84,14 +84,16 @@ pub(crate) fn fleet<'a>(
         .range(&ContainerInstanceKey::in_cluster(scope, cluster))
         .map(|row| &row.record)
         .collect();
+    let waiting = daemons::waiting(view, scope, cluster);
     let Some(group) = group else {
         let tasks = view.tasks.range(&TaskKey::in_cluster(scope, cluster)).map(|row| &row.record);
-        return Fleet::new(instances, tasks.chain(pending.iter().copied()));
+        let fleet = Fleet::new(instances, tasks.chain(pending.iter().copied()));
+        return fleet.holding_back(waiting);
     };
     let nodes = instances.into_iter().map(|instance| node(view, instance));
     let index = TaskIndex::Group(scope.clone(), cluster.clone(), group.to_owned());
     let of_group = view.tasks.by(&index).map(|row| &row.record);
-    Fleet::with_loads(nodes, of_group, pending.iter().copied())
+    Fleet::with_loads(nodes, of_group, pending.iter().copied()).holding_back(waiting)
 }
 
 /// An instance with the view's aggregate of its load, tasks not yet counted by group.

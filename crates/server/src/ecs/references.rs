@@ -5,6 +5,7 @@
 
 use longshore_domain::ids::{
     Arn, ClusterName, Family, InstanceId, Resource, Revision, Scope, ServiceName, TaskId,
+    deployment_id,
 };
 use longshore_wire::ServiceError;
 use longshore_wire::ecs::ErrorCode;
@@ -108,6 +109,27 @@ pub(crate) fn instance_ref(scope: &Scope, cluster: &ClusterName, text: &str) -> 
             if theirs == *scope && c == *cluster =>
         {
             Some(id)
+        }
+        _ => None,
+    }
+}
+
+/// The number of a task set by `ecs-svc/NUMBER` or ARN, of a service; `None` when it can name none
+/// of it.
+pub(crate) fn task_set_ref(
+    scope: &Scope,
+    cluster: &ClusterName,
+    service: &ServiceName,
+    text: &str,
+) -> Option<u64> {
+    if !Arn::looks_like(text) {
+        return deployment_id(text);
+    }
+    match text.parse::<Arn>().ok()? {
+        Arn { scope: theirs, resource: Resource::TaskSet(c, s, number) }
+            if theirs == *scope && c == *cluster && s == *service =>
+        {
+            Some(number)
         }
         _ => None,
     }

@@ -4,7 +4,7 @@
 //! What is not built is refused, never accepted and ignored; `coverage` has the list.
 
 mod create;
-mod settings;
+pub(super) mod settings;
 mod update;
 
 pub(crate) use create::create;
@@ -13,7 +13,9 @@ pub(crate) use update::update;
 use longshore_auth::Authorized;
 use longshore_domain::ids::{ClusterName, Resource};
 use longshore_domain::limits;
-use longshore_domain::record::{self, SchedulingStrategy, Service, ServiceStatus};
+use longshore_domain::record::{
+    self, DeploymentController, SchedulingStrategy, Service, ServiceStatus, TaskSetStatus,
+};
 use longshore_store::tables::ServiceKey;
 use longshore_store::{RecordTxn, Row, View};
 use longshore_wire::ServiceError;
@@ -30,7 +32,7 @@ use super::{encode, invalid_parameter, lookup, not_found};
 use crate::call::Call;
 
 /// The service that a request names, unless it is gone.
-fn existing<'v>(
+pub(super) fn existing<'v>(
     call: &Call,
     view: &'v View,
     cluster: Option<&str>,
@@ -163,8 +165,13 @@ pub(crate) async fn delete(
                 return Err(not_found(ErrorCode::ServiceNotFoundException, "Service"));
             }
         }
-        let scaled =
-            row.desired_count > 0 && row.scheduling_strategy == SchedulingStrategy::Replica;
+        let scaled = match (row.controller, row.scheduling_strategy) {
+            (DeploymentController::External, _) => {
+                row.task_sets.iter().any(|set| set.computed_desired_count(row.desired_count) > 0)
+            }
+            (DeploymentController::Ecs, SchedulingStrategy::Replica) => row.desired_count > 0,
+            (DeploymentController::Ecs, SchedulingStrategy::Daemon) => false,
+        };
         if scaled && !force {
             return Err(invalid_parameter(
                 "The service cannot be stopped while it is scaled above 0.",
@@ -174,6 +181,9 @@ pub(crate) async fn delete(
             Service { status: ServiceStatus::Draining, desired_count: 0, ..row.record.clone() };
         for deployment in &mut record.deployments {
             deployment.desired_count = 0;
+        }
+        for set in &mut record.task_sets {
+            set.status = TaskSetStatus::Draining;
         }
         txn.update(row, &record);
         Ok(record)

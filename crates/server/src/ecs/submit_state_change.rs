@@ -8,8 +8,8 @@ use longshore_domain::ids::{Arn, ClusterName, Resource, Scope, TaskId};
 use longshore_domain::lifecycle::{self, ContainerReport, TaskReport};
 use longshore_domain::record::{ContainerStatus, NetworkBinding, Protocol, TaskDefinition};
 use longshore_domain::time::Timestamp;
-use longshore_store::tables::{ContainerInstanceKey, TaskDefinitionKey};
-use longshore_store::{RecordTxn, Row, View};
+use longshore_store::tables::{ContainerInstanceKey, DaemonTaskDefinitionKey, TaskDefinitionKey};
+use longshore_store::{RecordTxn, View};
 use longshore_wire::ServiceError;
 use longshore_wire::ecs::enums::TransportProtocol;
 use longshore_wire::ecs::{
@@ -125,12 +125,14 @@ fn lift_fence(view: &View, txn: &mut RecordTxn, scope: &Scope, cluster: &Cluster
 pub(crate) fn definition_of<'a>(
     view: &'a View,
     task: &longshore_domain::record::Task,
-) -> Option<&'a std::sync::Arc<Row<TaskDefinition>>> {
-    view.task_definitions.get(&TaskDefinitionKey {
-        scope: task.scope.clone(),
-        family: task.family.clone(),
-        revision: task.revision,
-    })
+) -> Option<&'a TaskDefinition> {
+    let (scope, family) = (task.scope.clone(), task.family.clone());
+    if task.daemon().is_some() {
+        let key = DaemonTaskDefinitionKey { scope, family, revision: task.revision };
+        return view.daemon_task_definitions.get(&key).map(|row| &row.task);
+    }
+    let key = TaskDefinitionKey { scope, family, revision: task.revision };
+    view.task_definitions.get(&key).map(|row| &row.record)
 }
 
 fn container_status(text: &str) -> Option<ContainerStatus> {

@@ -5,7 +5,7 @@ use longshore_auth::Authorized;
 use longshore_domain::ids::{Arn, Resource};
 use longshore_domain::limits;
 use longshore_domain::record::{ClusterStatus, ServiceStatus, Tags};
-use longshore_store::tables::TaskDefinitionKey;
+use longshore_store::tables::{DaemonKey, TaskDefinitionKey};
 use longshore_store::{RecordTxn, View};
 use longshore_wire::ServiceError;
 use longshore_wire::ecs::{
@@ -156,6 +156,19 @@ fn visit(
             lookup::service(view, scope, cluster, name)
                 .filter(|service| service.status != ServiceStatus::Inactive)
         ),
+        Resource::TaskSet(cluster, name, number) => {
+            let row = lookup::service(view, scope, cluster, name).ok_or_else(|| missing(arn))?;
+            let mut record = row.record.clone();
+            let set = record.task_sets.iter_mut().find(|set| set.deployment.id == *number);
+            let set = set.ok_or_else(|| missing(arn))?;
+            set.tags = change(&set.tags)?;
+            txn.update(row, &record);
+        }
+        Resource::Daemon(cluster, name) => {
+            let key =
+                DaemonKey { scope: scope.clone(), cluster: cluster.clone(), name: name.clone() };
+            update!(view.daemons.get(&key));
+        }
         Resource::TaskDefinition(family, revision) => {
             let key = TaskDefinitionKey {
                 scope: scope.clone(),
@@ -166,6 +179,9 @@ fn visit(
         }
         Resource::ServiceDeployment(..)
         | Resource::ServiceRevision(..)
+        | Resource::DaemonDeployment(..)
+        | Resource::DaemonRevision(..)
+        | Resource::DaemonTaskDefinition(..)
         | Resource::Container(..)
         | Resource::Other(..) => {
             return Err(invalid_parameter(format!("{arn} is no resource that has tags.")));

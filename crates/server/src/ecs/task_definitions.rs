@@ -6,8 +6,10 @@ mod quantity;
 mod register;
 mod spec;
 
+pub(in crate::ecs) use normalize::normalize;
 pub(crate) use quantity::{cpu_units, memory_mib};
 pub(crate) use register::register;
+pub(in crate::ecs) use spec::spec;
 
 use std::collections::BTreeMap;
 

@@ -53,6 +53,12 @@ impl Refusals {
         }
     }
 
+    /// When a group was refused last.
+    #[cfg(test)]
+    pub(crate) fn last(&self, key: &Key) -> Option<Timestamp> {
+        self.get(key).map(|(at, _)| at)
+    }
+
     fn get(&self, key: &Key) -> Option<(Timestamp, Report)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).reports.get(key).cloned()
     }

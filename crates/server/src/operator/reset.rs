@@ -37,10 +37,13 @@ pub(super) async fn answer(server: &Server) -> Reply {
 }
 
 async fn reset(server: &Server) -> Result<(), ServiceError> {
-    // Services go first, so that no controller starts tasks anew.
+    // Services and daemons go first, so that no controller starts tasks anew.
     repeat(server, |view| {
         let mut txn = RecordTxn::new();
         for row in view.services.iter().take(BATCH) {
+            txn.remove(row);
+        }
+        for row in view.daemons.iter().take(BATCH - txn.len().min(BATCH)) {
             txn.remove(row);
         }
         txn
@@ -110,6 +113,9 @@ fn removals(view: &View) -> RecordTxn {
     remove!(client_tokens);
     remove!(account_settings);
     remove!(task_definitions);
+    remove!(daemon_deployments);
+    remove!(daemon_revisions);
+    remove!(daemon_task_definitions);
     for row in view.container_instances.iter().take(BATCH / 2) {
         match row.status {
             InstanceStatus::Active => {}

@@ -69,7 +69,10 @@ impl Bounds {
         let recently = |task: &Task| {
             is_healthy(task) || self.healthy.get(&task.id).is_some_and(|at| now < *at + MOMENT)
         };
-        let wanted = tasks(step.after, service).filter(|t| t.desired == DesiredStatus::Running);
+        // What ended by itself or by a user a moment ago was there when the scheduler decided.
+        let stopped = |t: &Task| t.stop.as_ref().map(|stop| stop.code);
+        let ours = |t: &Task| stopped(t) == Some(StopCode::ServiceSchedulerInitiated);
+        let wanted = tasks(step.after, service).filter(|task| !ours(task));
         let left = wanted.filter(|task| recently(task)).count();
         let percent = service.deployment_configuration.minimum_healthy_percent;
         let min = (service.desired_count * percent).div_ceil(100);

@@ -126,12 +126,16 @@ impl Stuck {
             let on = end.view.container_instances.iter().find(|row| row.id == task.instance);
             !task.is_stopped() && on.is_none_or(|row| !row.connection.connected)
         });
-        let daemon = service.scheduling_strategy == SchedulingStrategy::Daemon
-            && end
-                .view
-                .container_instances
-                .iter()
-                .any(|row| row.status == InstanceStatus::Active && !row.connection.connected);
+        let daemon = service.scheduling_strategy == SchedulingStrategy::Daemon;
+        let without = |row: &ContainerInstance| {
+            !tasks.iter().any(|t| t.instance == row.id && !t.is_stopped())
+        };
+        let daemon = daemon
+            && end.view.container_instances.iter().any(|row| {
+                let disconnected = !row.connection.connected;
+                let full = primary.is_some_and(|p| !has_room_on(end.view, row, p.family.as_str()));
+                row.status == InstanceStatus::Active && (disconnected || (without(row) && full))
+            });
         hopeless
             || throttled
             || no_room
@@ -144,19 +148,22 @@ impl Stuck {
 
 /// Whether some instance could take one more task of the family.
 fn has_room(view: &View, family: &str) -> bool {
+    view.container_instances.iter().any(|row| {
+        let usable = row.status == InstanceStatus::Active && row.connection.connected;
+        usable && has_room_on(view, row, family)
+    })
+}
+
+/// Whether an instance could take one more task of the family.
+fn has_room_on(view: &View, instance: &ContainerInstance, family: &str) -> bool {
     let demand = view.tasks.iter().find(|task| task.family.as_str() == family);
     let Some(demand) = demand.map(|task| &task.demand) else { return false };
-    let fits = |instance: &ContainerInstance| {
-        let here = view.tasks.by(&TaskIndex::Instance(instance.id));
-        let here: Vec<&Task> = here.map(|row| &row.record).filter(|t| !t.is_stopped()).collect();
-        let cpu: u32 = here.iter().map(|task| task.demand.cpu_units).sum();
-        let memory: u32 = here.iter().map(|task| task.demand.memory_mib).sum();
-        let taken = |claim| here.iter().any(|task| task.demand.ports.contains(claim));
-        cpu + demand.cpu_units <= instance.registered.cpu_units
-            && memory + demand.memory_mib <= instance.registered.memory_mib
-            && !demand.ports.iter().any(taken)
-    };
-    view.container_instances.iter().any(|row| {
-        row.status == InstanceStatus::Active && row.connection.connected && fits(&row.record)
-    })
+    let here = view.tasks.by(&TaskIndex::Instance(instance.id));
+    let here: Vec<&Task> = here.map(|row| &row.record).filter(|t| !t.is_stopped()).collect();
+    let cpu: u32 = here.iter().map(|task| task.demand.cpu_units).sum();
+    let memory: u32 = here.iter().map(|task| task.demand.memory_mib).sum();
+    let taken = |claim| here.iter().any(|task| task.demand.ports.contains(claim));
+    cpu + demand.cpu_units <= instance.registered.cpu_units
+        && memory + demand.memory_mib <= instance.registered.memory_mib
+        && !demand.ports.iter().any(taken)
 }

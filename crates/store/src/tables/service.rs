@@ -36,7 +36,8 @@ impl RecordKey for ServiceKey {
 /// What services can be found by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ServiceIndex {
-    /// Task definition revision of any of its deployments, or of the one it may go back to.
+    /// Task definition revision of any of its deployments or task sets, or of the deployment that
+    /// it may go back to.
     TaskDefinition(Scope, Family, Revision),
 }
 
@@ -63,6 +64,7 @@ impl Record for Service {
             .deployments
             .iter()
             .chain(completed)
+            .chain(self.task_sets.iter().map(|set| &set.deployment))
             .map(|d| definition(&d.family, d.revision))
             .collect();
         indexes.sort();

@@ -48,6 +48,8 @@ pub enum TaskIndex {
     Family(Scope, ClusterName, Family),
     /// Task definition revision, in any cluster.
     TaskDefinition(Scope, Family, Revision),
+    /// Daemon task definition revision, in any cluster.
+    DaemonTaskDefinition(Scope, Family, Revision),
 }
 
 impl TaskIndex {
@@ -74,7 +76,11 @@ impl Record for Task {
             TaskIndex::Instance(self.instance),
             TaskIndex::Group(scope(), cluster(), self.group.clone()),
             TaskIndex::Family(scope(), cluster(), self.family.clone()),
-            TaskIndex::TaskDefinition(scope(), self.family.clone(), self.revision),
+            if self.daemon().is_some() {
+                TaskIndex::DaemonTaskDefinition(scope(), self.family.clone(), self.revision)
+            } else {
+                TaskIndex::TaskDefinition(scope(), self.family.clone(), self.revision)
+            },
         ];
         if let Some(started_by) = self.started_by.clone() {
             indexes.push(TaskIndex::StartedBy(scope(), cluster(), started_by));

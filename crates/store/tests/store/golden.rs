@@ -84,6 +84,16 @@ async fn every_version_of_every_record_is_readable() {
             Kind::ContainerInstance => {
                 check(sample::container_instance(1), |view| &view.container_instances).await;
             }
+            Kind::Daemon => check(sample::daemon(), |view| &view.daemons).await,
+            Kind::DaemonDeployment => {
+                check(sample::daemon_deployment(), |view| &view.daemon_deployments).await;
+            }
+            Kind::DaemonRevision => {
+                check(sample::daemon_revision(), |view| &view.daemon_revisions).await;
+            }
+            Kind::DaemonTaskDefinition => {
+                check(sample::daemon_task_definition(), |view| &view.daemon_task_definitions).await;
+            }
             Kind::Service => check(sample::service(), |view| &view.services).await,
             Kind::ServiceDeployment => {
                 check(sample::service_deployment(), |view| &view.service_deployments).await;

@@ -2,18 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use longshore_domain::ids::{EventId, InstanceId, Revision, Scope, ServiceDeploymentId, TaskId};
+use longshore_domain::ids::{
+    DaemonDeploymentId, EventId, InstanceId, Revision, Scope, ServiceDeploymentId, TaskId,
+};
 use longshore_domain::record::{
     AccountSetting, ActionName, AgentConnection, BreakerState, Cause, CircuitBreaker, ClientToken,
     Cluster, ClusterStatus, Completed, ConstraintKind, ContainerInstance, ContainerSpec,
-    ContainerState, ContainerStatus, Demand, DependencyCondition, Deployment,
-    DeploymentConfiguration, DeploymentStatus, DesiredStatus, Document, HealthStatus, HookAction,
+    ContainerState, ContainerStatus, Daemon, DaemonDeployment, DaemonDeploymentConfiguration,
+    DaemonDeploymentStatus, DaemonRevision, DaemonRollback, DaemonStatus, DaemonTaskDefinition,
+    DaemonTaskDefinitionStatus, Demand, DependencyCondition, Deployment, DeploymentConfiguration,
+    DeploymentController, DeploymentStatus, DesiredStatus, Document, HealthStatus, HookAction,
     InstanceStatus, LaunchType, LifecycleStage, NetworkBinding, NetworkMode, Notice, Observed,
     Pause, PauseHook, PlacementConstraint, PlacementStrategy, PortClaim, PortMapping, Protection,
-    Protocol, Resources, Rollback, RolloutState, SchedulingStrategy, Service, ServiceAction,
+    Protocol, Resources, Rollback, RolloutState, Scale, SchedulingStrategy, Service, ServiceAction,
     ServiceDeployment, ServiceDeploymentStatus, ServiceEvent, ServiceRevision, ServiceStatus,
     Spread, StopCode, StopOrder, StrategyField, Tags, Task, TaskDefinition, TaskDefinitionStatus,
-    TaskSpec, TaskStatus, Threshold, VersionInfo,
+    TaskSet, TaskSetStatus, TaskSpec, TaskStatus, Threshold, VersionInfo,
 };
 use longshore_domain::time::Timestamp;
 
@@ -124,6 +128,21 @@ pub(crate) fn service() -> Service {
         deployments: vec![deployment()],
         service_deployment: Some(ServiceDeploymentId::new(11)),
         completed: Some(Completed { deployment: deployment(), document: document(r#"{"n":2}"#) }),
+        controller: DeploymentController::External,
+        task_sets: vec![TaskSet {
+            deployment: deployment(),
+            status: TaskSetStatus::Primary,
+            external_id: Some("blue".into()),
+            scale: Scale::from_millionths(33_333_333).expect("at most all"),
+            launch_type: LaunchType::External,
+            document: document(r#"{"platformVersion":"LATEST"}"#),
+            client_token: Some("token-3".into()),
+            is_steady: true,
+            steady_changed_at: at(4),
+            retry_at: Some(at(5)),
+            notices: vec![Notice { cause: Cause::SteadyState, detail: String::new(), at: at(4) }],
+            tags: tags(),
+        }],
         pause_hooks: vec![PauseHook {
             stages: vec![LifecycleStage::PreScaleUp, LifecycleStage::PostScaleUp],
             timeout_min: 1440,
@@ -174,6 +193,16 @@ pub(crate) fn service_deployment() -> ServiceDeployment {
         id: ServiceDeploymentId::new(11),
         target: 1_234_567_890_123_456_789,
         sources: vec![1_000_000_000_000_000_001],
+        configuration: DeploymentConfiguration {
+            minimum_healthy_percent: 50,
+            maximum_percent: 150,
+            circuit_breaker: CircuitBreaker::default(),
+        },
+        pause_hooks: vec![PauseHook {
+            stages: vec![LifecycleStage::PreScaleUp],
+            timeout_min: 5,
+            action: HookAction::Continue,
+        }],
         status: ServiceDeploymentStatus::RollbackInProgress,
         status_reason: Some("a reason".into()),
         breaker: BreakerState { enabled: true, failure_count: 3, threshold: 3, triggered: true },
@@ -351,5 +380,88 @@ pub(crate) fn client_token() -> ClientToken {
         request_digest: "00ff".into(),
         resources: vec!["arn:aws:ecs:us-east-1:000000000000:task/web/1".into()],
         expires_at: at(86_400),
+    }
+}
+
+pub(crate) fn daemon() -> Daemon {
+    Daemon {
+        scope: scope(),
+        cluster: name("web"),
+        name: name("watch"),
+        status: DaemonStatus::Active,
+        configuration: daemon_configuration(),
+        current: Some(17),
+        deployment: DaemonDeploymentId::new(9),
+        client_token: Some("token".into()),
+        created_by: "arn:aws:iam::000000000000:root".into(),
+        created_at: at(0),
+        updated_at: at(1),
+        tags: tags(),
+    }
+}
+
+fn daemon_configuration() -> DaemonDeploymentConfiguration {
+    DaemonDeploymentConfiguration {
+        drain_percent: 12.5,
+        bake_time_min: 3,
+        alarm_names: vec!["errors".into()],
+    }
+}
+
+pub(crate) fn daemon_revision() -> DaemonRevision {
+    DaemonRevision {
+        scope: scope(),
+        cluster: name("web"),
+        daemon: name("watch"),
+        id: 17,
+        family: name("agent"),
+        revision: Revision(3),
+        capacity_providers: vec!["machines".into()],
+        propagate_tags: true,
+        enable_ecs_managed_tags: true,
+        enable_execute_command: true,
+        critical: true,
+        created_at: at(0),
+    }
+}
+
+pub(crate) fn daemon_deployment() -> DaemonDeployment {
+    DaemonDeployment {
+        scope: scope(),
+        cluster: name("web"),
+        daemon: name("watch"),
+        id: DaemonDeploymentId::new(9),
+        target: Some(18),
+        sources: vec![17],
+        status: DaemonDeploymentStatus::RollbackInProgress,
+        status_reason: Some("three tasks failed".into()),
+        configuration: daemon_configuration(),
+        failures: 3,
+        threshold: 3,
+        rollback: Some(DaemonRollback {
+            reason: "three tasks failed".into(),
+            started_at: at(2),
+            target: 17,
+            failures: 1,
+        }),
+        created_at: at(0),
+        started_at: Some(at(1)),
+        stopped_at: Some(at(2)),
+        finished_at: Some(at(3)),
+    }
+}
+
+pub(crate) fn daemon_task_definition() -> DaemonTaskDefinition {
+    DaemonTaskDefinition {
+        scope: scope(),
+        family: name("front"),
+        revision: Revision(7),
+        status: DaemonTaskDefinitionStatus::DeleteInProgress,
+        registered_at: at(0),
+        registered_by: "arn:aws:iam::000000000000:root".into(),
+        delete_requested_at: Some(at(1)),
+        deleted_at: Some(at(2)),
+        document: document(r#"{"family":"front","containerDefinitions":[{"image":"agent"}]}"#),
+        task: task_definition(7),
     }
 }

@@ -12,7 +12,7 @@ use crate::record::{
 };
 
 #[derive(Clone, Copy, Debug)]
-enum Happening {
+pub(super) enum Happening {
     Pass,
     Agents,
     Agent(usize),
@@ -27,7 +27,7 @@ enum Happening {
     Protect(usize),
 }
 
-fn any_happening() -> impl Strategy<Value = Happening> {
+pub(super) fn any_happening() -> impl Strategy<Value = Happening> {
     use Happening as H;
     prop_oneof![
         8 => Just(H::Pass),
@@ -45,7 +45,7 @@ fn any_happening() -> impl Strategy<Value = Happening> {
     ]
 }
 
-fn happen(world: &mut World, happening: Happening) {
+pub(super) fn happen(world: &mut World, happening: Happening) {
     let count = world.tasks.len();
     let runs = |world: &World, n: usize| world.tasks[n].observed.status == TaskStatus::Running;
     let health = |ok| if ok { HealthStatus::Healthy } else { HealthStatus::Unhealthy };
@@ -80,7 +80,7 @@ fn happen(world: &mut World, happening: Happening) {
 }
 
 /// Everything is well from now on, and time passes.
-fn recover(world: &mut World) {
+pub(super) fn recover(world: &mut World) {
     for instance in &mut world.instances {
         instance.status = InstanceStatus::Active;
     }

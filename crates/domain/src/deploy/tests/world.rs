@@ -7,15 +7,15 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::check;
-use crate::deploy::{self, Plan, Situation};
+use crate::deploy::{self, EventKind, NewTaskSet, Plan, Situation};
 use crate::fidelity::Fidelity;
 use crate::ids::{IdSource, InstanceId, Revision, TaskId};
 use crate::lifecycle::{self, ContainerReport, TaskReport};
 use crate::record::{
     CircuitBreaker, ContainerInstance, ContainerSpec, ContainerState, ContainerStatus,
-    DeploymentConfiguration, DesiredStatus, Document, HealthStatus, InstanceStatus, LaunchType,
-    NetworkMode, SchedulingStrategy, Service, ServiceDeployment, ServiceStatus, StopOrder, Task,
-    TaskSpec, TaskStatus,
+    DeploymentConfiguration, DeploymentController, DesiredStatus, Document, HealthStatus,
+    InstanceStatus, LaunchType, NetworkMode, Scale, SchedulingStrategy, Service, ServiceDeployment,
+    ServiceStatus, StopOrder, Task, TaskSpec, TaskStatus,
 };
 use crate::schedule::{Fleet, testing};
 use crate::time::Timestamp;
@@ -37,6 +37,8 @@ pub(super) struct World {
     pub(super) now: Timestamp,
     /// Messages of all events.
     pub(super) events: Vec<String>,
+    /// What each of them tells.
+    pub(super) told: Vec<EventKind>,
     /// Numbers of all deployments there were.
     pub(super) deployments: Vec<u64>,
     /// Whether later deployments have health checks.
@@ -92,6 +94,8 @@ impl World {
             deployments: vec![],
             service_deployment: None,
             completed: None,
+            controller: DeploymentController::Ecs,
+            task_sets: vec![],
             pause_hooks: vec![],
             zone_rebalancing: false,
             propagate_tags: "NONE".into(),
@@ -113,6 +117,7 @@ impl World {
             instances: vec![],
             now,
             events: vec![],
+            told: vec![],
             deployments: vec![],
             health_checks: false,
             deployment: None,
@@ -142,6 +147,34 @@ impl World {
         world
     }
 
+    /// A service with the EXTERNAL deployment controller, and one revision of its task definition.
+    pub(super) fn external(desired_count: u32, instances: usize) -> Self {
+        let mut world = Self::new(desired_count, instances);
+        world.service.controller = DeploymentController::External;
+        world.service.deployments.clear();
+        world.service.service_deployment = None;
+        world.deployments.clear();
+        world.deployment = None;
+        world
+    }
+
+    /// CreateTaskSet with the newest revision.
+    pub(super) fn create_task_set(&mut self, percent: u32) {
+        let new = NewTaskSet {
+            family: "web".parse().expect("a name"),
+            revision: Revision(u32::try_from(self.specs.len()).expect("small")),
+            scale: scale(percent),
+            launch_type: LaunchType::Ec2,
+            external_id: None,
+            client_token: None,
+            document: Document::new("{}".into()).expect("valid"),
+            tags: BTreeMap::new(),
+        };
+        let set = deploy::new_task_set(&self.service, new, &mut self.ids, self.now);
+        self.deployments.push(set.deployment.id);
+        self.service.task_sets.push(set);
+    }
+
     pub(super) fn add_instance(&mut self) {
         let id = u128::try_from(self.instances.len()).expect("small");
         self.instances.push(testing::instance(id, if id % 2 == 0 { "a" } else { "b" }));
@@ -160,6 +193,11 @@ impl World {
         let begun = deploy::begin(&mut self.service, &mut self.ids, family, revision, self.now);
         self.deployments.push(begun.revision.id);
         self.deployment = Some(begun.deployment);
+    }
+
+    /// The newest revision of the task definition.
+    pub(super) fn newest_spec(&mut self) -> &mut TaskSpec {
+        self.specs.last_mut().expect("a revision")
     }
 
     pub(super) fn scale(&mut self, desired_count: u32) {
@@ -215,6 +253,8 @@ impl World {
             self.deployment.clone_from(&plan.deployment);
         }
         self.events.extend(plan.events.iter().map(|event| event.message.clone()));
+        self.told.extend(&plan.told);
+        assert!(plan.events.is_sorted_by_key(|event| event.id), "events are in order");
     }
 
     /// Agents do what is wanted of them.
@@ -309,6 +349,11 @@ impl World {
         });
         (self.running().count(), pending.count())
     }
+}
+
+/// A share in whole percent.
+pub(super) fn scale(percent: u32) -> Scale {
+    Scale::from_millionths(percent * 1_000_000).expect("at most all")
 }
 
 fn measure(task: &mut Task, status: HealthStatus) {

@@ -219,7 +219,7 @@ fn every_refusal_is_explained() {
 fn event(case: &Case, fleet: &[ContainerInstance]) -> String {
     let placement = case.place(fleet, &[]);
     assert!(!placement.unplaced.is_empty(), "nothing was refused");
-    unplaced_event(&"web".parse().expect("a name"), &placement.report)
+    unplaced_event(&"(service web)", &placement.report)
 }
 
 #[test]
@@ -410,4 +410,18 @@ proptest! {
         let (low, high) = (counts.iter().min(), counts.iter().max());
         prop_assert!(high.zip(low).is_some_and(|(h, l)| h - l <= 1), "{:?}", counts);
     }
+}
+
+#[test]
+fn an_instance_that_waits_for_a_daemon_takes_tasks_of_daemons_only() {
+    let instances = zones(&["a", "b"]);
+    let waits = || [(InstanceId::new(0), "watch".to_string())].into();
+    let fleet = Fleet::new(&instances, []).holding_back(waits());
+    let case = Case::new(1);
+    let placement = place(&case.request(), &fleet);
+    assert_eq!(placement.assigned, [(case.tasks[0], InstanceId::new(1))]);
+    let [node, _] = fleet.nodes() else { panic!("two nodes") };
+    assert_eq!(refusals(&case.request(), node), [Reason::Daemon { name: "watch".into() }]);
+    let daemon = PlacementRequest { group: "daemon:other", ..case.request() };
+    assert_eq!(refusals(&daemon, node), []);
 }

@@ -1,8 +1,10 @@
-use longshore_domain::record::ContainerStatus;
+use longshore_domain::ids::EventId;
+use longshore_domain::record::{ContainerStatus, ServiceEvent};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::controllers::driver;
+use crate::controllers::retention::{Reaper, Retention};
 use crate::test_server::{add_instance, agents, ask, refused, register, report, server};
 
 /// Passes until nothing changes any more; gives their number.
@@ -169,6 +171,71 @@ async fn what_has_no_place_is_explained_and_starts_when_there_is_one() {
     add_instance(&server, 1000).await;
     settle(&server, &controller).await;
     assert_eq!(counts(&describe(&server).await), (1, 0, 1));
+}
+
+#[tokio::test]
+async fn what_has_no_place_is_planned_again_only_when_room_may_have_changed() {
+    let server = server().await;
+    add_instance(&server, 1000).await;
+    let run = json!({"taskDefinition": "web"});
+    ask(&server, "RunTask", run).await.expect("a task that is in the way");
+    let input = json!({"serviceName": "web", "taskDefinition": "web", "desiredCount": 10});
+    ask(&server, "CreateService", input).await.expect("a service");
+    let controller = Services::new(&server);
+    settle(&server, &controller).await;
+    assert_eq!(counts(&describe(&server).await), (10, 0, 9));
+    let group = "service:web".to_owned();
+    let key = (crate::test_records::scope(), "default".parse().expect("a name"), group);
+    let start = crate::clock::now();
+    // When the service was planned last, after a pass so many seconds later.
+    let planned = |seconds| {
+        let at = start + std::time::Duration::from_secs(seconds);
+        assert!(controller.pass(&server.state.view(), at).txns.is_empty());
+        let last = server.refusals.last(&key).expect("it has no place");
+        last.saturating_since(start).as_secs()
+    };
+    let other = || {
+        let view = server.state.view();
+        let mut others = view.tasks.iter().filter(|task| task.group == "family:web");
+        others.next().expect("the task in the way").clone()
+    };
+    assert_eq!(planned(100), 100, "its time had come");
+    register(&server, "other").await;
+    report(&server, &other(), ContainerStatus::Running).await;
+    assert_eq!(planned(101), 100, "that makes no room");
+    assert_eq!(planned(114), 100, "nothing has changed");
+    assert_eq!(planned(115), 115, "now and then it looks again");
+    report(&server, &other(), ContainerStatus::Stopped).await;
+    settle(&server, &controller).await;
+    assert_eq!(counts(&describe(&server).await), (10, 0, 10), "there is room now");
+}
+
+#[tokio::test]
+async fn the_newest_hundred_events_are_kept_and_shown() {
+    let input = json!({"serviceName": "web", "taskDefinition": "web", "desiredCount": 0});
+    let (server, _) = started(0, input).await;
+    let now = crate::clock::now();
+    for n in 0..120_u64 {
+        let event = ServiceEvent {
+            scope: crate::test_records::scope(),
+            cluster: "default".parse().expect("a name"),
+            service: "web".parse().expect("a name"),
+            id: EventId::new(u128::from(n)),
+            created_at: now + std::time::Duration::from_secs(1 + n),
+            message: n.to_string(),
+            action: None,
+        };
+        let mut txn = RecordTxn::new();
+        txn.insert(&event);
+        let outcome = server.commit(txn).await.expect("the store works");
+        assert!(matches!(outcome, longshore_store::TxnOutcome::Committed { .. }));
+    }
+    let newest: Vec<String> = (20..120).rev().map(|n| n.to_string()).collect();
+    assert_eq!(messages(&describe(&server).await), newest);
+    let reaper = Reaper { retention: Retention::default() };
+    driver::pass(&server, &reaper).await.expect("committed");
+    assert_eq!(server.state.view().service_events.len(), 100);
+    assert_eq!(messages(&describe(&server).await), newest);
 }
 
 #[tokio::test]

@@ -1,13 +1,15 @@
 //! RegisterContainerInstance: what every agent does first.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use longshore_auth::Authorized;
 use longshore_domain::ids::{Arn, ClusterName, InstanceId, Resource as Named};
 use longshore_domain::record::{
     AgentConnection, ContainerInstance, InstanceStatus, Resources, VersionInfo,
 };
-use longshore_store::{RecordTxn, View};
+use longshore_store::tables::ContainerInstanceKey;
+use longshore_store::{RecordTxn, Row, View};
 use longshore_wire::ServiceError;
 use longshore_wire::ecs::enums::PlatformDeviceType;
 use longshore_wire::ecs::{
@@ -22,7 +24,8 @@ use crate::ecs::{client_error, encode, invalid_parameter, lookup, tags};
 const ZONE: &str = "ecs.availability-zone";
 const EXTERNAL: &str = "ecs.capability.external";
 
-/// RegisterContainerInstance. With an ARN it is the same instance again, with what it has now.
+/// RegisterContainerInstance. With an ARN, or with the client token of a call before, it is the same
+/// instance again, with what it has now.
 pub(crate) async fn register(
     call: &Call,
     request: Authorized<RegisterContainerInstanceRequest>,
@@ -39,12 +42,17 @@ pub(crate) async fn register(
         agent_hash: info.agent_hash,
         docker_version: info.docker_version,
     });
+    let token = request.client_token.as_deref().filter(|token| !token.is_empty());
     let fresh = InstanceId::fresh(&mut RandomIds);
     let decide = |view: &View, txn: &mut RecordTxn| {
         // The agent creates the default cluster when it reads exactly this error.
         let cluster = lookup::cluster(view, &call.scope, request.cluster.as_deref())?;
-        if let Some(arn) = request.container_instance_arn.as_deref().filter(|a| !a.is_empty()) {
-            let row = known(call, view, &cluster.name, arn)?;
+        let given = request.container_instance_arn.as_deref().filter(|arn| !arn.is_empty());
+        let again = match given {
+            Some(arn) => Some(known(call, view, &cluster.name, arn)?),
+            None => repeated(call, view, &cluster.name, token),
+        };
+        if let Some(row) = again {
             // Attributes that people put stay; of those that agents have, what is not sent now is
             // not there any more.
             let mut merged = row.attributes.clone();
@@ -76,7 +84,7 @@ pub(crate) async fn register(
             attributes: attributes.clone(),
             registered_at: call.now,
             capacity_provider: None,
-            registration_token: None,
+            registration_token: token.map(str::to_owned),
             version: 1,
             fence: BTreeSet::new(),
             deregistered_at: None,
@@ -93,12 +101,27 @@ pub(crate) async fn register(
     })
 }
 
+/// The instance that the same call registered before, when its agent did not get the answer.
+fn repeated<'a>(
+    call: &Call,
+    view: &'a View,
+    cluster: &ClusterName,
+    token: Option<&str>,
+) -> Option<&'a Arc<Row<ContainerInstance>>> {
+    let token = token?;
+    let mut instances =
+        view.container_instances.range(&ContainerInstanceKey::in_cluster(&call.scope, cluster));
+    instances.find(|row| {
+        row.status != InstanceStatus::Inactive && row.registration_token.as_deref() == Some(token)
+    })
+}
+
 fn known<'a>(
     call: &Call,
     view: &'a View,
     cluster: &ClusterName,
     arn: &str,
-) -> Result<&'a std::sync::Arc<longshore_store::Row<ContainerInstance>>, ServiceError> {
+) -> Result<&'a Arc<Row<ContainerInstance>>, ServiceError> {
     let id = match arn.parse::<Arn>() {
         Ok(Arn { scope, resource: Named::ContainerInstance(name, id) })
             if scope == call.scope && name == *cluster =>

@@ -18,7 +18,7 @@ use longshore_wire::ecs::{
     ServiceCurrentRevisionSummary, ServiceEvent, ThresholdConfiguration,
 };
 
-use super::{constraints, document, int, strategies, tags, time};
+use super::{constraints, document, int, strategies, tags, task_set, time};
 use crate::clock;
 use crate::ecs::lookup;
 
@@ -60,7 +60,12 @@ pub(crate) fn service(
     let counts = Counts::of(tasks.iter().copied());
     let kept: Service = document(&record.document)?;
     let deployments = record.deployments.iter().map(|d| deployment(record, d, &tasks, &kept));
-    let primary = record.deployments.first();
+    let runs = record.primary_task_set().map(|set| &set.deployment);
+    let runs = record.deployments.first().or(runs);
+    let with_tags = include.contains(&ServiceField::Tags);
+    let task_sets = record.task_sets.iter();
+    let task_sets = task_sets.map(|set| task_set::with_tasks(record, set, &tasks, with_tags));
+    let external = record.controller == record::DeploymentController::External;
     Ok(Service {
         service_arn: Some(arn(Resource::Service(cluster.clone(), record.name.clone()))),
         service_name: Some(record.name.to_string()),
@@ -74,11 +79,21 @@ pub(crate) fn service(
         running_count: Some(int(counts.running)),
         pending_count: Some(int(counts.pending)),
         launch_type: Some(launch_type(record.launch_type)),
-        task_definition: primary.map(|d| definition_arn(record, &d.family, d.revision)),
-        deployment_configuration: Some(configuration(record)),
+        task_definition: runs.map(|d| definition_arn(record, &d.family, d.revision)),
+        deployment_configuration: Some(configuration(
+            &record.deployment_configuration,
+            &record.pause_hooks,
+        )),
         current_service_deployment: current_deployment(view, record),
         current_service_revisions: Some(current_revisions(record, &tasks)),
-        deployment_controller: Some(DeploymentController { r#type: DeploymentControllerType::Ecs }),
+        deployment_controller: Some(DeploymentController {
+            r#type: if external {
+                DeploymentControllerType::External
+            } else {
+                DeploymentControllerType::Ecs
+            },
+        }),
+        task_sets: external.then(|| task_sets.collect()).transpose()?,
         deployments: Some(deployments.collect()),
         events: Some(events(view, record)),
         load_balancers: Some(Vec::new()),
@@ -99,7 +114,7 @@ pub(crate) fn service(
         }),
         created_at: Some(time(record.created_at)),
         created_by: Some(record.created_by.clone()),
-        tags: include.contains(&ServiceField::Tags).then(|| tags(&record.tags)),
+        tags: with_tags.then(|| tags(&record.tags)),
         ..kept
     })
 }
@@ -175,16 +190,18 @@ fn current_revisions(
     record.deployments.iter().map(summary).collect()
 }
 
-/// The deployment configuration of a service.
-pub(super) fn configuration(service: &record::Service) -> DeploymentConfiguration {
-    let record = &service.deployment_configuration;
+/// A deployment configuration with the hooks that are part of it.
+pub(super) fn configuration(
+    record: &record::DeploymentConfiguration,
+    hooks: &[record::PauseHook],
+) -> DeploymentConfiguration {
     let breaker = &record.circuit_breaker;
     let (threshold, value) = match breaker.threshold {
         record::Threshold::Count(value) => (ThresholdType::Count, value),
         record::Threshold::BoundedPercent(value) => (ThresholdType::BoundedPercent, value),
         record::Threshold::UnboundedPercent(value) => (ThresholdType::UnboundedPercent, value),
     };
-    let hooks: Vec<_> = service.pause_hooks.iter().map(hook).collect();
+    let hooks: Vec<_> = hooks.iter().map(hook).collect();
     DeploymentConfiguration {
         minimum_healthy_percent: Some(int(record.minimum_healthy_percent)),
         maximum_percent: Some(int(record.maximum_percent)),

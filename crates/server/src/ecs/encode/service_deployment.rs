@@ -64,9 +64,8 @@ pub(crate) fn service_deployment(
     view: &View,
     record: &record::ServiceDeployment,
 ) -> ServiceDeployment {
-    let service = lookup::service(view, &record.scope, &record.cluster, &record.service);
     let summary = |id: &u64| summary(view, record, *id);
-    let configuration = service.map(|service| service::configuration(service));
+    let configuration = service::configuration(&record.configuration, &record.pause_hooks);
     let stage = record.stage.as_str();
     let stage = ServiceDeploymentLifecycleStage::ALL.iter().find(|s| s.as_str() == stage).copied();
     let hooks: Vec<_> = record.pauses.iter().map(hook).collect();
@@ -78,7 +77,7 @@ pub(crate) fn service_deployment(
         status_reason: record.status_reason.clone(),
         target_service_revision: Some(summary(&record.target)),
         source_service_revisions: Some(record.sources.iter().map(summary).collect()),
-        deployment_configuration: configuration,
+        deployment_configuration: Some(configuration),
         deployment_circuit_breaker: Some(breaker(record)),
         rollback: record.rollback.as_ref().map(|rollback| Rollback {
             reason: Some(rollback.reason.clone()),

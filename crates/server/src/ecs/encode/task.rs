@@ -4,7 +4,6 @@ use longshore_domain::ids::{Arn, Resource};
 use longshore_domain::lifecycle;
 use longshore_domain::record::{self, StopCode};
 use longshore_store::View;
-use longshore_store::tables::TaskDefinitionKey;
 use longshore_wire::ServiceError;
 use longshore_wire::ecs::enums::{
     Connectivity, HealthStatus, LaunchType, TaskField, TaskStopCode, TransportProtocol,
@@ -13,7 +12,7 @@ use longshore_wire::ecs::{Container, NetworkBinding, Task, TaskOverride};
 
 use super::{attribute, document, tags, time};
 use crate::clock;
-use crate::ecs::lookup;
+use crate::ecs::{definition_of, lookup};
 
 /// A task; sizes and images come from its task definition.
 pub(crate) fn task(
@@ -24,12 +23,7 @@ pub(crate) fn task(
     let scope = &record.scope;
     let arn = |resource| Arn::new(scope, resource).to_string();
     let task_arn = arn(Resource::Task(record.cluster.clone(), record.id));
-    let definition = view.task_definitions.get(&TaskDefinitionKey {
-        scope: scope.clone(),
-        family: record.family.clone(),
-        revision: record.revision,
-    });
-    let spec = definition.map(|row| &row.spec);
+    let spec = definition_of(view, record).map(|definition| &definition.spec);
     let instance = lookup::instance(view, scope, &record.cluster, record.instance);
     let attribute_of = |name: &str| instance.and_then(|i| i.attributes.get(name)?.clone());
     let containers = record.observed.containers.iter().map(|state| {
@@ -105,10 +99,11 @@ pub(crate) fn task(
             Vec::new()
         }),
         task_arn: Some(task_arn),
-        task_definition_arn: Some(arn(Resource::TaskDefinition(
-            record.family.clone(),
-            record.revision,
-        ))),
+        task_definition_arn: Some(arn(if record.daemon().is_some() {
+            Resource::DaemonTaskDefinition(record.family.clone(), record.revision)
+        } else {
+            Resource::TaskDefinition(record.family.clone(), record.revision)
+        })),
         version: i64::try_from(record.version).ok(),
         ..Task::default()
     })

@@ -2,15 +2,14 @@
 
 use longshore_auth::Authorized;
 use longshore_domain::deploy::{self, Begun};
-use longshore_domain::ids::ServiceName;
-use longshore_domain::limits;
+use longshore_domain::ids::{ClusterName, ServiceName};
 use longshore_domain::record::{
-    LaunchType, PlacementConstraint, PlacementStrategy, SchedulingStrategy, Service, ServiceStatus,
-    Tags,
+    DeploymentController, LaunchType, PlacementConstraint, PlacementStrategy, SchedulingStrategy,
+    Service, ServiceStatus, Tags,
 };
 use longshore_store::{RecordTxn, View};
 use longshore_wire::ServiceError;
-use longshore_wire::ecs::enums::{self, AvailabilityZoneRebalancing, ServiceField};
+use longshore_wire::ecs::enums::{self, ServiceField};
 use longshore_wire::ecs::{self, CreateServiceRequest, CreateServiceResponse};
 
 use super::settings::{self, given, refuse_unbuilt};
@@ -21,6 +20,7 @@ use crate::ecs::{encode, invalid_parameter, lookup, placement, tags, task_defini
 /// What a request asks for, as far as it can be judged by itself.
 struct Wanted {
     name: ServiceName,
+    controller: DeploymentController,
     strategy: SchedulingStrategy,
     desired_count: u32,
     launch_type: LaunchType,
@@ -53,8 +53,10 @@ pub(crate) async fn create(
             Some(row) => txn.update(row, &record),
             None => txn.insert(&record),
         };
-        txn.insert(&begun.revision);
-        txn.insert(&begun.deployment);
+        if let Some(begun) = &begun {
+            txn.insert(&begun.revision);
+            txn.insert(&begun.deployment);
+        }
         txn.expect_unchanged(cluster);
         Ok(record)
     };
@@ -64,38 +66,27 @@ pub(crate) async fn create(
 }
 
 fn wanted(request: &CreateServiceRequest) -> Result<Wanted, ServiceError> {
-    let token = request.client_token.as_deref().unwrap_or_default();
-    let printable = token.chars().all(|c| ('!'..='~').contains(&c));
-    if !printable || token.chars().count() > limits::SERVICE_CLIENT_TOKEN_LEN {
-        return Err(invalid_parameter(
-            "clientToken must have at most 36 printable ASCII characters.",
-        ));
-    }
+    settings::check_client_token(request.client_token.as_deref())?;
     let name = request.service_name.parse().map_err(|why| {
         invalid_parameter(format!("Invalid service name '{}': it {why}.", request.service_name))
     })?;
-    if request.launch_type.is_some() && request.capacity_provider_strategy.is_some() {
-        return Err(invalid_parameter(
-            "Specifying both a launch type and capacity provider strategy is not supported. \
-             Remove one and try again.",
-        ));
-    }
+    settings::check_launch(request.launch_type, request.capacity_provider_strategy.as_deref())?;
     refuse_unbuilt!(request)?;
+    let controller = settings::controller(request.deployment_controller.as_ref());
     let strategy = match request.scheduling_strategy {
         None | Some(enums::SchedulingStrategy::Replica) => SchedulingStrategy::Replica,
         Some(enums::SchedulingStrategy::Daemon) => SchedulingStrategy::Daemon,
     };
     let desired_count = match (strategy, request.desired_count) {
         (SchedulingStrategy::Replica, Some(count)) => settings::desired_count(count)?,
+        // The only member that such a service needs is its name.
+        (SchedulingStrategy::Replica, None) if controller == DeploymentController::External => 0,
         (SchedulingStrategy::Replica, None) => {
             return Err(invalid_parameter("desiredCount should not be null or empty."));
         }
         (SchedulingStrategy::Daemon, None) => 0,
         (SchedulingStrategy::Daemon, Some(_)) => {
-            return Err(invalid_parameter(
-                "The daemon scheduling strategy does not support a desired count. Remove the \
-                 desired count value and try again.",
-            ));
+            return Err(settings::refuse_daemon_count());
         }
     };
     let strategies = placement::strategies(request.placement_strategy.clone())?;
@@ -105,8 +96,12 @@ fn wanted(request: &CreateServiceRequest) -> Result<Wanted, ServiceError> {
              placement strategies and try again.",
         ));
     }
+    if controller == DeploymentController::External {
+        refuse_what_task_sets_have(request, strategy)?;
+    }
     Ok(Wanted {
         name,
+        controller,
         strategy,
         desired_count,
         launch_type: tasks::launch_type(request.launch_type)?,
@@ -116,25 +111,70 @@ fn wanted(request: &CreateServiceRequest) -> Result<Wanted, ServiceError> {
     })
 }
 
+/// A service whose deployments are controlled from outside is made without what tasks are made
+/// from: CreateTaskSet has that.
+fn refuse_what_task_sets_have(
+    request: &CreateServiceRequest,
+    strategy: SchedulingStrategy,
+) -> Result<(), ServiceError> {
+    if strategy == SchedulingStrategy::Daemon {
+        return Err(invalid_parameter(
+            "The daemon scheduling strategy is not supported with the EXTERNAL deployment \
+             controller.",
+        ));
+    }
+    let members = [
+        (request.task_definition.is_some(), "taskDefinition"),
+        (request.network_configuration.is_some(), "networkConfiguration"),
+        (request.platform_version.is_some(), "platformVersion"),
+    ];
+    if let Some((_, name)) = members.iter().find(|(given, _)| *given) {
+        return Err(invalid_parameter(format!(
+            "{name} cannot be specified for a service with the EXTERNAL deployment controller. \
+             Specify it when creating a task set."
+        )));
+    }
+    settings::refuse_detection(request.deployment_configuration.as_ref())
+}
+
 fn record(
     call: &Call,
     view: &View,
     request: &CreateServiceRequest,
     wanted: &Wanted,
-    cluster: &longshore_domain::ids::ClusterName,
-) -> Result<(Service, Begun), ServiceError> {
+    cluster: &ClusterName,
+) -> Result<(Service, Option<Begun>), ServiceError> {
+    let mut service = service(call, request, wanted, cluster)?;
+    service.zone_rebalancing =
+        settings::zone_rebalancing(request.availability_zone_rebalancing, &service)?;
+    if wanted.controller == DeploymentController::External {
+        placement::parsed(&wanted.constraints)?;
+        return Ok((service, None));
+    }
     let reference = request.task_definition.as_deref().unwrap_or_default();
     let reference = task_definition_ref(&call.scope, reference)?;
     let definition = lookup::runnable_task_definition(view, &call.scope, &reference)?;
     placement::parsed(wanted.constraints.iter().chain(&definition.spec.placement_constraints))?;
     settings::check_network(definition, request.network_configuration.as_ref())?;
+    let (family, revision) = (definition.family.clone(), definition.revision);
+    let begun = deploy::begin(&mut service, &mut RandomIds, family, revision, call.now);
+    Ok((service, Some(begun)))
+}
+
+/// The record, without a deployment.
+fn service(
+    call: &Call,
+    request: &CreateServiceRequest,
+    wanted: &Wanted,
+    cluster: &ClusterName,
+) -> Result<Service, ServiceError> {
     let kept = ecs::Service {
         network_configuration: request.network_configuration.clone(),
         platform_version: request.platform_version.clone(),
         role_arn: request.role.clone(),
         ..ecs::Service::default()
     };
-    let mut service = Service {
+    Ok(Service {
         scope: call.scope.clone(),
         cluster: cluster.clone(),
         name: wanted.name.clone(),
@@ -152,10 +192,11 @@ fn record(
         deployments: Vec::new(),
         service_deployment: None,
         completed: None,
+        controller: wanted.controller,
+        task_sets: Vec::new(),
         pause_hooks: settings::pause_hooks(request.deployment_configuration.as_ref())?
             .unwrap_or_default(),
-        zone_rebalancing: request.availability_zone_rebalancing
-            == Some(AvailabilityZoneRebalancing::Enabled),
+        zone_rebalancing: false,
         propagate_tags: settings::propagate_tags(request.propagate_tags),
         enable_ecs_managed_tags: request.enable_ecs_managed_tags.unwrap_or(false),
         enable_execute_command: request.enable_execute_command.unwrap_or(false),
@@ -170,10 +211,7 @@ fn record(
         retry_at: None,
         notices: Vec::new(),
         tags: wanted.tags.clone(),
-    };
-    let (family, revision) = (definition.family.clone(), definition.revision);
-    let begun = deploy::begin(&mut service, &mut RandomIds, family, revision, call.now);
-    Ok((service, begun))
+    })
 }
 
 /// Whether a service was made with the settings of `new`, whatever became of it.
@@ -182,12 +220,17 @@ fn same_settings(old: &Service, new: &Service) -> bool {
         service.deployments.first().map(|primary| (primary.family.clone(), primary.revision))
     };
     let replica = new.scheduling_strategy == SchedulingStrategy::Replica;
+    let external = new.controller == DeploymentController::External;
     let as_new = Service {
         // The scheduler keeps the count of a daemon.
         desired_count: if replica { old.desired_count } else { new.desired_count },
         deployments: new.deployments.clone(),
         service_deployment: new.service_deployment,
         completed: new.completed.clone(),
+        // What the primary task set has shows as the service's.
+        launch_type: if external { new.launch_type } else { old.launch_type },
+        document: if external { new.document.clone() } else { old.document.clone() },
+        task_sets: new.task_sets.clone(),
         client_token: new.client_token.clone(),
         created_by: new.created_by.clone(),
         created_at: new.created_at,

@@ -4,13 +4,15 @@
 use longshore_domain::limits;
 use longshore_domain::record::{
     self, CircuitBreaker, Document, HookAction, LifecycleStage, NetworkMode, PauseHook,
-    SchedulingStrategy, TaskDefinition, Threshold,
+    PlacementStrategy, SchedulingStrategy, Spread, TaskDefinition, Threshold,
 };
+use longshore_domain::schedule::ZONE;
 use longshore_wire::ServiceError;
 use longshore_wire::codec::json;
 use longshore_wire::ecs::enums::{
-    DeploymentControllerType, DeploymentLifecycleHookAction, DeploymentLifecycleHookStage,
-    DeploymentLifecycleHookTargetType, DeploymentStrategy, PropagateTags, ThresholdType,
+    AvailabilityZoneRebalancing, DeploymentControllerType, DeploymentLifecycleHookAction,
+    DeploymentLifecycleHookStage, DeploymentLifecycleHookTargetType, DeploymentStrategy,
+    LaunchType, PropagateTags, ThresholdType,
 };
 use longshore_wire::ecs::{
     CapacityProviderStrategyItem, DeploymentCircuitBreaker, DeploymentConfiguration,
@@ -27,11 +29,11 @@ fn unsupported(what: &str) -> ServiceError {
 }
 
 /// Members that ask for what is not built; empty ones ask for nothing.
-pub(super) struct Unbuilt<'a> {
+pub(in crate::ecs) struct Unbuilt<'a> {
     /// Whether a member is given, and what it is.
-    pub(super) members: &'a [(bool, &'static str)],
-    pub(super) controller: Option<&'a DeploymentController>,
-    pub(super) capacity_providers: Option<&'a [CapacityProviderStrategyItem]>,
+    pub(in crate::ecs) members: &'a [(bool, &'static str)],
+    pub(in crate::ecs) controller: Option<&'a DeploymentController>,
+    pub(in crate::ecs) capacity_providers: Option<&'a [CapacityProviderStrategyItem]>,
 }
 
 /// What is not built of a CreateService or UpdateService request: they share these members.
@@ -70,13 +72,17 @@ pub(super) use refuse_unbuilt;
 impl Unbuilt<'_> {
     /// # Errors
     /// `UnsupportedFeatureException`, and AWS's errors for what cannot exist without the feature.
-    pub(super) fn refuse(&self) -> Result<(), ServiceError> {
+    pub(in crate::ecs) fn refuse(&self) -> Result<(), ServiceError> {
         if let Some((_, what)) = self.members.iter().find(|(given, _)| *given) {
             return Err(unsupported(what));
         }
         match self.controller.map(|controller| controller.r#type) {
-            None | Some(DeploymentControllerType::Ecs) => {}
-            Some(other) => return Err(unsupported(&format!("Deployment controller {other}"))),
+            None | Some(DeploymentControllerType::Ecs | DeploymentControllerType::External) => {}
+            Some(DeploymentControllerType::CodeDeploy) => {
+                return Err(unsupported(
+                    "The deployment controller CODE_DEPLOY, which needs AWS CodeDeploy,",
+                ));
+            }
         }
         match self.capacity_providers.and_then(<[_]>::first) {
             None => Ok(()),
@@ -88,8 +94,36 @@ impl Unbuilt<'_> {
     }
 }
 
+/// # Errors
+/// `InvalidParameterException` for a client token that is none.
+pub(in crate::ecs) fn check_client_token(given: Option<&str>) -> Result<(), ServiceError> {
+    let token = given.unwrap_or_default();
+    let printable = token.chars().all(|c| ('!'..='~').contains(&c));
+    if !printable || token.chars().count() > limits::SERVICE_CLIENT_TOKEN_LEN {
+        return Err(invalid_parameter(
+            "clientToken must have at most 36 printable ASCII characters.",
+        ));
+    }
+    Ok(())
+}
+
+/// # Errors
+/// `InvalidParameterException` when launch type and capacity providers are both given.
+pub(in crate::ecs) fn check_launch(
+    launch_type: Option<LaunchType>,
+    capacity_providers: Option<&[CapacityProviderStrategyItem]>,
+) -> Result<(), ServiceError> {
+    if launch_type.is_some() && capacity_providers.is_some() {
+        return Err(invalid_parameter(
+            "Specifying both a launch type and capacity provider strategy is not supported. \
+             Remove one and try again.",
+        ));
+    }
+    Ok(())
+}
+
 /// A list that asks for something.
-pub(super) fn given<T>(list: Option<&Vec<T>>) -> bool {
+pub(in crate::ecs) fn given<T>(list: Option<&Vec<T>>) -> bool {
     list.is_some_and(|list| !list.is_empty())
 }
 
@@ -117,18 +151,7 @@ pub(super) fn deployment_configuration(
         before.minimum_healthy_percent,
     )?;
     let maximum_percent = percent(given.maximum_percent, "maximumPercent", before.maximum_percent)?;
-    if strategy == SchedulingStrategy::Daemon && maximum_percent != 100 {
-        return Err(invalid_parameter(
-            "The daemon scheduling strategy does not support values for maximumPercent other than \
-             100.",
-        ));
-    }
-    if maximum_percent < minimum_healthy_percent || maximum_percent == 0 {
-        return Err(invalid_parameter(
-            "Invalid deployment configuration: maximumPercent must be greater than 0 and not less \
-             than minimumHealthyPercent.",
-        ));
-    }
+    check_percents(minimum_healthy_percent, maximum_percent, strategy)?;
     let circuit_breaker = match &given.deployment_circuit_breaker {
         None => before.circuit_breaker,
         Some(breaker) => circuit_breaker(breaker)?,
@@ -138,6 +161,68 @@ pub(super) fn deployment_configuration(
         maximum_percent,
         circuit_breaker,
     })
+}
+
+/// Who decides about new versions.
+pub(super) fn controller(given: Option<&DeploymentController>) -> record::DeploymentController {
+    match given.map(|controller| controller.r#type) {
+        Some(DeploymentControllerType::External) => record::DeploymentController::External,
+        _ => record::DeploymentController::Ecs,
+    }
+}
+
+/// # Errors
+/// `InvalidParameterException` for what only rolling deployments have.
+pub(super) fn refuse_detection(
+    given: Option<&DeploymentConfiguration>,
+) -> Result<(), ServiceError> {
+    let breaker = given.and_then(|given| given.deployment_circuit_breaker.as_ref());
+    if breaker.is_some_and(|breaker| breaker.enable) {
+        return Err(invalid_parameter(
+            "Deployment circuit breaker feature can only be enabled with ECS deployment \
+             controller.",
+        ));
+    }
+    if given.is_some_and(|given| self::given(given.lifecycle_hooks.as_ref())) {
+        return Err(invalid_parameter(
+            "Lifecycle hooks can only be configured with ECS deployment controller.",
+        ));
+    }
+    Ok(())
+}
+
+/// Percentages that leave room for a deployment.
+fn check_percents(
+    minimum_healthy: u32,
+    maximum: u32,
+    strategy: SchedulingStrategy,
+) -> Result<(), ServiceError> {
+    let wrong = [
+        (minimum_healthy > 100, "minimumHealthyPercent must be at most 100"),
+        (maximum < 100, "maximumPercent must be at least 100"),
+        (
+            strategy == SchedulingStrategy::Daemon && maximum > 100,
+            "The daemon scheduling strategy does not support values above 100 for maximumPercent. \
+             Change the value and try again.",
+        ),
+        (
+            minimum_healthy == 100 && maximum == 100,
+            "Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block \
+             deployments.",
+        ),
+    ];
+    match wrong.into_iter().find(|(wrong, _)| *wrong) {
+        Some((_, text)) => Err(invalid_parameter(text)),
+        None => Ok(()),
+    }
+}
+
+/// `InvalidParameterException`: the count of a daemon follows from the instances.
+pub(super) fn refuse_daemon_count() -> ServiceError {
+    invalid_parameter(
+        "The daemon scheduling strategy does not support a desired count for services. Remove the \
+         desired count value and try again",
+    )
 }
 
 /// The circuit breaker; members that are not given have the defaults of ECS.
@@ -220,6 +305,76 @@ fn refuse_strategies(given: &DeploymentConfiguration) -> Result<(), ServiceError
     }
 }
 
+/// Why ECS does not level the availability zones of a service, if it does not.
+fn hinders_rebalancing(service: &record::Service) -> Option<&'static str> {
+    let constraints = service.placement_constraints.iter();
+    let mut expressions = constraints.filter_map(|constraint| constraint.expression.as_deref());
+    let spreads_zones = match service.placement_strategy.first() {
+        None => true,
+        Some(PlacementStrategy::Spread(Spread::Attribute(name))) => name == ZONE,
+        Some(_) => false,
+    };
+    let hindrances = [
+        (service.scheduling_strategy == SchedulingStrategy::Daemon, "DAEMON services"),
+        (service.launch_type == record::LaunchType::External, "the EXTERNAL launch type"),
+        (
+            service.deployment_configuration.maximum_percent <= 100,
+            "maximumPercent <= 100 % as deployment configuration",
+        ),
+        (
+            !spreads_zones,
+            "placement strategies whose first one does not spread over \
+             attribute:ecs.availability-zone",
+        ),
+        (
+            expressions.any(|text| text.contains(ZONE)),
+            "placement constraints on attribute:ecs.availability-zone",
+        ),
+    ];
+    hindrances.into_iter().find(|(hinders, _)| *hinders).map(|(_, what)| what)
+}
+
+/// Whether the availability zones of a new service are levelled: as given, else where it is
+/// possible.
+///
+/// # Errors
+/// `InvalidParameterException` when it is asked for where it is not possible.
+pub(super) fn zone_rebalancing(
+    given: Option<AvailabilityZoneRebalancing>,
+    service: &record::Service,
+) -> Result<bool, ServiceError> {
+    match given {
+        None => Ok(hinders_rebalancing(service).is_none()),
+        Some(AvailabilityZoneRebalancing::Disabled) => Ok(false),
+        Some(AvailabilityZoneRebalancing::Enabled) => check_rebalancing(service).map(|()| true),
+    }
+}
+
+/// The same for a service that has the other members of a change already: as given, else as it is.
+///
+/// # Errors
+/// `InvalidParameterException` when it is, or stays, enabled where it is not possible.
+pub(super) fn changed_zone_rebalancing(
+    given: Option<AvailabilityZoneRebalancing>,
+    service: &record::Service,
+) -> Result<bool, ServiceError> {
+    let enabled = given
+        .map_or(service.zone_rebalancing, |given| given == AvailabilityZoneRebalancing::Enabled);
+    if enabled {
+        check_rebalancing(service)?;
+    }
+    Ok(enabled)
+}
+
+fn check_rebalancing(service: &record::Service) -> Result<(), ServiceError> {
+    match hinders_rebalancing(service) {
+        None => Ok(()),
+        Some(what) => Err(invalid_parameter(format!(
+            "Availability Zone Rebalancing does not support {what}."
+        ))),
+    }
+}
+
 /// ECS's defaults of the deployment configuration.
 pub(super) fn defaults(strategy: SchedulingStrategy) -> record::DeploymentConfiguration {
     let (minimum_healthy_percent, maximum_percent) = match strategy {
@@ -261,7 +416,7 @@ pub(super) fn propagate_tags(given: Option<PropagateTags>) -> String {
 ///
 /// # Errors
 /// `InvalidParameterException` with AWS's texts.
-pub(super) fn check_network(
+pub(in crate::ecs) fn check_network(
     definition: &TaskDefinition,
     network: Option<&NetworkConfiguration>,
 ) -> Result<(), ServiceError> {
@@ -277,7 +432,7 @@ pub(super) fn check_network(
 }
 
 /// Members that are only given back.
-pub(super) fn document(kept: &Service) -> Result<Document, ServiceError> {
+pub(in crate::ecs) fn document(kept: &Service) -> Result<Document, ServiceError> {
     let text = String::from_utf8(json::encode(kept)).unwrap_or_default();
     Document::new(text).map_err(|error| client_error(error.to_string()))
 }

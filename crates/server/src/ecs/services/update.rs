@@ -2,10 +2,12 @@
 
 use longshore_auth::Authorized;
 use longshore_domain::deploy::{self, Begun};
-use longshore_domain::record::{SchedulingStrategy, Service, ServiceStatus};
-use longshore_store::{RecordTxn, View};
+use longshore_domain::record::{
+    DeploymentController, SchedulingStrategy, Service, ServiceDeployment, ServiceStatus,
+};
+use longshore_store::{RecordTxn, Row, View};
 use longshore_wire::ServiceError;
-use longshore_wire::ecs::enums::{AvailabilityZoneRebalancing, ServiceField};
+use longshore_wire::ecs::enums::ServiceField;
 use longshore_wire::ecs::{self, ErrorCode, UpdateServiceRequest, UpdateServiceResponse};
 
 use super::existing;
@@ -27,7 +29,15 @@ pub(crate) async fn update(
         if row.status != ServiceStatus::Active {
             return Err(ErrorCode::ServiceNotActiveException.error("Service was not ACTIVE."));
         }
+        refuse_other_controller(row, &request)?;
         let mut record = changed(row, &request)?;
+        if row.controller == DeploymentController::External {
+            refuse_what_task_sets_have(&request)?;
+            if record != row.record {
+                txn.update(row, &record);
+            }
+            return Ok(record);
+        }
         let begun = deploy_if_needed(call, view, &request, row, &mut record)?;
         if let Some(begun) = &begun {
             txn.insert(&begun.revision);
@@ -37,6 +47,8 @@ pub(crate) async fn update(
             {
                 txn.update(before, &superseded);
             }
+        } else if let Some(under_way) = lookup::current_deployment(view, row) {
+            keep_configuration(txn, under_way, &record);
         }
         if begun.is_some() || record != row.record {
             txn.update(row, &record);
@@ -48,15 +60,63 @@ pub(crate) async fn update(
     Ok(UpdateServiceResponse { service: Some(service) })
 }
 
+/// A deployment that is under way goes on with the new configuration; one that is over shows what
+/// was in force then.
+fn keep_configuration(txn: &mut RecordTxn, row: &Row<ServiceDeployment>, service: &Service) {
+    let next = ServiceDeployment {
+        configuration: service.deployment_configuration,
+        pause_hooks: service.pause_hooks.clone(),
+        ..row.record.clone()
+    };
+    if !row.status.is_over() && next != row.record {
+        txn.update(row, &next);
+    }
+}
+
+fn refuse_other_controller(
+    service: &Service,
+    request: &UpdateServiceRequest,
+) -> Result<(), ServiceError> {
+    let given = request.deployment_controller.as_ref();
+    if given.is_some() && settings::controller(given) != service.controller {
+        return Err(invalid_parameter(
+            "The deployment controller of a service cannot be changed. Create another service.",
+        ));
+    }
+    Ok(())
+}
+
+/// With the EXTERNAL deployment controller only counts, placement, grace period and tags change;
+/// the rest belongs to task sets.
+fn refuse_what_task_sets_have(request: &UpdateServiceRequest) -> Result<(), ServiceError> {
+    let members = [
+        (request.task_definition.is_some(), "task definition"),
+        (request.network_configuration.is_some(), "network parameters"),
+        (request.platform_version.is_some(), "platform version"),
+        (request.deployment_configuration.is_some(), "deployment configuration"),
+        (request.enable_execute_command.is_some(), "execute command"),
+    ];
+    if let Some((_, what)) = members.iter().find(|(given, _)| *given) {
+        return Err(invalid_parameter(format!(
+            "Unable to update {what} on services with an EXTERNAL deployment controller. Create a \
+             task set instead."
+        )));
+    }
+    if request.force_new_deployment == Some(true) {
+        return Err(invalid_parameter(
+            "Cannot force a new deployment on services with an EXTERNAL deployment controller. \
+             Create a task set instead.",
+        ));
+    }
+    Ok(())
+}
+
 /// The service with the members that do not begin a deployment.
 fn changed(service: &Service, request: &UpdateServiceRequest) -> Result<Service, ServiceError> {
     let mut next = service.clone();
     if let Some(count) = request.desired_count {
         if service.scheduling_strategy == SchedulingStrategy::Daemon {
-            return Err(invalid_parameter(
-                "The daemon scheduling strategy does not support a desired count. Remove the \
-                 desired count value and try again.",
-            ));
+            return Err(settings::refuse_daemon_count());
         }
         next.desired_count = settings::desired_count(count)?;
     }
@@ -81,9 +141,8 @@ fn changed(service: &Service, request: &UpdateServiceRequest) -> Result<Service,
             ));
         }
     }
-    if let Some(rebalancing) = request.availability_zone_rebalancing {
-        next.zone_rebalancing = rebalancing == AvailabilityZoneRebalancing::Enabled;
-    }
+    let rebalancing = request.availability_zone_rebalancing;
+    next.zone_rebalancing = settings::changed_zone_rebalancing(rebalancing, &next)?;
     if request.propagate_tags.is_some() {
         next.propagate_tags = settings::propagate_tags(request.propagate_tags);
     }

@@ -1,10 +1,11 @@
 //! ListTasks.
 
 use longshore_auth::Authorized;
-use longshore_domain::ids::Resource;
+use longshore_domain::daemons;
+use longshore_domain::ids::{ClusterName, Resource};
 use longshore_domain::record::{self, Task};
-use longshore_store::Row;
-use longshore_store::tables::TaskKey;
+use longshore_store::tables::{DaemonKey, TaskKey};
+use longshore_store::{Row, View};
 use longshore_wire::ServiceError;
 use longshore_wire::ecs::enums::{DesiredStatus, LaunchType};
 use longshore_wire::ecs::{ErrorCode, ListTasksRequest, ListTasksResponse};
@@ -48,9 +49,10 @@ pub(crate) async fn list(
                 .ok_or_else(|| ErrorCode::ServiceNotFoundException.error("Service not found."))?,
         ),
     };
-    if request.daemon_name.is_some() {
-        return Err(client_error("Daemon not found."));
-    }
+    let daemon = match request.daemon_name.as_deref() {
+        None => None,
+        Some(name) => Some(daemon_group(call, &view, &cluster.name, name)?),
+    };
     let desired = match request.desired_status.unwrap_or(DesiredStatus::Running) {
         DesiredStatus::Running => Some(record::DesiredStatus::Running),
         DesiredStatus::Stopped => Some(record::DesiredStatus::Stopped),
@@ -59,7 +61,7 @@ pub(crate) async fn list(
     let wanted = |task: &Row<Task>| {
         Some(task.desired) == desired
             && instance.is_none_or(|id| task.instance == id)
-            && group.as_ref().is_none_or(|group| task.group == *group)
+            && group.iter().chain(&daemon).all(|group| task.group == *group)
             && request.family.as_ref().is_none_or(|family| task.family.as_str() == family)
             && (request.started_by.is_none() || request.started_by == task.started_by)
             && request.launch_type.is_none_or(|launch| same_launch(launch, task.launch_type))
@@ -71,6 +73,22 @@ pub(crate) async fn list(
         task_arns: Some(rows.into_iter().map(|row| arn(row)).collect()),
         next_token,
     })
+}
+
+fn daemon_group(
+    call: &Call,
+    view: &View,
+    cluster: &ClusterName,
+    name: &str,
+) -> Result<String, ServiceError> {
+    let key = name.parse().ok().map(|name| DaemonKey {
+        scope: call.scope.clone(),
+        cluster: cluster.clone(),
+        name,
+    });
+    key.and_then(|key| view.daemons.get(&key))
+        .map(|daemon| daemons::group(daemon))
+        .ok_or_else(|| client_error("Daemon not found."))
 }
 
 fn without_page(request: &ListTasksRequest) -> ListTasksRequest {

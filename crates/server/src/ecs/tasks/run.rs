@@ -6,8 +6,8 @@ use longshore_auth::Authorized;
 use longshore_domain::ids::{Arn, Resource, TaskId};
 use longshore_domain::limits;
 use longshore_domain::record::{
-    ClientToken, InstanceStatus, LaunchType, NetworkMode, PlacementConstraint, PlacementStrategy,
-    Tags, Task, TaskDefinition,
+    ClientToken, DAEMON_GROUP, InstanceStatus, LaunchType, NetworkMode, PlacementConstraint,
+    PlacementStrategy, Tags, Task, TaskDefinition,
 };
 use longshore_domain::schedule::{self, PlacementRequest, aws_failures};
 use longshore_store::tables::ClientTokenKey;
@@ -60,7 +60,7 @@ impl Common {
         if long(&self.group, limits::GROUP_LEN) {
             return Err(invalid_parameter("group cannot have more than 255 characters."));
         }
-        if self.group.as_ref().is_some_and(|group| group.starts_with("service:")) {
+        if self.group.as_deref().is_some_and(is_reserved) {
             return Err(invalid_parameter("Invalid namespace for group."));
         }
         if self.propagate_tags == Some(PropagateTags::Service) {
@@ -283,6 +283,11 @@ async fn commit(
     let outcome = call.server.commit(txn).await;
     call.server.placer.landed(tasks);
     Ok(matches!(outcome?, TxnOutcome::Committed { .. }))
+}
+
+/// Whether only services or daemons have tasks of such a group.
+fn is_reserved(group: &str) -> bool {
+    group.starts_with("service:") || group.starts_with(DAEMON_GROUP)
 }
 
 /// The client token of a RunTask call.

@@ -2071,6 +2071,7 @@ structure! { #[derive(Default)] PutClusterCapacityProvidersResponse {
 
 structure! { #[derive(Default)] RegisterContainerInstanceRequest {
     attributes: Vec<Attribute> = "attributes" optional (Limits::NONE),
+    client_token: String = "clientToken" optional (Limits::NONE),
     cluster: String = "cluster" optional (Limits::NONE),
     container_instance_arn: String = "containerInstanceArn" optional (Limits::NONE),
     instance_identity_document: String = "instanceIdentityDocument" optional (Limits::NONE),

@@ -1,0 +1,210 @@
+//! Each checker sees the defect that it is for, planted into transactions on their way to the store.
+
+use std::cell::RefCell;
+
+use longshore_sim::{Options, Sabotage, run};
+use longshore_store::{Txn, Write};
+use serde_json::{Value, json};
+
+/// Seeds within which a defect must show.
+const SEEDS: u64 = 40;
+
+/// Runs seeds with the defect until the checker of that name complains.
+fn is_caught(checker: &str, sabotage: Sabotage) {
+    let mut others = Vec::new();
+    for seed in 1..=SEEDS {
+        STASH.set(Value::Null);
+        let outcome = run(&Options { sabotage: Some(sabotage), ..Options::new(seed) });
+        if outcome.violations.iter().any(|violation| violation.checker == checker) {
+            return;
+        }
+        others.extend(outcome.violations);
+    }
+    panic!("{checker}: not caught in {SEEDS} seeds; others: {others:?}");
+}
+
+thread_local! {
+    static STASH: RefCell<Value> = const { RefCell::new(Value::Null) };
+}
+
+/// Changes every record of a kind that is put.
+fn edit(txn: &mut Txn, kind: &str, change: impl Fn(&mut Value)) {
+    for write in &mut txn.writes {
+        if let Write::Put { key, value, .. } = write
+            && key.contains(&format!("/ecs/{kind}/"))
+        {
+            let mut record: Value = serde_json::from_slice(value).expect("JSON");
+            change(&mut record["r"]);
+            *value = record.to_string().into();
+        }
+    }
+}
+
+fn is_service(task: &Value) -> bool {
+    task["group"].as_str().is_some_and(|group| group.starts_with("service:"))
+}
+
+fn scheduler_stops(task: &mut Value) {
+    task["desired"] = json!("STOPPED");
+    let reason = "sabotage";
+    task["stop"] = json!({"code": "ServiceSchedulerInitiated", "reason": reason, "at": 0});
+}
+
+#[test]
+fn a_task_that_moves() {
+    is_caught("no task on two instances", |txn| {
+        edit(txn, "task", |task| {
+            let first = STASH.take();
+            if first.is_null() || task["observed"]["status"] == "PENDING" {
+                STASH.set(task["instance"].clone());
+            } else {
+                task["instance"] = first.clone();
+                STASH.set(first);
+            }
+        });
+    });
+}
+
+#[test]
+fn an_instance_that_takes_everything() {
+    is_caught("capacity and ports never exceeded", |txn| {
+        edit(txn, "task", |task| {
+            let first = STASH.take();
+            let first = if first.is_null() { task["instance"].clone() } else { first };
+            if task["version"] == 1 {
+                task["instance"] = first.clone();
+            }
+            STASH.set(first);
+        });
+    });
+}
+
+#[test]
+fn a_scheduler_that_stops_what_serves() {
+    is_caught("never under the minimum or over the maximum by a decision", |txn| {
+        edit(txn, "task", |task| {
+            let before = STASH.take();
+            if is_service(task) && task["observed"]["status"] == "RUNNING" && before.is_null() {
+                // Only a change of a task that was running before is a stop of a healthy one.
+                STASH.set(task["id"].clone());
+            } else if task["id"] == before && task["desired"] == "RUNNING" {
+                scheduler_stops(task);
+            } else {
+                STASH.set(before);
+            }
+        });
+    });
+}
+
+#[test]
+fn a_scheduler_that_starts_too_much() {
+    is_caught("never under the minimum or over the maximum by a decision", |txn| {
+        let mut more = Vec::new();
+        for write in &txn.writes {
+            let Write::Put { key, value, lease } = write else { continue };
+            let record: Value = serde_json::from_slice(value).unwrap_or_default();
+            let new = key.contains("/ecs/task/") && record["r"]["version"] == 1;
+            if new && is_service(&record["r"]) {
+                let id = record["r"]["id"].as_str().expect("an id").to_owned();
+                let other: String = id.chars().rev().collect();
+                let value = String::from_utf8_lossy(value).replace(&id, &other);
+                let key = key.replace(&id, &other);
+                more.push(Write::Put { key: key.into(), value: value.into(), lease: *lease });
+            }
+        }
+        txn.writes.extend(more);
+    });
+}
+
+#[test]
+fn a_scheduler_that_ignores_protection() {
+    is_caught("protected tasks are left alone", |txn| {
+        edit(txn, "task", |task| {
+            let before = STASH.take();
+            let protected = !task["protection"].is_null();
+            if is_service(task) && protected && task["desired"] == "RUNNING" {
+                if before == task["id"] {
+                    scheduler_stops(task);
+                }
+                STASH.set(task["id"].clone());
+            } else {
+                STASH.set(before);
+            }
+        });
+    });
+}
+
+#[test]
+fn a_status_that_goes_back() {
+    is_caught("observed state never goes back", |txn| {
+        edit(txn, "task", |task| {
+            if task["observed"]["status"] == "STOPPED" && task["failure_counted"] == true {
+                task["observed"]["status"] = json!("RUNNING");
+            }
+        });
+    });
+}
+
+#[test]
+fn a_breaker_that_does_not_count() {
+    is_caught("the circuit breaker ends what is hopeless", |txn| {
+        edit(txn, "service", |service| {
+            let deployments = service["deployments"].as_array_mut().into_iter().flatten();
+            for deployment in deployments {
+                deployment["breaker_failures"] = json!(0);
+                if deployment["rollout"] == "FAILED" {
+                    deployment["rollout"] = json!("IN_PROGRESS");
+                }
+            }
+        });
+    });
+}
+
+#[test]
+fn a_report_that_gets_lost() {
+    is_caught("nothing stuck without a reason", |txn| {
+        edit(txn, "task", |task| {
+            if task["family"] == "good" && task["observed"]["status"] == "RUNNING" {
+                task["observed"]["status"] = json!("PENDING");
+            }
+        });
+    });
+}
+
+#[test]
+fn an_end_that_gets_lost() {
+    is_caught("every deletion finishes", |txn| {
+        edit(txn, "task", |task| {
+            let stopping = task["stop"]["code"] == "UserInitiated"
+                || task["stop"]["code"] == "ServiceSchedulerInitiated";
+            if stopping && task["observed"]["status"] == "STOPPED" {
+                task["observed"]["status"] = json!("RUNNING");
+            }
+        });
+    });
+}
+
+#[test]
+fn an_order_to_stop_that_gets_lost() {
+    is_caught("no container left behind", |txn| {
+        edit(txn, "task", |task| {
+            if task["desired"] == "STOPPED" && task["observed"]["status"] == "RUNNING" {
+                task["observed"]["status"] = json!("STOPPED");
+            }
+        });
+    });
+}
+
+#[test]
+fn a_task_that_gets_lost() {
+    is_caught("no acknowledged task lost", |txn| {
+        for write in &mut txn.writes {
+            let Write::Put { key, value, .. } = write else { continue };
+            let record: Value = serde_json::from_slice(value).unwrap_or_default();
+            let new = key.contains("/ecs/task/") && record["r"]["version"] == 1;
+            if new && record["r"]["family"] == "good" && !is_service(&record["r"]) {
+                *write = Write::Delete { key: key.clone() };
+            }
+        }
+    });
+}
