@@ -6,7 +6,7 @@ DEBUG_BIN := $(CARGO_TARGET_DIR)/debug/longshore
 RELEASE_BIN := $(CARGO_TARGET_DIR)/release/longshore
 PYTHON := .venv/bin/python
 
-.PHONY: help setup demo demo-reset test unit e2e lint bench build release fmt docs stop-docker clean
+.PHONY: help setup demo demo-reset test unit sim e2e lint bench build release fmt docs stop-docker clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -24,6 +24,11 @@ test: setup lint unit e2e ## everything that must hold before a change lands
 
 unit: ## Rust tests, without Docker, network or root
 	cargo test --quiet --workspace
+	RUST_LOG=off cargo run --quiet --package longshore-sim -- --seeds 20 --random 5
+
+sim: ## run the simulator: SEEDS=N fixed seeds and RANDOM_SEEDS=N others; REPLAY=SEED tells one
+	cargo build --quiet --release --package longshore-sim
+	RUST_LOG=off $(CARGO_TARGET_DIR)/release/longshore-sim $(if $(REPLAY),--replay $(REPLAY),--seeds $(or $(SEEDS),1000) --random $(or $(RANDOM_SEEDS),0))
 
 e2e: build ## whole processes, real Docker, unmodified AWS clients; ARGS goes to pytest
 	LONGSHORE_BIN=$(DEBUG_BIN) $(PYTHON) -m pytest -n 2 $(ARGS)

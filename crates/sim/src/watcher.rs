@@ -159,7 +159,7 @@ fn name_new(names: &mut Names, after: &View) {
     }
     for row in after.services.iter().filter(|row| row.mod_revision == after.revision) {
         for deployment in row.deployments.iter().rev() {
-            names.number(&deployment.id.to_string(), &row.name.to_string());
+            names.number(&deployment.id.to_string(), &format!("{}-deployment", row.name));
         }
     }
     for row in after.tasks.iter().filter(|row| row.create_revision == after.revision) {
