@@ -84,12 +84,12 @@ def world(tmp_path_factory: pytest.TempPathFactory, image: str) -> Iterator[Worl
 @pytest.fixture
 def new_world(
     tmp_path_factory: pytest.TempPathFactory, image: str
-) -> Iterator[Callable[[int], World]]:
+) -> Iterator[Callable[..., World]]:
     """Starts worlds that only this test has."""
     worlds: list[World] = []
 
-    def start(agents: int = 1) -> World:
-        world = World(tmp_path_factory.mktemp("world"), unique("e2e"), image)
+    def start(agents: int = 1, *options: str) -> World:
+        world = World(tmp_path_factory.mktemp("world"), unique("e2e"), image, *options)
         worlds.append(world)
         for number in range(agents):
             world.add_agent(zone="abc"[number % 3])

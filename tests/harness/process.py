@@ -197,10 +197,10 @@ class Agent(Process):
 class World:
     """A server, its agents in one cluster, and what a test does with them."""
 
-    def __init__(self, folder: pathlib.Path, cluster: str, image: str) -> None:
+    def __init__(self, folder: pathlib.Path, cluster: str, image: str, *options: str) -> None:
         self.cluster = cluster
         self.image = image
-        self.server = Server(folder).start()
+        self.server = Server(folder, *options).start()
         self.agents: list[Agent] = []
         self.ecs = self.server.ecs
         self.ecs.create_cluster(clusterName=cluster)

@@ -6,8 +6,9 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use http::{Request, Uri, header};
+use http::{Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
@@ -195,6 +196,35 @@ impl Api {
         serde_json::from_slice(&answer).map_err(|error| ApiError::Answer(error.to_string()))
     }
 
+    /// Reads one of the control plane's own endpoints line by line: `GET /_longshore/PATH`.
+    ///
+    /// # Errors
+    /// See [`ApiError`]; a refusal is [`ApiError::Service`] with the HTTP status.
+    pub async fn operator_lines(&self, path: &str) -> Result<Lines, ApiError> {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let path = format!("/_longshore/{path}");
+        let target = Target { method: "GET", path: &path, query, headers: &[] };
+        let side = SideCall {
+            endpoint: None,
+            service: ecs::SERVICE.signing_name,
+            target: "",
+            region: None,
+            credentials: None,
+        };
+        let request = self.signed(side, &target, Vec::new())?;
+        let late =
+            |_| ApiError::Transport(format!("no answer within {}s", limits::API_CALL.as_secs()));
+        let answer = tokio::time::timeout(limits::API_CALL, self.http.request(request));
+        let answer = answer.await.map_err(late)?.map_err(|e| ApiError::Transport(chain(&e)))?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(Lines { body: answer.into_body(), read: Vec::new() });
+        }
+        let body = Limited::new(answer.into_body(), limits::ANSWER_BYTES).collect();
+        let body = body.await.map_err(|e| ApiError::Transport(e.to_string()))?.to_bytes();
+        Err(refusal(status, &body))
+    }
+
     async fn send(&self, side: SideCall<'_>, body: Vec<u8>) -> Result<Bytes, ApiError> {
         let headers = [("content-type", json::CONTENT_TYPE), ("x-amz-target", side.target)];
         let target = Target { method: "POST", path: "/", query: "", headers: &headers };
@@ -217,11 +247,7 @@ impl Api {
         if status.is_success() {
             return Ok(body);
         }
-        let (code, message) = json::decode_error(&body).unwrap_or_else(|| {
-            let text = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
-            (format!("HTTP {}", status.as_u16()), text)
-        });
-        Err(ApiError::Service { code, message, status: status.as_u16() })
+        Err(refusal(status, &body))
     }
 
     fn signed(
@@ -264,6 +290,50 @@ impl Api {
             request = request.header(name, value);
         }
         request.body(Full::new(Bytes::from(body))).map_err(|e| wrong(&e))
+    }
+}
+
+/// The error of an answer.
+fn refusal(status: StatusCode, body: &[u8]) -> ApiError {
+    let (code, message) = json::decode_error(body).unwrap_or_else(|| {
+        let text = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
+        (format!("HTTP {}", status.as_u16()), text)
+    });
+    ApiError::Service { code, message, status: status.as_u16() }
+}
+
+/// An answer that comes line by line, for as long as the server likes.
+#[derive(Debug)]
+pub struct Lines {
+    body: Incoming,
+    /// What came after the last whole line.
+    read: Vec<u8>,
+}
+
+impl Lines {
+    /// The next line, without its end; `None` after the last one.
+    ///
+    /// # Errors
+    /// [`ApiError::Transport`] when the connection breaks, [`ApiError::Answer`] when a line is too
+    /// long.
+    pub async fn next(&mut self) -> Result<Option<String>, ApiError> {
+        loop {
+            if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
+                let rest = self.read.split_off(end + 1);
+                let line = std::mem::replace(&mut self.read, rest);
+                return Ok(Some(String::from_utf8_lossy(line.trim_ascii_end()).into_owned()));
+            }
+            if self.read.len() > limits::ANSWER_BYTES {
+                return Err(ApiError::Answer("a line is too long".to_owned()));
+            }
+            match self.body.frame().await {
+                None => return Ok(None),
+                Some(frame) => {
+                    let frame = frame.map_err(|error| ApiError::Transport(chain(&error)))?;
+                    self.read.extend(frame.into_data().unwrap_or_default());
+                }
+            }
+        }
     }
 }
 

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use longshore_domain::fidelity::{self, Fidelity};
+use longshore_server::Webhook;
 
 use crate::output::Output;
 
@@ -78,6 +80,9 @@ pub(crate) struct DevOptions {
     /// Docker's socket.
     #[arg(long, default_value = "/var/run/docker.sock")]
     pub(crate) docker_socket: String,
+    /// Fidelity and events.
+    #[command(flatten)]
+    pub(crate) fidelity: FidelityOptions,
 }
 
 /// Options of `longshore server`.
@@ -101,6 +106,9 @@ pub(crate) struct ServerOptions {
     /// Private key for TLS, as PEM.
     #[arg(long, requires = "tls_certificate")]
     pub(crate) tls_key: Option<PathBuf>,
+    /// Fidelity and events.
+    #[command(flatten)]
+    pub(crate) fidelity: FidelityOptions,
 }
 
 /// Options of `longshore agent`. Credentials come from AWS_ACCESS_KEY_ID and its kin.
@@ -155,17 +163,18 @@ pub(crate) enum CtlCommand {
         #[arg(long, default_value = "default")]
         cluster: String,
     },
-    /// Events of services.
-    Events {
-        /// Only of this service.
-        #[arg(long)]
-        service: Option<String>,
+    /// Events of services, deployments, tasks and container instances, oldest first.
+    Events(EventsOptions),
+    /// What a cluster was like at a time.
+    At {
+        /// 2026-11-23T03:12:00Z, 2026-11-23T03:12 or 03:12 (UTC), or 10m for ten minutes ago.
+        time: String,
         /// Cluster.
-        #[arg(long, default_value = "default")]
+        #[arg(default_value = "default")]
         cluster: String,
-        /// Wait for more.
-        #[arg(long)]
-        follow: bool,
+        /// Seconds before and after the time whose events are shown.
+        #[arg(long, default_value_t = 300)]
+        around: u64,
     },
     /// Check this machine: Docker, cgroups, ports, disk.
     Doctor {
@@ -175,6 +184,70 @@ pub(crate) enum CtlCommand {
     },
     /// Empty a development server, and stop its containers.
     Reset,
+}
+
+/// Options of `longshore ctl events`.
+#[derive(Debug, Args)]
+pub(crate) struct EventsOptions {
+    /// Cluster.
+    #[arg(long, default_value = "default")]
+    pub(crate) cluster: String,
+    /// Only of this service and its tasks.
+    #[arg(long)]
+    pub(crate) service: Option<String>,
+    /// Only of this task; id or ARN.
+    #[arg(long)]
+    pub(crate) task: Option<String>,
+    /// Only of this container instance and its tasks; id or ARN.
+    #[arg(long)]
+    pub(crate) instance: Option<String>,
+    /// Only of this type: service, deployment, task, instance or placement; may be repeated.
+    #[arg(long = "type")]
+    pub(crate) types: Vec<String>,
+    /// Begin at this time [default: an hour ago]; e.g. 2026-11-23T03:12, 03:12 or 10m (ago), in UTC.
+    #[arg(long, conflicts_with = "after")]
+    pub(crate) since: Option<String>,
+    /// End at this time.
+    #[arg(long, conflicts_with = "follow")]
+    pub(crate) until: Option<String>,
+    /// Begin after the event with this sequence, as `--output json` shows it.
+    #[arg(long)]
+    pub(crate) after: Option<u64>,
+    /// Wait for more.
+    #[arg(long)]
+    pub(crate) follow: bool,
+}
+
+/// How far to be like ECS, and who is told of events.
+#[derive(Debug, Default, Args)]
+pub(crate) struct FidelityOptions {
+    /// Fidelity switch NAME=VALUE (docs/fidelity.md); may be repeated.
+    #[arg(long = "fidelity", value_name = "NAME=VALUE", value_parser = switch)]
+    switches: Vec<String>,
+    /// Days that stopped tasks and the journal are kept, the same as --fidelity history=DAYS
+    /// [default: an hour, and 7 days].
+    #[arg(long, value_name = "DAYS", value_parser = days)]
+    history: Option<String>,
+    /// URL that events are posted to, as EventBridge would deliver them.
+    #[arg(long, value_name = "URL", value_parser = Webhook::parse)]
+    pub(crate) event_webhook: Option<Webhook>,
+}
+
+impl FidelityOptions {
+    /// The switches.
+    pub(crate) fn fidelity(&self) -> Fidelity {
+        let history = self.history.as_ref().map(|days| format!("history={days}"));
+        let all = self.switches.iter().map(String::as_str).chain(history.as_deref());
+        Fidelity::of(all).expect("each was checked as it was read")
+    }
+}
+
+fn switch(text: &str) -> Result<String, String> {
+    Fidelity::of([text]).map(|_| text.to_owned())
+}
+
+fn days(text: &str) -> Result<String, String> {
+    fidelity::days(text).map(|_| text.to_owned())
 }
 
 /// Options of `longshore run`.
@@ -256,6 +329,32 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn fidelity_is_checked_as_it_is_read() {
+        let parse = |options: &[&str]| {
+            let given = ["longshore", "server", "--open"].iter().chain(options);
+            match Cli::try_parse_from(given)?.command {
+                Command::Server(server) => Ok(server.fidelity),
+                other => panic!("{other:?}"),
+            }
+        };
+        let given = ["--fidelity", "count-crash-loops=on", "--history", "14"];
+        let options = parse(&given).expect("valid");
+        let expected = Fidelity::of(["count-crash-loops=on", "history=14"]).expect("valid");
+        assert_eq!(options.fidelity(), expected);
+        for wrong in [
+            ["--fidelity", "speed=1"],
+            ["--fidelity", "history"],
+            ["--history", "0"],
+            ["--event-webhook", "example.com"],
+        ] {
+            assert!(
+                parse(&wrong).is_err_and(|error: clap::Error| error.exit_code() == 2),
+                "{wrong:?}"
+            );
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `longshore ctl`: what the AWS CLI has no command for.
 
+mod at;
 mod doctor;
 mod events;
 mod explain;
@@ -19,8 +20,9 @@ pub(crate) async fn run(command: CtlCommand, client: &Api, output: Output) -> Re
         CtlCommand::Explain { subject, cluster } => {
             explain::run(client, &cluster, &subject, output).await
         }
-        CtlCommand::Events { service, cluster, follow } => {
-            events::run(client, &cluster, service.as_deref(), follow, output).await
+        CtlCommand::Events(options) => events::run(client, &options, output).await,
+        CtlCommand::At { time, cluster, around } => {
+            at::run(client, &time, &cluster, around, output).await
         }
         CtlCommand::Doctor { docker_socket } => doctor::run(client, &docker_socket, output).await,
         CtlCommand::Reset => {

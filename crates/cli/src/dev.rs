@@ -37,6 +37,8 @@ pub(crate) async fn run(options: DevOptions, region: &str) -> Result<(), Failure
         identity: Box::new(Open::new(Account::default())),
         open: true,
         retention: Retention::default(),
+        fidelity: options.fidelity.fidelity(),
+        event_webhook: options.fidelity.event_webhook.clone(),
     };
     let started = server::start(config, &data_dir).await?;
     let scope = Scope { account: longshore_domain::ids::AccountId::default(), region: region_name };

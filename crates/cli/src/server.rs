@@ -35,6 +35,8 @@ pub(crate) async fn run(options: ServerOptions, region: &str) -> Result<(), Fail
         identity,
         open: options.open,
         retention: Retention::default(),
+        fidelity: options.fidelity.fidelity(),
+        event_webhook: options.fidelity.event_webhook.clone(),
     };
     let started = start(config, &data_dir).await?;
     output::note(&format!("longshore server listens on {}", started.url()));

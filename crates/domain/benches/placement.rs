@@ -106,6 +106,7 @@ fn instance(i: u32) -> ContainerInstance {
         capacity_provider: None,
         registration_token: None,
         version: 1,
+        fence: std::collections::BTreeSet::new(),
         deregistered_at: None,
         tags: BTreeMap::new(),
     }

@@ -42,6 +42,7 @@ pub use process::superseded;
 pub use rollout::{Begun, begin, is_running};
 pub use sets::{NewTaskSet, make_primary, new_task_set};
 
+use crate::fidelity::Fidelity;
 use crate::ids::{Family, IdSource, InstanceId, Revision, TaskId};
 use crate::limits;
 use crate::record::{
@@ -67,6 +68,8 @@ pub struct Situation<'a> {
     pub specs: &'a BTreeMap<(Family, Revision), &'a TaskSpec>,
     /// The instances of the cluster with their load.
     pub fleet: &'a Fleet<'a>,
+    /// How far to be like ECS.
+    pub fidelity: Fidelity,
     /// Now.
     pub now: Timestamp,
 }

@@ -4,8 +4,10 @@
 //! The rule it keeps: observed state moves forward only, so a report may come twice, late or out
 //! of order. What it leaves out: how the agent gets there (`domain::task`).
 
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::limits;
 use crate::record::{
@@ -93,13 +95,25 @@ pub fn reported(task: &Task, spec: &TaskSpec, report: &TaskReport, now: Timestam
 
 /// The task whose instance is gone for good: stopped, for `reason`.
 pub fn lost(task: &Task, reason: &str, now: Timestamp) -> Option<Task> {
+    given_up(task, StopCode::TerminationNotice, reason, now)
+}
+
+/// The task whose instance has not been heard of for `silence`: given up.
+pub fn unreachable(task: &Task, silence: Duration, now: Timestamp) -> Option<Task> {
+    let seconds = silence.as_secs();
+    let reason =
+        format!("The agent of the container instance has been disconnected for {seconds} seconds.");
+    given_up(task, StopCode::InfrastructureHealth, &reason, now)
+}
+
+fn given_up(task: &Task, code: StopCode, reason: &str, now: Timestamp) -> Option<Task> {
     if task.is_stopped() {
         return None;
     }
     let mut next = task.clone();
     stop(&mut next, now, now);
     if next.stop.is_none() {
-        next.observed.ended = Some((StopCode::TerminationNotice, reason.to_string()));
+        next.observed.ended = Some((code, reason.to_string()));
     }
     next.version += 1;
     Some(next)

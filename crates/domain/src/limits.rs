@@ -75,6 +75,8 @@ pub const IMPAIRED_ROUNDS: u32 = 3;
 /// How long a new task without health check must run to count toward the minimum healthy percent
 /// (ECS API: 40 seconds).
 pub const SETTLING_TIME: Duration = Duration::from_secs(40);
+/// A service task that exits sooner after it was RUNNING is in a crash loop, where these count (ours).
+pub const CRASH_LOOP: Duration = Duration::from_secs(60);
 /// After how long an event is repeated while its cause lasts (ECS: 6 hours).
 pub const EVENT_REPETITION: Duration = Duration::from_secs(6 * 3600);
 /// Largest desired count of a service (ECS quota: 5,000 tasks per service).
@@ -110,3 +112,9 @@ pub const DAEMON_BREAKER_THRESHOLD_MIN: u32 = 3;
 pub const DAEMON_CAPACITY_PROVIDERS: usize = 100;
 /// How long a finished service deployment stays describable (ECS: 90 days).
 pub const SERVICE_DEPLOYMENT_RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Instances that a service action names (ours; bounds the size of an event).
+pub const EVENT_INSTANCES: usize = 100;
+/// How long the journal reaches back, unless asked otherwise (ours; AWS keeps none).
+pub const JOURNAL_RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Revisions of the store that the journal reaches back at most, whatever its age (ours).
+pub const JOURNAL_REVISIONS: u64 = 1_000_000;

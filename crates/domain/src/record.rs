@@ -13,6 +13,7 @@ mod daemon_deployment;
 mod daemon_task_definition;
 mod placement;
 mod service;
+mod service_action;
 mod service_deployment;
 mod task;
 mod task_definition;
@@ -36,6 +37,7 @@ pub use service::{
     Cause, CircuitBreaker, Completed, Deployment, DeploymentConfiguration, DeploymentStatus,
     Notice, RolloutState, SchedulingStrategy, Service, ServiceEvent, ServiceStatus, Threshold,
 };
+pub use service_action::{ActionName, ActionType, ServiceAction};
 pub use service_deployment::{
     BreakerState, HookAction, LifecycleStage, Pause, PauseHook, Rollback, ServiceDeployment,
     ServiceDeploymentStatus, ServiceRevision,

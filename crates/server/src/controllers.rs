@@ -7,6 +7,7 @@
 mod connections;
 mod daemons;
 mod driver;
+mod lost;
 mod orphans;
 mod retention;
 mod services;
@@ -24,6 +25,8 @@ pub(crate) fn spawn(server: &Arc<Server>, retention: Retention) {
     let connections = connections::Connections { boot: server.boot, started_at: clock::now() };
     driver::spawn(server, connections);
     driver::spawn(server, orphans::Orphans);
+    let after = server.fidelity.replace_lost_instances;
+    driver::spawn(server, lost::Lost { after, boot: server.boot, started_at: clock::now() });
     // Before services, so that an instance that joins has its daemons first.
     driver::spawn(server, daemons::Daemons::new(server));
     driver::spawn(server, services::Services::new(server));

@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 
 use crate::Server;
+use crate::operator::Lines;
 
 pub(crate) use listener::connection;
 pub use listener::{FrontError, Listening, TlsFiles, bind};
@@ -23,9 +24,21 @@ pub(crate) use metrics::Metrics;
 /// A whole answer.
 pub(crate) type Reply = Response<Full<Bytes>>;
 
+/// Any answer: whole, or a stream of lines.
+pub(crate) type Answer = Response<Either<Full<Bytes>, Lines>>;
+
+/// A whole answer as one of any kind.
+pub(crate) fn whole(reply: Reply) -> Answer {
+    reply.map(Either::Left)
+}
+
 /// Answers one request.
-pub(crate) async fn answer(server: Arc<Server>, secure: bool, request: Request<Incoming>) -> Reply {
-    match (request.method(), request.uri().path()) {
+pub(crate) async fn answer(
+    server: Arc<Server>,
+    secure: bool,
+    request: Request<Incoming>,
+) -> Answer {
+    whole(match (request.method(), request.uri().path()) {
         (&Method::GET, "/health") => text(StatusCode::OK, "text/plain", "ok\n"),
         (&Method::GET, "/metrics") => {
             text(StatusCode::OK, metrics::CONTENT_TYPE, server.metrics.render())
@@ -34,10 +47,10 @@ pub(crate) async fn answer(server: Arc<Server>, secure: bool, request: Request<I
             crate::session::open(server, request)
         }
         (_, path) if path.starts_with(crate::operator::PREFIX) => {
-            crate::operator::answer(server, request).await
+            return crate::operator::answer(server, request).await;
         }
         _ => api::answer(server, secure, request).await,
-    }
+    })
 }
 
 /// An answer with a text body.

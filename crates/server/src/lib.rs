@@ -9,6 +9,7 @@ mod call;
 mod clock;
 mod controllers;
 pub mod ecs;
+mod events;
 mod front;
 mod operator;
 mod session;
@@ -23,7 +24,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use longshore_auth::IdentityProvider;
+use longshore_domain::fidelity::Fidelity;
 use longshore_domain::ids::{ClusterName, IdSource, Region, Scope};
+use longshore_domain::limits;
 use longshore_domain::record::{Cluster, ClusterStatus, Tags};
 use longshore_store::tables::ClusterKey;
 use longshore_store::{RecordTxn, State, StateError, Store, TxnOutcome, View};
@@ -51,9 +54,14 @@ pub struct Config {
     pub open: bool,
     /// What is kept, and for how long.
     pub retention: Retention,
+    /// How far to be like ECS.
+    pub fidelity: Fidelity,
+    /// Where events are posted to.
+    pub event_webhook: Option<Webhook>,
 }
 
 pub use controllers::Retention;
+pub use events::webhook::Webhook;
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +85,7 @@ pub struct Server {
     open: bool,
     /// Random number of this process, to tell its sessions from those of a process before it.
     boot: u64,
+    fidelity: Fidelity,
     placer: ecs::placement::Placer,
     refusals: operator::Refusals,
     sessions: session::Sessions,
@@ -133,7 +142,7 @@ pub async fn start(config: Config, store: Arc<dyn Store>) -> Result<Started, Sta
 
 /// Opens the store and starts the controllers.
 async fn build(config: Config, store: Arc<dyn Store>) -> Result<Arc<Server>, StateError> {
-    let state = State::open(store).await?;
+    let state = State::open(store).await?.with_journal(clock::now);
     let boot = u64::try_from(clock::RandomIds.next_id() >> 65).unwrap_or(1);
     let server = Arc::new(Server {
         state,
@@ -141,13 +150,19 @@ async fn build(config: Config, store: Arc<dyn Store>) -> Result<Arc<Server>, Sta
         region: config.region,
         open: config.open,
         boot,
+        fidelity: config.fidelity,
         placer: ecs::placement::Placer::default(),
         refusals: operator::Refusals::default(),
         sessions: session::Sessions::default(),
         metrics: front::Metrics::default(),
         shutdown: watch::Sender::new(false),
     });
-    controllers::spawn(&server, config.retention);
+    controllers::spawn(&server, config.retention.at_least(config.fidelity.history));
+    let history = config.fidelity.history.unwrap_or(limits::JOURNAL_RETENTION);
+    events::keeper::spawn(&server, history);
+    if let Some(webhook) = config.event_webhook {
+        events::webhook::spawn(&server, webhook);
+    }
     Ok(server)
 }
 

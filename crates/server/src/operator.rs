@@ -1,48 +1,57 @@
 //! What the public AWS API has no place for: `/_longshore/…` for `longshore ctl` and test suites.
 //!
 //! `GET /_longshore/explain?cluster=C&group=G` says why a placement was refused, instance by
-//! instance; `POST /_longshore/reset` empties a development server. Requests are authenticated
-//! like any other.
+//! instance; `GET /_longshore/events` tells the journal as events, and `GET /_longshore/at` what a
+//! cluster was like at a time; `POST /_longshore/reset` empties a development server. Requests are
+//! authenticated like any other.
 
+pub(crate) mod at;
+pub(crate) mod events;
 mod explain;
 mod reset;
+mod when;
 
+pub(crate) use events::Lines;
 pub(crate) use explain::Refusals;
 
 use std::sync::Arc;
 
 use http::{Method, Request, StatusCode};
+use http_body_util::Either;
 use hyper::body::Incoming;
 use longshore_auth as auth;
 use longshore_domain::ids::Scope;
 
-use crate::front::{Reply, text};
+use crate::front::{self, Reply, text, whole};
 use crate::{Server, clock};
 
 /// Where these endpoints live.
 pub(crate) const PREFIX: &str = "/_longshore/";
 
 /// Answers an operator's request.
-pub(crate) async fn answer(server: Arc<Server>, request: Request<Incoming>) -> Reply {
+pub(crate) async fn answer(server: Arc<Server>, request: Request<Incoming>) -> front::Answer {
     let scope = match scope_of(&server, &request) {
         Ok(scope) => scope,
         Err(error) => {
             let answer = error.response(auth::Protocol::Json);
             let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::FORBIDDEN);
-            return json(status, &serde_json::json!({ "error": answer.message }));
+            return whole(json(status, &serde_json::json!({ "error": answer.message })));
         }
     };
-    match (request.method(), request.uri().path().trim_start_matches(PREFIX)) {
-        (&Method::GET, "explain") => {
-            let query = crate::session::parse_query(request.uri().query().unwrap_or_default());
-            explain::answer(&server, &scope, &query)
-        }
+    let query = crate::session::parse_query(request.uri().query().unwrap_or_default());
+    whole(match (request.method(), request.uri().path().trim_start_matches(PREFIX)) {
+        (&Method::GET, "explain") => explain::answer(&server, &scope, &query),
+        (&Method::GET, "at") => at::answer(&server, &scope, &query).await,
+        (&Method::GET, "events") => match events::answer(&server, &scope, &query).await {
+            Ok(lines) => return lines.map(Either::Right),
+            Err(refusal) => refusal,
+        },
         (&Method::POST, "reset") => reset::answer(&server).await,
         (method, path) => {
             let error = format!("no such endpoint: {method} {PREFIX}{path}");
             json(StatusCode::NOT_FOUND, &serde_json::json!({ "error": error }))
         }
-    }
+    })
 }
 
 fn scope_of(server: &Server, request: &Request<Incoming>) -> Result<Scope, auth::AuthError> {

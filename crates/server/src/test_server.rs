@@ -21,12 +21,14 @@ use crate::{Server, clock, ecs, front, operator, session};
 /// A server with the cluster `default` and the task definition `web:1`, which needs 100 CPU units.
 pub(crate) async fn server() -> Arc<Server> {
     let state = State::open(Arc::new(MemoryStore::default())).await.expect("opens");
+    let state = state.with_journal(clock::now);
     let server = Arc::new(Server {
         state,
         identity: Box::new(Open::new(Account::default())),
         region: scope().region,
         open: true,
         boot: 1,
+        fidelity: longshore_domain::fidelity::Fidelity::default(),
         placer: ecs::placement::Placer::default(),
         refusals: operator::Refusals::default(),
         sessions: session::Sessions::default(),

@@ -140,6 +140,8 @@ impl Cluster {
                 identity: Box::new(Open::new(Account::default())),
                 open: true,
                 retention: longshore_server::Retention::default(),
+                fidelity: longshore_domain::fidelity::Fidelity::default(),
+                event_webhook: None,
             };
             let started = async {
                 let server = start_detached(config, Arc::new(store)).await;

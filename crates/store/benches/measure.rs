@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use longshore_domain::ids::InstanceId;
 use longshore_domain::record::{Task, TaskStatus};
+use longshore_domain::time::Timestamp;
 use longshore_store::tables::TaskIndex;
 use longshore_store::{
     Durability, EmbeddedOptions, EmbeddedStore, HistoryLimits, MemoryStore, Record, RecordTxn,
@@ -45,8 +46,8 @@ async fn committed(state: &State, txn: RecordTxn) {
 }
 
 /// Commits task changes by `writers` at once for a while.
-async fn throughput(directory: &Path, durability: Durability, writers: u128) {
-    let path = directory.join(format!("throughput-{durability:?}-{writers}"));
+async fn throughput(directory: &Path, durability: Durability, writers: u128, journal: bool) {
+    let path = directory.join(format!("throughput-{durability:?}-{writers}-{journal}"));
     let store: Arc<dyn Store> =
         Arc::new(EmbeddedStore::open(&path, options(durability)).expect("creates"));
     let started = Instant::now();
@@ -58,7 +59,9 @@ async fn throughput(directory: &Path, durability: Durability, writers: u128) {
                 let mut txn = RecordTxn::new();
                 txn.put(&task(writer * 1_000_000 + times.len() as u128));
                 let sent = Instant::now();
-                let outcome = store.txn(txn.into_txn()).await.expect("the store works");
+                let at = Timestamp::from_millis(0);
+                let txn = if journal { txn.into_told_txn(at) } else { txn.into_txn() };
+                let outcome = store.txn(txn).await.expect("the store works");
                 assert!(matches!(outcome, TxnOutcome::Committed { .. }));
                 times.push(sent.elapsed());
             }
@@ -73,7 +76,8 @@ async fn throughput(directory: &Path, durability: Durability, writers: u128) {
     times.sort_unstable();
     let (p50, p99) = (times[times.len() / 2], times[times.len() * 99 / 100]);
     println!(
-        "{durability:?}, {writers:>2} writers: {rate:>7.0} txn/s, p50 {p50:.1?}, p99 {p99:.1?}"
+        "{durability:?}, {writers:>2} writers{}: {rate:>7.0} txn/s, p50 {p50:.1?}, p99 {p99:.1?}",
+        if journal { ", journal" } else { "" }
     );
 }
 
@@ -182,7 +186,9 @@ async fn main() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     for durability in [Durability::Immediate, Durability::Relaxed] {
         for writers in [1, 32] {
-            throughput(directory.path(), durability, writers).await;
+            for journal in [false, true] {
+                throughput(directory.path(), durability, writers, journal).await;
+            }
         }
     }
     view(directory.path()).await;

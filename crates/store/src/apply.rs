@@ -4,7 +4,9 @@
 use bytes::Bytes;
 
 use crate::StoreError;
-use crate::contract::{Batch, Compare, Event, Key, KeyValue, LeaseId, StoreRevision, Txn, Write};
+use crate::contract::{
+    Batch, Compare, Event, Key, KeyValue, LeaseId, StoreRevision, Txn, Write, appended_key,
+};
 use crate::leases::Leases;
 
 /// A value as a backend keeps it.
@@ -80,6 +82,17 @@ pub(crate) fn apply(
                 cells.put(key, &cell)?;
                 leases.attach(key, *lease);
                 events.push(Event::Put(cell.with_key(key.clone())));
+            }
+            Write::Append { log, value } => {
+                let cell = Cell {
+                    value: value.clone(),
+                    create_revision: revision,
+                    mod_revision: revision,
+                    lease: None,
+                };
+                let key = appended_key(log, revision);
+                cells.put(&key, &cell)?;
+                events.push(Event::Put(cell.with_key(key)));
             }
             Write::Delete { key } => {
                 if cells.delete(key)? {

@@ -84,6 +84,14 @@ pub struct KeyValue {
     pub lease: Option<LeaseId>,
 }
 
+/// Bytes that an append adds to the name of its log.
+const REVISION_BYTES: usize = 17;
+
+/// The key of what was appended to `log` at `revision`.
+pub(crate) fn appended_key(log: &str, revision: StoreRevision) -> Key {
+    format!("{log}/{:016x}", revision.0).into()
+}
+
 /// A page of keys to read, in byte order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Range {
@@ -191,13 +199,24 @@ pub enum Write {
         /// The key.
         key: Key,
     },
+    /// Puts a value under `{log}/{revision}`, with the revision of this transaction in 16
+    /// hexadecimal digits, so that the order of a log's keys is the order of its transactions.
+    ///
+    /// etcd names no key after a revision. A backend on it puts the value under a key of its
+    /// own and gives it back in the order of `create_revision`, under this name.
+    Append {
+        /// Beginning of the keys.
+        log: Key,
+        /// The value.
+        value: Bytes,
+    },
 }
 
 impl Write {
-    /// The key that it changes.
+    /// The key that it changes; of an append the beginning of it.
     pub fn key(&self) -> &Key {
         match self {
-            Self::Put { key, .. } | Self::Delete { key } => key,
+            Self::Put { key, .. } | Self::Delete { key } | Self::Append { log: key, .. } => key,
         }
     }
 }
@@ -207,7 +226,7 @@ impl Write {
 pub struct Txn {
     /// Conditions, looked at in this order.
     pub compares: Vec<Compare>,
-    /// Changes; each key at most once.
+    /// Changes; each key at most once, and each log appended to at most once.
     pub writes: Vec<Write>,
 }
 
@@ -254,13 +273,24 @@ impl Txn {
         self
     }
 
+    /// Adds an append to a log.
+    #[must_use]
+    pub fn append(mut self, log: &str, value: impl Into<Bytes>) -> Self {
+        self.writes.push(Write::Append { log: log.into(), value: value.into() });
+        self
+    }
+
     /// Bytes that it counts for under [`limits::TXN_BYTES`].
     pub fn bytes(&self) -> usize {
         // A compared key counts twice: etcd is also asked to return it when a compare fails.
         let compares =
             self.compares.iter().map(|c| 2 * (c.key().len() + limits::OP_OVERHEAD_BYTES));
         let writes = self.writes.iter().map(|w| {
-            let value = if let Write::Put { value, .. } = w { value.len() } else { 0 };
+            let value = match w {
+                Write::Put { value, .. } => value.len(),
+                Write::Append { value, .. } => value.len() + REVISION_BYTES,
+                Write::Delete { .. } => 0,
+            };
             w.key().len() + value + limits::OP_OVERHEAD_BYTES
         });
         compares.sum::<usize>() + writes.sum::<usize>()

@@ -5,6 +5,7 @@
 //! - [`Record`] says how each record of the domain becomes a key and a value ([`tables`]).
 //! - [`View`] is all of it in memory, immutable; [`State`] follows the store with it and
 //!   commits a [`RecordTxn`].
+//! - [`Journal`] gives back what changed, in order, for days.
 //! - [`Leadership`] lets one process at a time do what only one may do.
 //!
 //! What it leaves out: decisions (crate `longshore-domain`), and when to make them.
@@ -14,6 +15,7 @@ mod contract;
 mod embedded;
 mod error;
 mod history;
+mod journal;
 mod leadership;
 mod leases;
 pub mod limits;
@@ -33,6 +35,7 @@ pub use contract::{
 pub use embedded::{Durability, EmbeddedOptions, EmbeddedStore};
 pub use error::{Retry, StoreError};
 pub use history::HistoryLimits;
+pub use journal::{Change, Entry, Journal, JournalPage, Moment, Sequence};
 pub use leadership::{Leader, Leadership};
 pub use memory::MemoryStore;
 pub use record::{KeyPrefix, Record, RecordError, RecordFault, RecordKey, Row};

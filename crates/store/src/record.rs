@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::contract::{Key, KeyValue, StoreRevision};
+use crate::journal::Change;
 use crate::view::Kind;
 
 /// A persisted shape: what a table holds.
@@ -36,6 +37,19 @@ pub trait Record:
     /// What it can be found by.
     fn indexes(&self) -> Vec<Self::Index> {
         Vec::new()
+    }
+
+    /// What the journal tells when this is written in place of `old`, if that is known.
+    fn told(&self, old: Option<&Self>) -> Vec<Change> {
+        let _ = old;
+        Vec::new()
+    }
+
+    /// Whether the journal tells when the record with some key is removed. `old` is the record,
+    /// if it is known; nothing has to be told of one that was over.
+    fn tells_removal(old: Option<&Self>) -> bool {
+        let _ = old;
+        false
     }
 
     /// Reads the shape of an older `version`.
@@ -208,7 +222,7 @@ pub(crate) fn decode<R: Record>(kv: &KeyValue) -> Result<Row<R>, RecordError> {
     })
 }
 
-fn decode_value<R: Record>(value: &[u8]) -> Result<R, RecordFault> {
+pub(crate) fn decode_value<R: Record>(value: &[u8]) -> Result<R, RecordFault> {
     let Read { v, r } = serde_json::from_slice(value)?;
     match v.cmp(&R::VERSION) {
         std::cmp::Ordering::Equal => Ok(serde_json::from_str(r.get())?),

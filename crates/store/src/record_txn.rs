@@ -1,13 +1,18 @@
 //! Transactions in terms of records: what a decision expects to be unchanged, and what it
 //! changes.
 
+use longshore_domain::time::Timestamp;
+
 use crate::contract::{Compare, Key, StoreRevision, Txn, Write};
+use crate::journal::{self, Change};
 use crate::record::{Record, RecordKey, Row, encode};
 
 /// A transaction of records. Commits if all that it expects holds, else changes nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecordTxn {
     txn: Txn,
+    /// What the journal tells of it.
+    told: Vec<Change>,
 }
 
 impl RecordTxn {
@@ -42,31 +47,34 @@ impl RecordTxn {
 
     /// Writes a record, whatever is there.
     pub fn put<R: Record>(&mut self, record: &R) -> &mut Self {
-        self.put_at(record.key().encode(), record)
+        self.put_at(record.key().encode(), record, None)
     }
 
     /// Removes the record with `key`, if there is one.
     pub fn delete<R: Record>(&mut self, key: &R::Key) -> &mut Self {
-        self.txn.writes.push(Write::Delete { key: key.encode() });
-        self
+        self.delete_at::<R>(key.encode(), None)
     }
 
     /// Writes a record that must be new.
     pub fn insert<R: Record>(&mut self, record: &R) -> &mut Self {
         let key = record.key().encode();
         self.expect(Compare::ModRevision(key.clone(), StoreRevision::ZERO));
-        self.put_at(key, record)
+        self.put_at(key, record, None)
     }
 
     /// Writes the new state of a record that must still be as in `row`.
     pub fn update<R: Record>(&mut self, row: &Row<R>, record: &R) -> &mut Self {
-        self.expect_unchanged(row).put(record)
+        self.expect_unchanged(row).put_at(record.key().encode(), record, Some(&row.record))
     }
 
     /// Removes a record that must still be as in `row`.
     pub fn remove<R: Record>(&mut self, row: &Row<R>) -> &mut Self {
-        self.expect_unchanged(row);
-        self.txn.writes.push(Write::Delete { key: row.key.clone() });
+        self.expect_unchanged(row).delete_at::<R>(row.key.clone(), Some(&row.record))
+    }
+
+    /// Tells the journal of something that is no change of a record.
+    pub fn tell(&mut self, change: Change) -> &mut Self {
+        self.told.push(change);
         self
     }
 
@@ -81,13 +89,32 @@ impl RecordTxn {
         self.txn.writes.len()
     }
 
-    /// The transaction as a store takes it.
+    /// The transaction as a store takes it, without the journal.
     pub fn into_txn(self) -> Txn {
         self.txn
     }
 
-    fn put_at<R: Record>(&mut self, key: Key, record: &R) -> &mut Self {
+    /// The transaction as a store takes it, which also tells the journal what changes `at` this
+    /// time.
+    pub fn into_told_txn(mut self, at: Timestamp) -> Txn {
+        if !self.told.is_empty() {
+            let value = journal::encode(at, &self.told);
+            self.txn.writes.push(Write::Append { log: journal::LOG.into(), value });
+        }
+        self.txn
+    }
+
+    fn put_at<R: Record>(&mut self, key: Key, record: &R, old: Option<&R>) -> &mut Self {
+        self.told.extend(record.told(old));
         self.txn.writes.push(Write::Put { key, value: encode(record), lease: None });
+        self
+    }
+
+    fn delete_at<R: Record>(&mut self, key: Key, old: Option<&R>) -> &mut Self {
+        if R::tells_removal(old) {
+            self.told.push(Change::Gone { kind: R::KIND, key: key.clone() });
+        }
+        self.txn.writes.push(Write::Delete { key });
         self
     }
 }

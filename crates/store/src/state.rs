@@ -11,12 +11,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use longshore_domain::time::Timestamp;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use self::follow::Follower;
 use crate::StoreError;
 use crate::contract::{Key, Store, StoreRevision, TxnOutcome};
+use crate::journal::Journal;
 use crate::limits;
 use crate::record::RecordError;
 use crate::record_txn::RecordTxn;
@@ -27,6 +29,8 @@ use crate::view::{Kind, View};
 #[derive(Clone)]
 pub struct State {
     store: Arc<dyn Store>,
+    /// The time of what the journal tells; without it there is no journal.
+    now: Option<fn() -> Timestamp>,
     published: Arc<Published>,
     _follower: Arc<AbortOnDrop>,
 }
@@ -93,7 +97,18 @@ impl State {
         let published = follower.published();
         let task = tokio::spawn(follower.run());
         let follower = Arc::new(AbortOnDrop(task.abort_handle()));
-        Ok(Self { store, published, _follower: follower })
+        Ok(Self { store, now: None, published, _follower: follower })
+    }
+
+    /// The same, which tells the journal of everything that it commits. `now` gives the time.
+    #[must_use]
+    pub fn with_journal(self, now: fn() -> Timestamp) -> Self {
+        Self { now: Some(now), ..self }
+    }
+
+    /// The journal of the store.
+    pub fn journal(&self) -> Journal {
+        Journal::new(Arc::clone(&self.store))
     }
 
     /// The newest view.
@@ -113,7 +128,11 @@ impl State {
     /// [`StateError::Store`]; what [`StoreError::retry`] says decides. [`StateError::Stopped`]
     /// when the view cannot reach the revision; the transaction may have happened.
     pub async fn commit(&self, txn: RecordTxn) -> Result<TxnOutcome, StateError> {
-        let outcome = self.store.txn(txn.into_txn()).await?;
+        let txn = match self.now {
+            Some(now) => txn.into_told_txn(now()),
+            None => txn.into_txn(),
+        };
+        let outcome = self.store.txn(txn).await?;
         let (TxnOutcome::Committed { revision } | TxnOutcome::Conflict { revision, .. }) = &outcome;
         self.reached(*revision).await?;
         Ok(outcome)

@@ -37,7 +37,7 @@ macro_rules! tables {
                 }
             }
 
-            fn from_word(word: &str) -> Option<Self> {
+            pub(crate) fn from_word(word: &str) -> Option<Self> {
                 match word {
                     $($word => Some(Self::$record),)+
                     _ => None,

@@ -60,7 +60,10 @@ fn matching(request: &PlacementRequest<'_>, fleet: &Fleet<'_>) -> BTreeSet<Insta
     let passing = |reason: &Reason| {
         matches!(
             reason,
-            Reason::AgentDisconnected | Reason::DistinctInstance | Reason::Daemon { .. }
+            Reason::AgentDisconnected
+                | Reason::Fenced(_)
+                | Reason::DistinctInstance
+                | Reason::Daemon { .. }
         )
     };
     let matches = |node: &&Node<'_>| refusals(&request, node).iter().all(passing);

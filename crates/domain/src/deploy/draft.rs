@@ -230,10 +230,11 @@ impl<'a, 'i> Draft<'a, 'i> {
         );
         // Why tasks move is told before they do.
         let (mut messages, told): (Vec<_>, Vec<_>) =
-            told.into_iter().partition(|message| message.kind == EventKind::ZonesUnbalanced);
-        messages.extend(self.subject.stopped(&self.stopped));
-        messages.extend(self.moved.iter().map(|(zone, ids)| self.subject.stopped_in(ids, zone)));
-        messages.append(&mut self.messages);
+            told.into_iter().partition(|(message, _)| message.kind == EventKind::ZonesUnbalanced);
+        let mut done: Vec<Message> = self.subject.stopped(&self.stopped).into_iter().collect();
+        done.extend(self.moved.iter().map(|(zone, ids)| self.subject.stopped_in(ids, zone)));
+        done.append(&mut self.messages);
+        messages.extend(done.into_iter().map(|message| (message, String::new())));
         messages.extend(told);
         if let Some(at) = events::next_repetition(&self.service.notices) {
             self.look_again(at);
@@ -242,7 +243,11 @@ impl<'a, 'i> Draft<'a, 'i> {
         let mut event_ids: Vec<EventId> =
             messages.iter().map(|_| EventId::fresh(self.ids)).collect();
         event_ids.sort_unstable();
-        for (id, Message { kind, text }) in event_ids.into_iter().zip(messages) {
+        let strategy = self.service.scheduling_strategy;
+        for (id, (Message { kind, text }, detail)) in event_ids.into_iter().zip(messages) {
+            let of_set = self.subject.is_task_set();
+            let unplaced = self.plan.unplaced.as_ref();
+            let action = events::action(kind, &detail, of_set, strategy, unplaced);
             self.plan.told.push(kind);
             self.plan.events.push(ServiceEvent {
                 scope: self.service.scope.clone(),
@@ -251,6 +256,7 @@ impl<'a, 'i> Draft<'a, 'i> {
                 id,
                 created_at: self.situation.now,
                 message: text,
+                action,
             });
         }
         if self.deployment.as_ref() != self.situation.deployment {

@@ -11,7 +11,7 @@ use core::fmt;
 use super::buckets::Condition;
 use crate::ids::{InstanceId, ServiceName, TaskId};
 use crate::limits;
-use crate::record::{Cause, Notice};
+use crate::record::{ActionName, ActionType, Cause, Notice, SchedulingStrategy, ServiceAction};
 use crate::schedule::{Report, unplaced_event};
 use crate::time::Timestamp;
 
@@ -284,12 +284,50 @@ fn list(tasks: impl Iterator<Item = TaskId>) -> String {
     texts.join(" ")
 }
 
-/// Takes the conditions that hold now into the notices, and gives the messages that are due.
+/// What AWS sends as a service action with an event; `detail` as in the notice of a condition.
+pub(super) fn action(
+    kind: EventKind,
+    detail: &str,
+    of_task_set: bool,
+    strategy: SchedulingStrategy,
+    unplaced: Option<&Report>,
+) -> Option<ServiceAction> {
+    let name = match (kind, strategy) {
+        (EventKind::SteadyState, _) if of_task_set => ActionName::TasksetSteadyState,
+        (EventKind::SteadyState, _) => ActionName::ServiceSteadyState,
+        (EventKind::Unplaced, SchedulingStrategy::Daemon) => {
+            ActionName::ServiceDaemonPlacementConstraintViolated
+        }
+        (EventKind::Unplaced | EventKind::ZoneUnplaced, _) => {
+            ActionName::ServiceTaskPlacementFailure
+        }
+        (EventKind::StartImpaired, _) => ActionName::ServiceTaskStartImpaired,
+        (EventKind::ScaleInProtected | EventKind::ZoneProtected, _) => {
+            ActionName::TasksetScaleInFailureByTaskProtection
+        }
+        (EventKind::ZonesBalanced, _) => ActionName::ServiceRebalancingCompleted,
+        (EventKind::ZonesUnbalanced, _) => ActionName::ServiceRebalancingStarted,
+        (EventKind::RebalancingStopped, _) => ActionName::ServiceRebalancingStopped,
+        (EventKind::ZoneTasksStarted, _) => ActionName::TasksStarted,
+        (EventKind::ZoneTasksStopped, _) => ActionName::TasksStopped,
+        _ => return None,
+    };
+    let refused = name.kind() == ActionType::Error;
+    let instances = unplaced.filter(|_| refused).map(|report| {
+        let instances = report.refusals.iter().map(|refusal| refusal.instance);
+        instances.take(limits::EVENT_INSTANCES).collect()
+    });
+    // For a service without instances there is nothing that was in the way.
+    let reason = (kind == EventKind::Unplaced && !detail.is_empty()).then(|| detail.into());
+    Some(ServiceAction { name, reason, instances: instances.unwrap_or_default() })
+}
+
+/// Takes the conditions that hold now into the notices, and gives those whose message is due, with it.
 pub(super) fn told(
     notices: &mut Vec<Notice>,
     conditions: Vec<(Cause, String, Message)>,
     now: Timestamp,
-) -> Vec<Message> {
+) -> Vec<(Message, String)> {
     let mut messages = Vec::new();
     let mut kept = Vec::new();
     for (cause, detail, message) in conditions {
@@ -298,8 +336,9 @@ pub(super) fn told(
         if let Some(notice) = fresh {
             kept.push(notice.clone());
         } else {
-            messages.push(message);
-            kept.push(Notice { cause, detail, at: now });
+            let notice = Notice { cause, detail, at: now };
+            messages.push((message, notice.detail.clone()));
+            kept.push(notice);
         }
     }
     *notices = kept;

@@ -1,7 +1,7 @@
 //! Tasks that failed, and how long the service waits before it tries again.
 //!
 //! A failure is a task that ended by itself without ever having run, or one that was stopped for
-//! its health check. Each is counted once, marked in its own record in the same transaction; a
+//! its health check; and, where crash loops count, one that exited soon after it had run. Each is counted once, marked in its own record in the same transaction; a
 //! task that serves later than the last failure starts the count anew. Only tasks that never ran
 //! delay the next attempt: a task that runs and dies is replaced at once, as ECS does.
 
@@ -9,6 +9,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::Situation;
 use super::buckets::{Buckets, Condition};
 use super::draft::Draft;
 use super::events;
@@ -19,14 +20,14 @@ use crate::time::Timestamp;
 /// Counts new failures into the deployments and sets the throttle.
 pub(super) fn count(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
     let breaker = draft.service.deployment_configuration.circuit_breaker;
-    let acting = draft.acting();
+    let (acting, loops) = (draft.acting(), draft.situation.fidelity.count_crash_loops);
     let mut deployments = core::mem::take(&mut draft.service.deployments);
     for (place, deployment) in deployments.iter_mut().enumerate() {
         let label = deployment.label();
         let own = |task: &Task| task.started_by.as_ref() == Some(&label);
         let serving = buckets.live.iter().filter(|l| l.condition == Condition::Serving);
-        let success = serving.filter(|l| own(l.task)).filter_map(|l| l.task.observed.started_at);
-        let success = success.max();
+        let serving = serving.filter(|l| own(l.task)).filter_map(|l| l.task.observed.started_at);
+        let success = serving.filter(|at| is_proven(&draft.situation, *at)).max();
         let begun = deployment.resumed_at.unwrap_or(deployment.created_at);
         let started = |task: &Task| task.observed.started_at.is_some_and(|at| at >= begun);
         deployment.has_run |= draft.situation.tasks.iter().any(|task| own(task) && started(task));
@@ -45,13 +46,15 @@ pub(super) fn count(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
             .stopped
             .iter()
             .copied()
-            .filter(|task| own(task) && !task.failure_counted && failure(task).is_some())
+            .filter(|task| own(task) && !task.failure_counted && failure(task, loops).is_some())
             .collect();
         for task in new {
             if !draft.count(task.id) {
                 break;
             }
-            add(deployment, task, success, breaker.reset_on_healthy_task);
+            if let Some(failure) = failure(task, loops) {
+                add(deployment, task, failure, success, breaker.reset_on_healthy_task);
+            }
         }
         let tries_on = deployment.rollout != RolloutState::Failed;
         if place == acting && tries_on && deployment.failed_starts > 0 {
@@ -66,11 +69,26 @@ pub(super) fn count(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
     draft.service.deployments = deployments;
 }
 
-fn add(deployment: &mut Deployment, task: &Task, success: Option<Timestamp>, resets: bool) {
+/// Whether a task that started at this time has run long enough to be a success.
+pub(super) fn is_proven(situation: &Situation<'_>, started_at: Timestamp) -> bool {
+    !situation.fidelity.count_crash_loops || started_at + limits::CRASH_LOOP <= situation.now
+}
+
+fn add(
+    deployment: &mut Deployment,
+    task: &Task,
+    failure: Failure,
+    success: Option<Timestamp>,
+    resets: bool,
+) {
     let at = task.observed.stopped_at;
     let begun = deployment.resumed_at.unwrap_or(deployment.created_at);
     let outdone = resets && success.is_some() && at < success;
-    let of_stage = deployment.has_run == (failure(task) == Some(Failure::Unhealthy));
+    let of_stage = match failure {
+        Failure::NeverRan => !deployment.has_run,
+        Failure::Unhealthy => deployment.has_run,
+        Failure::Crashed => true,
+    };
     if of_stage && !outdone && at >= Some(begun) {
         deployment.breaker_failures += 1;
     }
@@ -79,7 +97,7 @@ fn add(deployment: &mut Deployment, task: &Task, success: Option<Timestamp>, res
     }
     deployment.failed_tasks += 1;
     deployment.failed_at = deployment.failed_at.max(at);
-    if failure(task) == Some(Failure::NeverRan) {
+    if failure != Failure::Unhealthy {
         deployment.failed_starts += 1;
     }
 }
@@ -88,14 +106,31 @@ fn add(deployment: &mut Deployment, task: &Task, success: Option<Timestamp>, res
 enum Failure {
     NeverRan,
     Unhealthy,
+    /// It ran, and exited soon after; only where crash loops count.
+    Crashed,
 }
 
-fn failure(task: &Task) -> Option<Failure> {
+fn failure(task: &Task, crash_loops: bool) -> Option<Failure> {
     match (&task.stop, &task.observed.ended) {
         (Some(stop), _) => (stop.reason == events::UNHEALTHY).then_some(Failure::Unhealthy),
         // The instance's end is not the task's fault.
-        (None, Some((StopCode::TerminationNotice | StopCode::SpotInterruption, _))) => None,
-        (None, _) => task.observed.started_at.is_none().then_some(Failure::NeverRan),
+        (
+            None,
+            Some((
+                StopCode::TerminationNotice
+                | StopCode::SpotInterruption
+                | StopCode::InfrastructureHealth,
+                _,
+            )),
+        ) => None,
+        (None, _) => {
+            let Some(started_at) = task.observed.started_at else {
+                return Some(Failure::NeverRan);
+            };
+            let soon =
+                task.observed.stopped_at.is_some_and(|at| at < started_at + limits::CRASH_LOOP);
+            (crash_loops && soon).then_some(Failure::Crashed)
+        }
     }
 }
 

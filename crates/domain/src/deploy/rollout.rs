@@ -7,8 +7,9 @@ use alloc::vec::Vec;
 
 use super::buckets::{Buckets, Condition};
 use super::draft::{Draft, Hold, Why};
-use super::process;
+use super::{failures, process};
 use crate::ids::{Family, IdSource, Revision, ServiceDeploymentId};
+use crate::limits;
 use crate::record::{
     BreakerState, Cause, Completed, Deployment, DeploymentStatus, LifecycleStage, RolloutState,
     SchedulingStrategy, Service, ServiceDeployment, ServiceDeploymentStatus, ServiceRevision,
@@ -146,7 +147,10 @@ pub(super) fn settle(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
             deployment.updated_at = now;
         }
     }
-    deployments.retain(|d| d.status == DeploymentStatus::Primary || d.desired_count > 0);
+    // One that was given up in this plan shows once, so that its end is told.
+    let given_up = |d: &Deployment| draft.turned_back && d.rollout == RolloutState::Failed;
+    deployments
+        .retain(|d| d.status == DeploymentStatus::Primary || d.desired_count > 0 || given_up(d));
     // A way back shows before it ends, however short it is.
     if !draft.turned_back && is_steady(draft, buckets) {
         if let Some(primary) = deployments.first_mut()
@@ -170,14 +174,27 @@ pub(super) fn settle(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
 }
 
 /// Whether exactly the wanted tasks are there, all of them serving.
-fn is_steady(draft: &Draft<'_, '_>, buckets: &Buckets<'_>) -> bool {
+fn is_steady(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) -> bool {
     let mut left = buckets.live.iter().filter(|l| !draft.stops(l.task.id));
     let all_serve = left.clone().all(|l| l.is_good() && l.condition == Condition::Serving);
     let count = left.by_ref().count();
-    draft.plan.start.is_none()
+    let proven = all_proven(draft, buckets);
+    proven
+        && draft.plan.start.is_none()
         && draft.plan.unplaced.is_none()
         && all_serve
         && u32::try_from(count) == Ok(draft.service.desired_count)
+}
+
+/// Whether all tasks have run long enough, where that matters; else looks again when they have.
+fn all_proven(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) -> bool {
+    let situation = draft.situation;
+    let started = buckets.live.iter().filter_map(|live| live.task.observed.started_at);
+    let last = started.filter(|at| !failures::is_proven(&situation, *at)).max();
+    if let Some(at) = last {
+        draft.look_again(at + limits::CRASH_LOOP);
+    }
+    last.is_none()
 }
 
 /// Stops everything of a service that is deleted; without tasks it is INACTIVE.

@@ -1,8 +1,10 @@
 mod breaker;
 mod events;
+mod loops;
 mod properties;
 mod task_sets;
 mod time;
+mod told;
 mod world;
 mod zones;
 

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::Tags;
-use crate::ids::{ClusterName, InstanceId, Scope};
+use crate::ids::{ClusterName, InstanceId, Scope, TaskId};
 use crate::time::Timestamp;
 
 /// A container instance.
@@ -42,6 +42,10 @@ pub struct ContainerInstance {
     pub registration_token: Option<String>,
     /// Number that grows on every change that emits an event.
     pub version: u64,
+    /// Tasks that were given up while the agent was away, and that it has not said to have
+    /// stopped since: until then the instance takes no tasks.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub fence: BTreeSet<TaskId>,
     /// When it was deregistered; decides when the INACTIVE record goes.
     pub deregistered_at: Option<Timestamp>,
     /// Tags.

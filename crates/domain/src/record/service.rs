@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     DeploymentController, Document, LaunchType, PauseHook, PlacementConstraint, PlacementStrategy,
-    Tags, TaskSet, TaskSetStatus,
+    ServiceAction, Tags, TaskSet, TaskSetStatus,
 };
 use crate::ids::{ClusterName, EventId, Family, Revision, Scope, ServiceDeploymentId, ServiceName};
 use crate::time::Timestamp;
@@ -347,4 +347,7 @@ pub struct ServiceEvent {
     pub created_at: Timestamp,
     /// AWS's text, e.g. `(service web) has reached a steady state.`
     pub message: String,
+    /// What AWS sends as a `ECS Service Action`, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<ServiceAction>,
 }

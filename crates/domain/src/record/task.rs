@@ -180,6 +180,8 @@ pub enum StopCode {
     SpotInterruption,
     /// Its instance was terminated or deregistered.
     TerminationNotice,
+    /// Its instance does not work.
+    InfrastructureHealth,
 }
 
 impl StopCode {
@@ -192,6 +194,7 @@ impl StopCode {
             Self::ServiceSchedulerInitiated => "ServiceSchedulerInitiated",
             Self::SpotInterruption => "SpotInterruption",
             Self::TerminationNotice => "TerminationNotice",
+            Self::InfrastructureHealth => "InfrastructureHealth",
         }
     }
 }

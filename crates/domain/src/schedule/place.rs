@@ -115,6 +115,8 @@ fn standing(request: &PlacementRequest<'_>, node: &Node<'_>, visit: Visit<'_>) -
     }
     if !instance.connection.connected {
         visit(Reason::AgentDisconnected)?;
+    } else if !instance.fence.is_empty() {
+        visit(Reason::Fenced(instance.fence.len()))?;
     }
     if let Some(name) = &node.waits_for
         && !request.group.starts_with(DAEMON_GROUP)

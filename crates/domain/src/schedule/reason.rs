@@ -47,6 +47,8 @@ pub enum Reason {
     Status(InstanceStatus),
     /// Its agent has no session.
     AgentDisconnected,
+    /// Its agent is back, and has still to stop tasks that were given up meanwhile.
+    Fenced(usize),
     /// A critical managed daemon does not run there yet.
     Daemon {
         /// Name of the daemon.
@@ -92,7 +94,7 @@ impl Reason {
     pub fn aws_reason(&self) -> &'static str {
         match self {
             Self::Status(_) | Self::Daemon { .. } => "INACTIVE",
-            Self::AgentDisconnected => "AGENT",
+            Self::AgentDisconnected | Self::Fenced(_) => "AGENT",
             Self::LaunchType(_) | Self::Attribute { .. } => "ATTRIBUTE",
             Self::Location { .. } => "LOCATION",
             Self::MemberOf { .. } => "MemberOf placement constraint unsatisfied",
@@ -110,6 +112,7 @@ impl Reason {
             Self::Status(InstanceStatus::Draining) => "set the instance back to ACTIVE".into(),
             Self::Status(_) => "register the instance again".into(),
             Self::AgentDisconnected => "start the agent, or its network, on the instance".into(),
+            Self::Fenced(_) => "wait until its agent has stopped them".into(),
             Self::Daemon { name } => {
                 format!("let the daemon {name} start there, or make it non-critical")
             }
@@ -146,7 +149,7 @@ impl Reason {
                 (if amount.could_fit() { 0 } else { 3 }, missing)
             }
             Self::PortInUse(_) | Self::DistinctInstance => (1, 0),
-            Self::Daemon { .. } | Self::AgentDisconnected => (2, 0),
+            Self::Daemon { .. } | Self::AgentDisconnected | Self::Fenced(_) => (2, 0),
             Self::PortReserved(_) | Self::MemberOf { .. } | Self::Location { .. } => (4, 0),
             Self::Attribute { .. } | Self::LaunchType(_) => (5, 0),
             Self::Status(_) => (6, 0),
@@ -173,6 +176,9 @@ impl fmt::Display for Reason {
         match self {
             Self::Status(status) => write!(f, "is {}", status.as_str()),
             Self::AgentDisconnected => f.write_str("its agent is not connected"),
+            Self::Fenced(tasks) => {
+                write!(f, "has still to stop {tasks} tasks that were replaced while it was away")
+            }
             Self::Daemon { name } => write!(f, "waits for the daemon {name} to run"),
             Self::LaunchType(wanted) => write!(f, "is not of launch type {}", wanted.as_str()),
             Self::Attribute { name, wanted: None, .. } => write!(f, "lacks the attribute {name}"),

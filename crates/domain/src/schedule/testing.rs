@@ -52,6 +52,7 @@ pub(crate) fn instance(id: u128, zone: &str) -> ContainerInstance {
         capacity_provider: None,
         registration_token: None,
         version: 1,
+        fence: alloc::collections::BTreeSet::new(),
         deregistered_at: None,
         tags: BTreeMap::new(),
     }

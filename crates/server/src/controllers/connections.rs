@@ -13,7 +13,7 @@ use longshore_store::{Kind, RecordTxn, View};
 use super::driver::{Controller, Pass};
 
 /// How long agents may take to find a server that was restarted; their backoff reaches a minute.
-const RECONNECT: Duration = Duration::from_secs(90);
+pub(super) const RECONNECT: Duration = Duration::from_secs(90);
 /// Instances marked by one transaction; a store takes 128 writes.
 const BATCH: usize = 100;
 

@@ -34,6 +34,14 @@ impl Default for Retention {
     }
 }
 
+impl Retention {
+    /// The same, with stopped tasks kept at least for `history`.
+    pub(crate) fn at_least(self, history: Option<Duration>) -> Self {
+        let stopped_tasks = history.map_or(self.stopped_tasks, |keep| keep.max(self.stopped_tasks));
+        Self { stopped_tasks, ..self }
+    }
+}
+
 /// Removes what has had its time.
 pub(super) struct Reaper {
     /// How long things are kept.

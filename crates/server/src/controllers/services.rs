@@ -11,15 +11,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use longshore_domain::deploy::{self, Plan, Situation, Start};
 use longshore_domain::ids::{ClusterName, Family, Revision, Scope, TaskId};
+use longshore_domain::journal::Refused;
 use longshore_domain::limits;
 use longshore_domain::record::{
-    ContainerInstance, DesiredStatus, Service, ServiceDeployment, ServiceStatus, StopOrder, Tags,
-    Task, TaskDefinition, TaskSpec,
+    ActionType, ContainerInstance, DesiredStatus, Service, ServiceDeployment, ServiceStatus,
+    StopOrder, Tags, Task, TaskDefinition, TaskSpec,
 };
-use longshore_domain::schedule::{Constraints, demand_of};
+use longshore_domain::schedule::{Constraints, Refusal, Report, demand_of};
 use longshore_domain::time::Timestamp;
 use longshore_store::tables::{ContainerInstanceKey, TaskDefinitionKey, TaskIndex, TaskKey};
-use longshore_store::{Kind, RecordTxn, Row, StoreRevision, View};
+use longshore_store::{Change, Kind, RecordTxn, Row, StoreRevision, View};
 use longshore_wire::ecs as wire;
 use longshore_wire::ecs::enums::VersionConsistency;
 
@@ -184,6 +185,7 @@ impl Services {
                     tasks: &records,
                     specs: &specs,
                     fleet,
+                    fidelity: self.server.fidelity,
                     now,
                 };
                 let plan = deploy::plan(&situation, &mut RandomIds);
@@ -355,7 +357,29 @@ fn transaction(
     for event in &plan.events {
         txn.insert(event);
     }
+    // Once for each time that an event says so, since the attempt itself is repeated.
+    let is_news = plan.events.iter().any(|event| {
+        event.action.as_ref().is_some_and(|action| action.name.kind() == ActionType::Error)
+    });
+    if let Some(report) = plan.unplaced.as_ref().filter(|_| is_news) {
+        txn.tell(Change::Refused(refused(row, report)));
+    }
     txn
+}
+
+/// What the journal keeps of a refused placement.
+fn refused(service: &Service, report: &Report) -> Refused {
+    let why = |refusal: &Refusal| {
+        let reasons = refusal.reasons.iter().map(ToString::to_string);
+        (refusal.instance, reasons.collect())
+    };
+    Refused {
+        scope: service.scope.clone(),
+        cluster: service.cluster.clone(),
+        group: format!("service:{}", service.name),
+        instances: report.refusals.iter().take(limits::EVENT_INSTANCES).map(why).collect(),
+        nearest_fix: report.nearest_fix(),
+    }
 }
 
 #[cfg(test)]

@@ -4,11 +4,11 @@
 //! for ever otherwise.
 
 use longshore_auth::Authorized;
-use longshore_domain::ids::{Arn, ClusterName, Resource};
+use longshore_domain::ids::{Arn, ClusterName, Resource, Scope, TaskId};
 use longshore_domain::lifecycle::{self, ContainerReport, TaskReport};
 use longshore_domain::record::{ContainerStatus, NetworkBinding, Protocol, TaskDefinition};
 use longshore_domain::time::Timestamp;
-use longshore_store::tables::{DaemonTaskDefinitionKey, TaskDefinitionKey};
+use longshore_store::tables::{ContainerInstanceKey, DaemonTaskDefinitionKey, TaskDefinitionKey};
 use longshore_store::{RecordTxn, View};
 use longshore_wire::ServiceError;
 use longshore_wire::ecs::enums::TransportProtocol;
@@ -94,6 +94,9 @@ async fn record(
     };
     let Some(id) = task_ref(&call.scope, &cluster, text) else { return Ok(()) };
     let decide = |view: &View, txn: &mut RecordTxn| -> Result<(), ServiceError> {
+        if report.status == Some(ContainerStatus::Stopped) {
+            lift_fence(view, txn, &call.scope, &cluster, id);
+        }
         let Some(row) = lookup::task(view, &call.scope, &cluster, id) else { return Ok(()) };
         let Some(definition) = definition_of(view, row) else { return Ok(()) };
         if let Some(next) = lifecycle::reported(row, &definition.spec, report, call.now) {
@@ -104,6 +107,18 @@ async fn record(
         Ok(())
     };
     call.server.decide(decide).await
+}
+
+/// A task that was given up has stopped after all: its instance need not wait for it any more.
+fn lift_fence(view: &View, txn: &mut RecordTxn, scope: &Scope, cluster: &ClusterName, id: TaskId) {
+    let instances =
+        view.container_instances.range(&ContainerInstanceKey::in_cluster(scope, cluster));
+    for row in instances.filter(|row| row.fence.contains(&id)) {
+        let mut instance = row.record.clone();
+        instance.fence.remove(&id);
+        instance.version += 1;
+        txn.update(row, &instance);
+    }
 }
 
 /// The task definition of a task; it stays as long as the task does.

@@ -241,13 +241,15 @@ impl Session {
         if !self.server.sessions.is_current(self.hello.key.id, self.number) {
             return Err(End::Superseded);
         }
-        match view.container_instances.get(&self.hello.key) {
-            Some(row) if row.status != InstanceStatus::Inactive => {}
+        let fence = match view.container_instances.get(&self.hello.key) {
+            Some(row) if row.status != InstanceStatus::Inactive => row.fence.clone(),
             _ => return Err(End::Deregistered),
-        }
+        };
         let now = clock::now();
+        let (fenced, fence_at) = self.delivery.fenced(&fence, now);
         let tasks = view.tasks.by(&TaskIndex::Instance(self.hello.key.id)).map(|row| &row.record);
         let Due { tasks: due, gone, next } = self.delivery.due(tasks, now);
+        let gone: Vec<TaskId> = fenced.into_iter().chain(gone).collect();
         for batch in gone.chunks(TASKS_PER_MESSAGE) {
             let sequence = self.next_sequence(now);
             let payload = self.payload(batch.iter().map(|id| self.forgotten(*id)), sequence, now);
@@ -262,7 +264,7 @@ impl Session {
         }
         // What was just sent comes up for a look after its own wait.
         let after = (!due.is_empty()).then(|| now + HEARTBEAT);
-        Ok(next.into_iter().chain(after).min())
+        Ok(next.into_iter().chain(after).chain(fence_at).min())
     }
 
     /// The order to stop a task that has no record any more.

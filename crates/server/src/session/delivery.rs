@@ -36,6 +36,8 @@ pub(super) struct Due<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Delivery {
     sent: BTreeMap<TaskId, Sent>,
+    /// When the agent was last told to stop tasks that were given up.
+    fenced_at: Option<Timestamp>,
 }
 
 impl Delivery {
@@ -76,6 +78,26 @@ impl Delivery {
         self.sent.retain(|id, _| alive.contains(id));
         due.sort_by_key(|task| (task.created_at, task.id));
         Due { tasks: due, gone, next }
+    }
+
+    /// The given-up tasks to tell the agent now to stop; and when to look again at the latest.
+    ///
+    /// They are told with the first messages of a session, before anything new, and again until the
+    /// agent has reported the end of each.
+    pub(super) fn fenced(
+        &mut self,
+        fence: &BTreeSet<TaskId>,
+        now: Timestamp,
+    ) -> (Vec<TaskId>, Option<Timestamp>) {
+        if fence.is_empty() {
+            self.fenced_at = None;
+            return (Vec::new(), None);
+        }
+        if let Some(again) = self.fenced_at.map(|at| at + RESEND).filter(|again| now < *again) {
+            return (Vec::new(), Some(again));
+        }
+        self.fenced_at = Some(now);
+        (fence.iter().copied().collect(), Some(now + RESEND))
     }
 
     /// These tasks went out in `message`.
@@ -137,6 +159,19 @@ mod tests {
         assert_eq!(delivery.due([&task].into_iter(), at(31)).tasks.len(), 1);
         task.observed.status = TaskStatus::Stopped;
         assert_eq!(delivery.due([&task].into_iter(), at(90)), NOTHING);
+    }
+
+    #[test]
+    fn a_fence_is_told_until_it_falls() {
+        let mut delivery = Delivery::default();
+        let fence = BTreeSet::from([task(1).id, task(2).id]);
+        assert_eq!(delivery.fenced(&BTreeSet::new(), at(0)), (vec![], None));
+        let both = vec![task(1).id, task(2).id];
+        assert_eq!(delivery.fenced(&fence, at(1)), (both, Some(at(31))));
+        assert_eq!(delivery.fenced(&fence, at(2)), (vec![], Some(at(31))));
+        let rest = BTreeSet::from([task(2).id]);
+        assert_eq!(delivery.fenced(&rest, at(31)), (vec![task(2).id], Some(at(61))));
+        assert_eq!(delivery.fenced(&BTreeSet::new(), at(32)), (vec![], None));
     }
 
     #[test]

@@ -141,7 +141,7 @@ async fn list(store: &Arc<dyn Store>) -> Result<(View, Watch), StateError> {
 async fn try_list(store: &Arc<dyn Store>) -> Result<(View, Watch), StateError> {
     let mut view = View::default();
     let mut first = None;
-    let mut next = Some(fetch(store, Range::prefix("/")));
+    let mut next = Some(fetch(store, records()));
     while let Some(fetched) = next {
         // A task ends without an answer only while everything shuts down.
         let page = fetched.await.unwrap_or(Err(StoreError::Closed))?;
@@ -149,7 +149,7 @@ async fn try_list(store: &Arc<dyn Store>) -> Result<(View, Watch), StateError> {
         view.revision = page.revision;
         // The store reads the next page while this one is decoded.
         let last = page.kvs.last().filter(|_| page.more);
-        next = last.map(|last| fetch(store, Range::prefix("/").after(&last.key)));
+        next = last.map(|last| fetch(store, records().after(&last.key)));
         for kv in page.kvs {
             view.apply(&Event::Put(kv))?;
         }
@@ -167,6 +167,12 @@ async fn try_list(store: &Arc<dyn Store>) -> Result<(View, Watch), StateError> {
     }
     view.revision = reached;
     Ok((view, watch))
+}
+
+/// Where records are: accounts are digits, and the control plane's own keys, its long journal
+/// among them, come after all of them.
+fn records() -> Range {
+    Range::between("/", "/longshore/")
 }
 
 fn fetch(store: &Arc<dyn Store>, range: Range) -> JoinHandle<Result<Page, StoreError>> {

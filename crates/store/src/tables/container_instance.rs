@@ -1,9 +1,11 @@
 //! Container instances, by cluster and id.
 
 use longshore_domain::ids::{ClusterName, InstanceId, Scope};
+use longshore_domain::journal;
 use longshore_domain::record::ContainerInstance;
 
 use crate::contract::Key;
+use crate::journal::Change;
 use crate::record::{KeyPath, KeyPrefix, Record, RecordKey};
 use crate::view::Kind;
 
@@ -67,5 +69,16 @@ impl Record for ContainerInstance {
             indexes.push(ContainerInstanceIndex::RegistrationToken(scope, cluster, token));
         }
         indexes
+    }
+
+    fn told(&self, old: Option<&Self>) -> Vec<Change> {
+        if !journal::tells_instance(old, self) {
+            return Vec::new();
+        }
+        vec![Change::ContainerInstance(Box::new(self.clone()))]
+    }
+
+    fn tells_removal(old: Option<&Self>) -> bool {
+        !old.is_some_and(journal::instance_is_over)
     }
 }

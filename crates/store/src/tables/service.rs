@@ -1,9 +1,11 @@
 //! Services, by cluster and name.
 
 use longshore_domain::ids::{ClusterName, Family, Revision, Scope, ServiceName};
+use longshore_domain::journal;
 use longshore_domain::record::Service;
 
 use crate::contract::Key;
+use crate::journal::Change;
 use crate::record::{KeyPath, KeyPrefix, Record, RecordKey};
 use crate::view::Kind;
 
@@ -68,5 +70,18 @@ impl Record for Service {
         indexes.sort();
         indexes.dedup();
         indexes
+    }
+
+    fn told(&self, old: Option<&Self>) -> Vec<Change> {
+        if !journal::tells_service(old, self) {
+            return Vec::new();
+        }
+        let steps = journal::deployment_steps(old, self).into_iter();
+        let record = Change::Service(Box::new(self.clone()));
+        std::iter::once(record).chain(steps.map(Change::DeploymentStep)).collect()
+    }
+
+    fn tells_removal(old: Option<&Self>) -> bool {
+        !old.is_some_and(journal::service_is_over)
     }
 }

@@ -1,10 +1,12 @@
 //! Service deployments, by service and id.
 
 use longshore_domain::ids::{ClusterName, Scope, ServiceDeploymentId, ServiceName};
+use longshore_domain::journal;
 use longshore_domain::record::ServiceDeployment;
 
 use super::NoIndex;
 use crate::contract::Key;
+use crate::journal::Change;
 use crate::record::{KeyPath, KeyPrefix, Record, RecordKey};
 use crate::view::Kind;
 
@@ -52,5 +54,16 @@ impl Record for ServiceDeployment {
             service: self.service.clone(),
             id: self.id,
         }
+    }
+
+    fn told(&self, old: Option<&Self>) -> Vec<Change> {
+        if !journal::tells_service_deployment(old, self) {
+            return Vec::new();
+        }
+        vec![Change::ServiceDeployment(Box::new(self.clone()))]
+    }
+
+    fn tells_removal(old: Option<&Self>) -> bool {
+        !old.is_some_and(|deployment| deployment.status.is_over())
     }
 }

@@ -6,6 +6,7 @@ use longshore_domain::time::Timestamp;
 
 use super::NoIndex;
 use crate::contract::Key;
+use crate::journal::Change;
 use crate::record::{KeyPath, KeyPrefix, Record, RecordKey};
 use crate::view::Kind;
 
@@ -63,5 +64,9 @@ impl Record for ServiceEvent {
             created_at: self.created_at,
             id: self.id,
         }
+    }
+
+    fn told(&self, _: Option<&Self>) -> Vec<Change> {
+        vec![Change::ServiceEvent(Box::new(self.clone()))]
     }
 }

@@ -3,9 +3,11 @@
 use longshore_domain::ids::{
     ClusterName, Family, InstanceId, Revision, Scope, ServiceName, TaskId,
 };
+use longshore_domain::journal;
 use longshore_domain::record::Task;
 
 use crate::contract::Key;
+use crate::journal::Change;
 use crate::record::{KeyPath, KeyPrefix, Record, RecordKey};
 use crate::view::Kind;
 
@@ -84,5 +86,16 @@ impl Record for Task {
             indexes.push(TaskIndex::StartedBy(scope(), cluster(), started_by));
         }
         indexes
+    }
+
+    fn told(&self, old: Option<&Self>) -> Vec<Change> {
+        if !journal::tells_task(old, self) {
+            return Vec::new();
+        }
+        vec![Change::Task(Box::new(self.clone()))]
+    }
+
+    fn tells_removal(old: Option<&Self>) -> bool {
+        !old.is_some_and(journal::task_is_over)
     }
 }

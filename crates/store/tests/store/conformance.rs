@@ -1,5 +1,6 @@
 //! The conformance suite: each case runs against each backend.
 
+mod journal;
 mod kv;
 mod lease;
 mod watch;
@@ -37,6 +38,12 @@ suite! {
     kv::no_update_is_lost,
     kv::limits_are_refused,
     kv::the_largest_transaction_fits,
+    kv::an_append_is_named_by_its_revision,
+    journal::tells_what_was_committed_in_order,
+    journal::a_conflict_tells_nothing,
+    journal::knows_the_records_at_a_time,
+    journal::forgets_without_losing_what_lives,
+    journal::is_no_part_of_the_view,
     watch::gives_batches_in_order,
     watch::starts_in_the_past,
     watch::starts_in_the_future,

@@ -6,15 +6,15 @@ use longshore_domain::ids::{
     DaemonDeploymentId, EventId, InstanceId, Revision, Scope, ServiceDeploymentId, TaskId,
 };
 use longshore_domain::record::{
-    AccountSetting, AgentConnection, BreakerState, Cause, CircuitBreaker, ClientToken, Cluster,
-    ClusterStatus, Completed, ConstraintKind, ContainerInstance, ContainerSpec, ContainerState,
-    ContainerStatus, Daemon, DaemonDeployment, DaemonDeploymentConfiguration,
+    AccountSetting, ActionName, AgentConnection, BreakerState, Cause, CircuitBreaker, ClientToken,
+    Cluster, ClusterStatus, Completed, ConstraintKind, ContainerInstance, ContainerSpec,
+    ContainerState, ContainerStatus, Daemon, DaemonDeployment, DaemonDeploymentConfiguration,
     DaemonDeploymentStatus, DaemonRevision, DaemonRollback, DaemonStatus, DaemonTaskDefinition,
     DaemonTaskDefinitionStatus, Demand, DependencyCondition, Deployment, DeploymentConfiguration,
     DeploymentController, DeploymentStatus, DesiredStatus, Document, HealthStatus, HookAction,
     InstanceStatus, LaunchType, LifecycleStage, NetworkBinding, NetworkMode, Notice, Observed,
     Pause, PauseHook, PlacementConstraint, PlacementStrategy, PortClaim, PortMapping, Protection,
-    Protocol, Resources, Rollback, RolloutState, Scale, SchedulingStrategy, Service,
+    Protocol, Resources, Rollback, RolloutState, Scale, SchedulingStrategy, Service, ServiceAction,
     ServiceDeployment, ServiceDeploymentStatus, ServiceEvent, ServiceRevision, ServiceStatus,
     Spread, StopCode, StopOrder, StrategyField, Tags, Task, TaskDefinition, TaskDefinitionStatus,
     TaskSet, TaskSetStatus, TaskSpec, TaskStatus, Threshold, VersionInfo,
@@ -87,6 +87,7 @@ pub(crate) fn container_instance(id: u128) -> ContainerInstance {
         capacity_provider: Some("fleet".into()),
         registration_token: Some("token-1".into()),
         version: 3,
+        fence: BTreeSet::from([TaskId::new(3)]),
         deregistered_at: Some(at(8)),
         tags: tags(),
     }
@@ -249,6 +250,11 @@ pub(crate) fn service_event(second: i64, id: u128) -> ServiceEvent {
         id: EventId::new(id),
         created_at: at(second),
         message: "(service front) has reached a steady state.".into(),
+        action: Some(ServiceAction {
+            name: ActionName::ServiceSteadyState,
+            reason: Some("RESOURCE:CPU".into()),
+            instances: vec![InstanceId::new(1)],
+        }),
     }
 }
 

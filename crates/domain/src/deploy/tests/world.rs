@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use crate::check;
 use crate::deploy::{self, EventKind, NewTaskSet, Plan, Situation};
+use crate::fidelity::Fidelity;
 use crate::ids::{IdSource, InstanceId, Revision, TaskId};
 use crate::lifecycle::{self, ContainerReport, TaskReport};
 use crate::record::{
@@ -44,6 +45,7 @@ pub(super) struct World {
     pub(super) health_checks: bool,
     /// The current service deployment.
     pub(super) deployment: Option<ServiceDeployment>,
+    pub(super) fidelity: Fidelity,
     specs: Vec<TaskSpec>,
     ids: Numbers,
 }
@@ -119,6 +121,7 @@ impl World {
             deployments: vec![],
             health_checks: false,
             deployment: None,
+            fidelity: Fidelity::default(),
             specs: vec![],
             ids: Numbers::default(),
         };
@@ -218,6 +221,7 @@ impl World {
             tasks: &tasks,
             specs: &specs,
             fleet: &fleet,
+            fidelity: self.fidelity,
             now: self.now,
         };
         let plan = deploy::plan(&situation, &mut self.ids);

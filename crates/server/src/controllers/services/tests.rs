@@ -223,6 +223,7 @@ async fn the_newest_hundred_events_are_kept_and_shown() {
             id: EventId::new(u128::from(n)),
             created_at: now + std::time::Duration::from_secs(1 + n),
             message: n.to_string(),
+            action: None,
         };
         let mut txn = RecordTxn::new();
         txn.insert(&event);

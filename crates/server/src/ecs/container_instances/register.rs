@@ -86,6 +86,7 @@ pub(crate) async fn register(
             capacity_provider: None,
             registration_token: token.map(str::to_owned),
             version: 1,
+            fence: BTreeSet::new(),
             deregistered_at: None,
             tags: new_tags.clone(),
         };

@@ -169,5 +169,6 @@ fn wire_stop_code(code: StopCode) -> TaskStopCode {
         StopCode::ServiceSchedulerInitiated => TaskStopCode::ServiceSchedulerInitiated,
         StopCode::SpotInterruption => TaskStopCode::SpotInterruption,
         StopCode::TerminationNotice => TaskStopCode::TerminationNotice,
+        StopCode::InfrastructureHealth => TaskStopCode::InfrastructureHealth,
     }
 }

@@ -193,3 +193,20 @@ pub(super) async fn the_largest_transaction_fits(b: Backend) {
     assert_eq!(kv.value, value);
     assert_eq!(keys(s, Range::prefix("/k/")).await.len(), limits::TXN_OPS);
 }
+
+pub(super) async fn an_append_is_named_by_its_revision(b: Backend) {
+    commit(&*b.store, put("/a", "1")).await;
+    let first = commit(&*b.store, put("/a", "2").append("/log", "one")).await;
+    let second = commit(&*b.store, Txn::default().append("/log", "two")).await;
+    assert_eq!(second, first.next(), "an append alone is a change");
+    let lost = put("/a", "3").append("/log", "lost").expect("/a", StoreRevision(1));
+    assert_eq!(conflict(&*b.store, lost).await, "/a");
+    let page = soon(b.store.range(Range::prefix("/log"))).await.expect("the store works");
+    let found: Vec<_> = page.kvs.iter().map(|kv| (kv.key.to_string(), &*kv.value)).collect();
+    let key = |revision: StoreRevision| format!("/log/{:016x}", revision.0);
+    assert_eq!(found, [(key(first), b"one".as_slice()), (key(second), b"two".as_slice())]);
+    assert!(page.kvs.iter().all(|kv| kv.create_revision == kv.mod_revision));
+    let twice = Txn::default().append("/log", "a").append("/log", "b");
+    let error = soon(b.store.txn(twice)).await.expect_err("a log is appended to once");
+    assert!(error.to_string().contains("/log is twice"), "{error}");
+}
