@@ -91,11 +91,10 @@ struct DiskHandle {
 
 impl DiskHandle {
     /// A dead process writes nothing.
-    fn change(&self, change: impl FnOnce(&mut Files)) -> io::Result<()> {
+    fn change(&self, change: impl FnOnce(&mut Files)) {
         if !self.life.is_over() {
             change(&mut self.machine.files());
         }
-        Ok(())
     }
 }
 
@@ -105,14 +104,16 @@ impl Disk for DiskHandle {
     }
 
     fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        self.change(|files| _ = files.written.insert(name.to_owned(), content.to_owned()))
+        self.change(|files| _ = files.written.insert(name.to_owned(), content.to_owned()));
+        Ok(())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         self.change(|files| {
             files.written.remove(name);
             files.synced.remove(name);
-        })
+        });
+        Ok(())
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -120,7 +121,8 @@ impl Disk for DiskHandle {
             if let Some(content) = files.written.remove(from) {
                 files.written.insert(to.to_owned(), content);
             }
-        })
+        });
+        Ok(())
     }
 
     fn list(&self, folder: &str) -> io::Result<Vec<String>> {

@@ -16,7 +16,8 @@ pub const EPOCH: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 thread_local! {
     static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
     static JUMPED_MS: Cell<i64> = const { Cell::new(0) };
-    static CHANCE: RefCell<fastrand::Rng> = RefCell::new(fastrand::Rng::with_seed(0));
+    static CHANCE: RefCell<fastrand::Rng> =
+        const { RefCell::new(fastrand::Rng::with_seed(0)) };
     /// Whether things take no time that need none, so that a story depends on little.
     static CALM: Cell<bool> = const { Cell::new(false) };
     static FAULTS: Cell<bool> = const { Cell::new(false) };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use longshore_domain::ids::TaskId;
 use longshore_domain::record::{
-    Cause, DesiredStatus, InstanceStatus, RolloutState, SchedulingStrategy, ServiceStatus,
+    Cause, DesiredStatus, InstanceStatus, RolloutState, SchedulingStrategy, ServiceStatus, Task,
 };
 
 use super::{Checker, End, Step, instance_of};
@@ -31,7 +31,7 @@ impl Checker for Breaker {
 
     fn step(&mut self, step: &Step<'_>) -> Vec<String> {
         for (before, after) in &step.tasks {
-            if !after.is_stopped() || before.is_some_and(|before| before.is_stopped()) {
+            if !after.is_stopped() || before.is_some_and(Task::is_stopped) {
                 continue;
             }
             let deployment = after.started_by.as_deref().and_then(|by| by.strip_prefix("ecs-svc/"));

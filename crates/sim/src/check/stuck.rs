@@ -90,7 +90,7 @@ impl Stuck {
         let running = wanted.filter(|task| is_healthy(task)).count();
         let desired = usize::try_from(service.desired_count).unwrap_or(usize::MAX);
         let steady = running == desired && service.deployments.len() == 1;
-        if steady || self.excused(end, service, &tasks) {
+        if steady || excused(end, service, &tasks) {
             return None;
         }
         if !Self::long_ago(self.services.get(&group)) {
@@ -115,7 +115,10 @@ impl Stuck {
         let newest = end.view.tasks.iter().filter(|task| task.group == group);
         let Some(newest) = newest.max_by_key(|task| task.created_at) else { return Vec::new() };
         let family = newest.family.as_str();
-        let active = daemon.status == DaemonStatus::Active && !images::HOPELESS.contains(&family);
+        // A first deployment that failed has nothing to go back to, and says so.
+        let active = daemon.status == DaemonStatus::Active
+            && daemon.current.is_some()
+            && !images::HOPELESS.contains(&family);
         if !active || !Self::long_ago(self.services.get(&group)) {
             return Vec::new();
         }
@@ -129,46 +132,46 @@ impl Stuck {
         let lacking = end.view.container_instances.iter().filter(lacks);
         lacking.map(|row| format!("{} has no {group} of {family}", row.id)).collect()
     }
+}
 
-    fn excused(&self, end: &End<'_>, service: &Service, tasks: &[&Task]) -> bool {
-        let told = |cause: Cause| service.notices.iter().any(|notice| notice.cause == cause);
-        let primary = service.deployments.first();
-        let hopeless = primary.is_none_or(|primary| {
-            images::HOPELESS.contains(&primary.family.as_str())
-                || primary.rollout == RolloutState::Failed
+/// Whether a reason that is true is in the records.
+fn excused(end: &End<'_>, service: &Service, tasks: &[&Task]) -> bool {
+    let told = |cause: Cause| service.notices.iter().any(|notice| notice.cause == cause);
+    let primary = service.deployments.first();
+    let hopeless = primary.is_none_or(|primary| {
+        images::HOPELESS.contains(&primary.family.as_str())
+            || primary.rollout == RolloutState::Failed
+    });
+    let throttled = service.retry_at.is_some_and(|at| at > end.now);
+    let no_room = told(Cause::Unplaced)
+        && primary.is_some_and(|primary| !has_room(end.view, primary.family.as_str()));
+    let bounds = service.deployment_configuration;
+    let desired = service.desired_count;
+    let frozen = (desired * bounds.minimum_healthy_percent).div_ceil(100)
+        >= desired * bounds.maximum_percent / 100;
+    let protected = tasks.iter().any(|task| task.is_protected(end.now));
+    // A daemon waits for its instance; what is lost with an instance stays until somebody
+    // says that it is gone.
+    let out_of_reach = tasks.iter().any(|task| {
+        let on = end.view.container_instances.iter().find(|row| row.id == task.instance);
+        !task.is_stopped() && on.is_none_or(|row| !row.connection.connected)
+    });
+    let daemon = service.scheduling_strategy == SchedulingStrategy::Daemon;
+    let without =
+        |row: &ContainerInstance| !tasks.iter().any(|t| t.instance == row.id && !t.is_stopped());
+    let daemon = daemon
+        && end.view.container_instances.iter().any(|row| {
+            let disconnected = !row.connection.connected;
+            let full = primary.is_some_and(|p| !has_room_on(end.view, row, p.family.as_str()));
+            row.status == InstanceStatus::Active && (disconnected || (without(row) && full))
         });
-        let throttled = service.retry_at.is_some_and(|at| at > end.now);
-        let no_room = told(Cause::Unplaced)
-            && primary.is_some_and(|primary| !has_room(end.view, primary.family.as_str()));
-        let bounds = service.deployment_configuration;
-        let desired = service.desired_count;
-        let frozen = (desired * bounds.minimum_healthy_percent).div_ceil(100)
-            >= desired * bounds.maximum_percent / 100;
-        let protected = tasks.iter().any(|task| task.is_protected(end.now));
-        // A daemon waits for its instance; what is lost with an instance stays until somebody
-        // says that it is gone.
-        let out_of_reach = tasks.iter().any(|task| {
-            let on = end.view.container_instances.iter().find(|row| row.id == task.instance);
-            !task.is_stopped() && on.is_none_or(|row| !row.connection.connected)
-        });
-        let daemon = service.scheduling_strategy == SchedulingStrategy::Daemon;
-        let without = |row: &ContainerInstance| {
-            !tasks.iter().any(|t| t.instance == row.id && !t.is_stopped())
-        };
-        let daemon = daemon
-            && end.view.container_instances.iter().any(|row| {
-                let disconnected = !row.connection.connected;
-                let full = primary.is_some_and(|p| !has_room_on(end.view, row, p.family.as_str()));
-                row.status == InstanceStatus::Active && (disconnected || (without(row) && full))
-            });
-        hopeless
-            || throttled
-            || no_room
-            || (frozen && told(Cause::DeploymentBlocked))
-            || protected
-            || out_of_reach
-            || daemon
-    }
+    hopeless
+        || throttled
+        || no_room
+        || (frozen && told(Cause::DeploymentBlocked))
+        || protected
+        || out_of_reach
+        || daemon
 }
 
 /// Whether some instance could take one more task of the family.
