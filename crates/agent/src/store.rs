@@ -8,6 +8,7 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -21,7 +22,7 @@ const METADATA_ADDRESS: &str = "metadata-address.json";
 const TASKS: &str = "tasks";
 
 /// An agent's state.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Store {
     disk: Arc<dyn Disk>,
 }
@@ -90,9 +91,10 @@ impl Store {
         self.disk.remove(&task_file(arn))
     }
 
-    /// Makes the files survive the end of the machine.
-    pub(crate) async fn sync(&self, files: Vec<String>) -> io::Result<()> {
-        self.disk.sync(files).await
+    /// Makes the files survive the end of the machine. The future holds no lock: an agent may be
+    /// gone before it is done.
+    pub(crate) fn sync(&self, files: Vec<String>) -> BoxFuture<'static, io::Result<()>> {
+        self.disk.sync(files)
     }
 
     fn write<T: Serialize>(&self, name: &str, value: &T) -> io::Result<()> {

@@ -1,7 +1,9 @@
 //! Orders of the control plane: what each ACS message does, and how it is answered.
 
+use std::io;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use longshore_domain::task::{Event as TaskEvent, Reason, TaskState};
 use longshore_wire::agent::{
     AckRequest, AcsToAgent, AcsToServer, HeartbeatAckRequest, IamRoleCredentialsAckRequest,
@@ -14,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::{Engine, Entry, TaskKey, outbox};
 use crate::record::TaskRecord;
-use crate::store::{self, Store};
+use crate::store;
 use crate::{clock, task};
 
 /// Official text for a task that cannot be stopped because there is nothing to stop.
@@ -124,7 +126,11 @@ impl Engine {
             }));
         }
         self.save();
-        answer_when_kept(self.store.clone(), files, answers, reply);
+        if files.is_empty() {
+            drop(reply.send(answers));
+        } else {
+            answer_when_kept(self.store.sync(files), answers, reply);
+        }
     }
 
     /// Takes a new task into care and gives the file that it is kept in.
@@ -289,17 +295,12 @@ fn memory_mib(task: &Task) -> u64 {
 
 /// Answers once the files would survive the end of the machine: what is acknowledged is kept.
 fn answer_when_kept(
-    store: Store,
-    files: Vec<String>,
+    kept: BoxFuture<'static, io::Result<()>>,
     answers: Vec<AcsToServer>,
     reply: oneshot::Sender<Vec<AcsToServer>>,
 ) {
-    if files.is_empty() {
-        drop(reply.send(answers));
-        return;
-    }
     drop(tokio::spawn(async move {
-        if let Err(error) = store.sync(files).await {
+        if let Err(error) = kept.await {
             tracing::error!(%error, "a task may not survive a power cut");
         }
         drop(reply.send(answers));
