@@ -1,40 +1,19 @@
 """The tools of the binary, as a person uses them: run, deploy, ctl, env, completions, TLS, keys."""
 
 import json
-import os
 import pathlib
 import ssl
 import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from typing import Any
 
 import boto3
 import pytest
 from harness import aws
-from harness.process import Process, Server, World, binary, free_port
+from harness.cli import as_json, longshore
+from harness.process import Process, Server, World, free_port
 from harness.wait import until
-
-
-def longshore(
-    url: str, *arguments: str, fails: bool = False, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    """Runs the binary against a server; fails the test unless it ends as expected."""
-    done = subprocess.run(
-        [binary(), "--endpoint", url, *arguments],
-        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert (done.returncode != 0) == fails, f"{arguments}\n{done.stdout}\n{done.stderr}"
-    return done
-
-
-def as_json(url: str, *arguments: str, **environment: str) -> Any:
-    """The same with JSON on standard output."""
-    return json.loads(longshore(url, "--output", "json", *arguments, **environment).stdout)
 
 
 def asked(url: str) -> str:

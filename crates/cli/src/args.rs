@@ -176,6 +176,19 @@ pub(crate) enum CtlCommand {
         #[arg(long, default_value_t = 300)]
         around: u64,
     },
+    /// Which half-empty container instances could be emptied, where their tasks would go, and why
+    /// others stay.
+    Consolidate {
+        /// Cluster.
+        #[arg(long, default_value = "default")]
+        cluster: String,
+        /// Look at instances of which at most this much is used, in percent.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(0..=100))]
+        below: u32,
+        /// Drain them: services replace their tasks within minimum and maximum percent.
+        #[arg(long)]
+        execute: bool,
+    },
     /// Check this machine: Docker, cgroups, ports, disk.
     Doctor {
         /// Docker's socket.

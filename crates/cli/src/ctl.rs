@@ -1,6 +1,7 @@
 //! `longshore ctl`: what the AWS CLI has no command for.
 
 mod at;
+mod consolidate;
 mod doctor;
 mod events;
 mod explain;
@@ -23,6 +24,9 @@ pub(crate) async fn run(command: CtlCommand, client: &Api, output: Output) -> Re
         CtlCommand::Events(options) => events::run(client, &options, output).await,
         CtlCommand::At { time, cluster, around } => {
             at::run(client, &time, &cluster, around, output).await
+        }
+        CtlCommand::Consolidate { cluster, below, execute } => {
+            consolidate::run(client, &cluster, below, execute, output).await
         }
         CtlCommand::Doctor { docker_socket } => doctor::run(client, &docker_socket, output).await,
         CtlCommand::Reset => {

@@ -17,6 +17,7 @@
 
 mod bounds;
 mod buckets;
+pub mod consolidate;
 mod daemon;
 mod draft;
 mod events;

@@ -131,7 +131,11 @@ pub fn document() -> String {
          | Name | Value, or `off` | ECS, and Longshore without it | Longshore with it |\n\
          |---|---|---|---|\n{rows}\n\
          `--history DAYS` is short for `--fidelity history=DAYS`. Whatever its age, the journal reaches \
-         back no further than the last {} changes of the store.\n",
+         back no further than the last {} changes of the store.\n\n\
+         ECS never moves a task to empty an instance, and neither does Longshore by itself. \
+         `longshore ctl consolidate` says which instances could be emptied, where their tasks would go, \
+         and why the others stay; with `--execute` it drains them, and services replace their tasks \
+         within minimum and maximum percent, health and protection.\n",
         limits::JOURNAL_REVISIONS
     )
 }

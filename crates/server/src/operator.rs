@@ -2,10 +2,11 @@
 //!
 //! `GET /_longshore/explain?cluster=C&group=G` says why a placement was refused, instance by
 //! instance; `GET /_longshore/events` tells the journal as events, and `GET /_longshore/at` what a
-//! cluster was like at a time; `POST /_longshore/reset` empties a development server. Requests are
+//! cluster was like at a time; `/_longshore/consolidate` plans and starts to empty instances; `POST /_longshore/reset` empties a development server. Requests are
 //! authenticated like any other.
 
 pub(crate) mod at;
+mod consolidate;
 pub(crate) mod events;
 mod explain;
 mod reset;
@@ -46,6 +47,9 @@ pub(crate) async fn answer(server: Arc<Server>, request: Request<Incoming>) -> f
             Ok(lines) => return lines.map(Either::Right),
             Err(refusal) => refusal,
         },
+        (method @ (&Method::GET | &Method::POST), "consolidate") => {
+            consolidate::answer(&server, &scope, method, &query).await
+        }
         (&Method::POST, "reset") => reset::answer(&server).await,
         (method, path) => {
             let error = format!("no such endpoint: {method} {PREFIX}{path}");

@@ -20,6 +20,8 @@ thread_local! {
         const { RefCell::new(fastrand::Rng::with_seed(0)) };
     /// Whether things take no time that need none, so that a story depends on little.
     static CALM: Cell<bool> = const { Cell::new(false) };
+    /// How many ids a calm world has given out.
+    static DRAWN: Cell<u32> = const { Cell::new(0) };
     static FAULTS: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -29,6 +31,7 @@ pub fn begin(seed: u64) {
     JUMPED_MS.set(0);
     FAULTS.set(false);
     CALM.set(false);
+    DRAWN.set(0);
     CHANCE.replace(fastrand::Rng::with_seed(seed));
     longshore_server::simulate(now, bits);
     longshore_agent::simulate(now, bits);
@@ -51,9 +54,14 @@ pub fn jump(millis: i64) {
     JUMPED_MS.set(JUMPED_MS.get() + millis);
 }
 
-/// 128 random bits.
+/// 128 random bits; in a calm world they grow, so that ids sort in the order in which they are made.
 pub fn bits() -> u128 {
-    CHANCE.with_borrow_mut(|chance| chance.u128(..))
+    let bits = CHANCE.with_borrow_mut(|chance| chance.u128(..));
+    if !CALM.get() {
+        return bits;
+    }
+    DRAWN.set(DRAWN.get() + 1);
+    u128::from(DRAWN.get()) << 96 | bits & (u128::MAX >> 32)
 }
 
 /// A number of `range`, which is not empty.

@@ -1,4 +1,5 @@
 mod breaker;
+mod consolidate;
 mod events;
 mod loops;
 mod properties;

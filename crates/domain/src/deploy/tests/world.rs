@@ -9,7 +9,7 @@ use core::time::Duration;
 use crate::check;
 use crate::deploy::{self, EventKind, NewTaskSet, Plan, Situation};
 use crate::fidelity::Fidelity;
-use crate::ids::{IdSource, InstanceId, Revision, TaskId};
+use crate::ids::{Family, IdSource, InstanceId, Revision, TaskId};
 use crate::lifecycle::{self, ContainerReport, TaskReport};
 use crate::record::{
     CircuitBreaker, ContainerInstance, ContainerSpec, ContainerState, ContainerStatus,
@@ -175,6 +175,13 @@ impl World {
         self.service.task_sets.push(set);
     }
 
+    /// Specifications of all revisions.
+    pub(super) fn specs(&self) -> BTreeMap<(Family, Revision), &TaskSpec> {
+        let family: Family = "web".parse().expect("a name");
+        let specs = (1..).zip(&self.specs);
+        specs.map(|(n, spec)| ((family.clone(), Revision(n)), spec)).collect()
+    }
+
     pub(super) fn add_instance(&mut self) {
         let id = u128::try_from(self.instances.len()).expect("small");
         self.instances.push(testing::instance(id, if id % 2 == 0 { "a" } else { "b" }));
@@ -210,7 +217,7 @@ impl World {
 
     /// Plans, has the plan judged, and carries it out.
     pub(super) fn pass(&mut self) -> Plan {
-        let family: crate::ids::Family = "web".parse().expect("a name");
+        let family: Family = "web".parse().expect("a name");
         let specs = (1..).zip(&self.specs).map(|(n, spec)| ((family.clone(), Revision(n)), spec));
         let specs = specs.collect();
         let tasks: Vec<&Task> = self.tasks.iter().collect();
