@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 from harness import docker
+from harness.cli import as_json, longshore
 from harness.process import Server, World, binary
 from harness.tasks import Tasks, sh
 from harness.wait import until
-from test_cli import as_json, longshore
 
 WAIT = {"Delay": 1, "MaxAttempts": 90}
 
