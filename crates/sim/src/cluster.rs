@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use longshore_agent::{AgentError, Config as AgentConfig, Host, api::Api};
 use longshore_auth::{Account, Credentials, Open};
+use longshore_domain::fidelity::Fidelity;
 use longshore_domain::ids::{ClusterName, Scope};
 use longshore_server::{Config, start_detached};
 use longshore_store::{HistoryLimits, MemoryStore, StoreId};
@@ -40,6 +41,7 @@ pub struct Cluster {
     pub machines: Arc<Vec<Machine>>,
     lives: Arc<Mutex<BTreeMap<String, Life>>>,
     power: Arc<BTreeMap<String, watch::Sender<bool>>>,
+    fidelity: Fidelity,
     sabotage: Option<Sabotage>,
 }
 
@@ -67,7 +69,7 @@ fn credentials() -> Credentials {
 
 impl Cluster {
     /// A cluster of `machines` in two availability zones; its processes start now.
-    pub fn start(machines: usize, sabotage: Option<Sabotage>) -> Self {
+    pub fn start(machines: usize, fidelity: Fidelity, sabotage: Option<Sabotage>) -> Self {
         let machine = |number: usize| {
             let zone = if number.is_multiple_of(2) { "us-east-1b" } else { "us-east-1a" };
             let runtime = SimulatedRuntime::new(images::rules());
@@ -83,6 +85,7 @@ impl Cluster {
             machines: Arc::new(machines),
             lives: Arc::default(),
             power: Arc::new(power),
+            fidelity,
             sabotage,
         };
         tokio::spawn(cluster.clone().keep_server());
@@ -140,7 +143,7 @@ impl Cluster {
                 identity: Box::new(Open::new(Account::default())),
                 open: true,
                 retention: longshore_server::Retention::default(),
-                fidelity: longshore_domain::fidelity::Fidelity::default(),
+                fidelity: self.fidelity,
                 event_webhook: None,
             };
             let started = async {

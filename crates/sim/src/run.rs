@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use longshore_domain::fidelity::Fidelity;
 use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout};
 
@@ -58,7 +59,7 @@ pub fn run(options: &Options) -> Outcome {
     let runtime = runtime.build().expect("a runtime of one thread");
     runtime.block_on(async {
         world::begin(options.seed);
-        let cluster = Cluster::start(options.machines, options.sabotage);
+        let cluster = Cluster::start(options.machines, fidelity(options.seed), options.sabotage);
         let watcher = Watcher::follow(&cluster);
         let whole = live(options, &cluster, &watcher);
         tokio::select! {
@@ -73,6 +74,18 @@ pub fn run(options: &Options) -> Outcome {
             steps: watcher.steps(),
         }
     })
+}
+
+/// Every third seed runs with every switch on.
+fn fidelity(seed: u64) -> Fidelity {
+    if !seed.is_multiple_of(3) {
+        return Fidelity::default();
+    }
+    Fidelity {
+        replace_lost_instances: Some(Duration::from_secs(60)),
+        count_crash_loops: true,
+        history: None,
+    }
 }
 
 async fn live(options: &Options, cluster: &Cluster, watcher: &Watcher) {

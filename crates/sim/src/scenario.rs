@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use longshore_domain::fidelity::Fidelity;
 use longshore_wire::ecs::op;
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
@@ -32,7 +33,7 @@ pub fn play(text: &str) -> String {
     runtime.block_on(async {
         world::begin(1);
         world::calm();
-        let cluster = Cluster::start(MACHINES, None);
+        let cluster = Cluster::start(MACHINES, Fidelity::default(), None);
         let watcher = Watcher::follow(&cluster);
         let user = User::new(&cluster, &watcher);
         user.prepare().await;
