@@ -55,7 +55,7 @@ def test_a_rollback_is_no_success(world: World, name: str, deploy: Deploy) -> No
     deploy(name, f"    image: {world.image}\n    command: sleep 1000\n{back}")
     broken = f"    image: longshore.invalid/no-such-image:1\n{back}"
     done = deploy(name, broken, fails=True)
-    assert "rolling back: Service deployment rolled back" in done.stderr
+    assert "rolling back to deployment ecs-svc/" in done.stderr
     assert f"longshore: the deployment of {name} failed: ROLLBACK_SUCCESSFUL: " in done.stderr
     assert "TaskFailedToStart: CannotPullContainerError" in done.stderr
     assert "in the same way)" in done.stderr

@@ -1,5 +1,6 @@
 mod breaker;
 mod events;
+mod explained;
 mod loops;
 mod properties;
 mod task_sets;
