@@ -157,11 +157,14 @@ pub(crate) enum CtlCommand {
     Status,
     /// Say why: what a task, a service or a task group waits for, or why it ended.
     Explain {
-        /// Task id or ARN, service name, or task group (family:NAME).
-        subject: String,
+        /// Task id or ARN, service name, or task group (family:NAME) [default: all that waits].
+        subject: Option<String>,
         /// Cluster.
         #[arg(long, default_value = "default")]
         cluster: String,
+        /// Docker's socket, for the last log lines of a task of this machine.
+        #[arg(long, default_value = "/var/run/docker.sock")]
+        docker_socket: String,
     },
     /// Events of services, deployments, tasks and container instances, oldest first.
     Events(EventsOptions),
