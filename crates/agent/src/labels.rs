@@ -1,9 +1,9 @@
 //! Labels that an agent puts on its containers; with them it finds them again.
 
 /// ARN of the task.
-pub(crate) const TASK_ARN: &str = "com.amazonaws.ecs.task-arn";
+pub const TASK_ARN: &str = "com.amazonaws.ecs.task-arn";
 /// Name of the container in its task.
-pub(crate) const CONTAINER_NAME: &str = "com.amazonaws.ecs.container-name";
+pub const CONTAINER_NAME: &str = "com.amazonaws.ecs.container-name";
 /// Family of the task definition.
 pub(crate) const FAMILY: &str = "com.amazonaws.ecs.task-definition-family";
 /// Revision of the task definition.

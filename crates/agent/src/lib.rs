@@ -22,7 +22,7 @@ mod engine;
 mod error;
 mod hands;
 mod images;
-mod labels;
+pub mod labels;
 mod limits;
 mod metadata;
 pub mod network;

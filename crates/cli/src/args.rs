@@ -157,11 +157,14 @@ pub(crate) enum CtlCommand {
     Status,
     /// Say why: what a task, a service or a task group waits for, or why it ended.
     Explain {
-        /// Task id or ARN, service name, or task group (family:NAME).
-        subject: String,
+        /// Task id or ARN, service name, or task group (family:NAME) [default: all that waits].
+        subject: Option<String>,
         /// Cluster.
         #[arg(long, default_value = "default")]
         cluster: String,
+        /// Docker's socket, for the last log lines of a task of this machine.
+        #[arg(long, default_value = "/var/run/docker.sock")]
+        docker_socket: String,
     },
     /// Events of services, deployments, tasks and container instances, oldest first.
     Events(EventsOptions),
@@ -293,6 +296,9 @@ pub(crate) struct RunOptions {
     /// Give up waiting after this many seconds.
     #[arg(long, default_value_t = 300)]
     pub(crate) timeout: u64,
+    /// Docker's socket, for the last log lines of tasks that failed on this machine.
+    #[arg(long, default_value = "/var/run/docker.sock")]
+    pub(crate) docker_socket: String,
     /// Command, instead of the image's.
     #[arg(last = true)]
     pub(crate) command: Vec<String>,
@@ -307,9 +313,19 @@ pub(crate) struct DeployOptions {
     /// Cluster.
     #[arg(long, default_value = "default")]
     pub(crate) cluster: String,
+    /// Wait until every service is steady, and fail when a deployment fails or is rolled back;
+    /// the default.
+    #[arg(long, overrides_with = "no_wait")]
+    pub(crate) wait: bool,
+    /// Begin the deployments, and leave.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
     /// Give up waiting after this many seconds.
     #[arg(long, default_value_t = 300)]
     pub(crate) timeout: u64,
+    /// Docker's socket, for the last log lines of tasks that failed on this machine.
+    #[arg(long, default_value = "/var/run/docker.sock")]
+    pub(crate) docker_socket: String,
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -6,7 +6,9 @@ mod parts;
 
 use std::collections::BTreeMap;
 
-use longshore_wire::ecs::{ContainerDefinition, RegisterTaskDefinitionRequest, Volume};
+use longshore_wire::ecs::{
+    ContainerDefinition, DeploymentCircuitBreaker, RegisterTaskDefinitionRequest, Volume,
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -29,6 +31,8 @@ pub(crate) struct Service {
     pub(crate) name: String,
     /// Desired count.
     pub(crate) count: i32,
+    /// Circuit breaker, if the file says what to do about a failed update.
+    pub(crate) breaker: Option<DeploymentCircuitBreaker>,
     /// What to register.
     pub(crate) definition: RegisterTaskDefinitionRequest,
 }
@@ -93,6 +97,7 @@ fn service(
         ..ContainerDefinition::default()
     };
     let mut count = 1;
+    let mut breaker = None;
     let mut volumes: Vec<Volume> = Vec::new();
     let mut network_mode = None;
     for (member, value) in members {
@@ -102,6 +107,7 @@ fn service(
             "deploy" => {
                 parts::deploy(value, &mut container, &mut count, not_mapped, &name)
                     .map_err(wrong)?;
+                breaker = parts::breaker(&value["update_config"]).map_err(wrong)?;
             }
             "volumes" => parts::volumes(value, &mut container, &mut volumes).map_err(wrong)?,
             other => {
@@ -121,7 +127,7 @@ fn service(
         network_mode,
         ..RegisterTaskDefinitionRequest::default()
     };
-    Ok(Service { name, count, definition })
+    Ok(Service { name, count, breaker, definition })
 }
 
 #[cfg(test)]

@@ -18,8 +18,9 @@ use crate::output::{self, Output};
 pub(crate) async fn run(command: CtlCommand, client: &Api, output: Output) -> Result<(), Failure> {
     match command {
         CtlCommand::Status => status::run(client, output).await,
-        CtlCommand::Explain { subject, cluster } => {
-            explain::run(client, &cluster, &subject, output).await
+        CtlCommand::Explain { subject, cluster, docker_socket } => {
+            let asked = explain::Asked { client, cluster: &cluster, docker_socket: &docker_socket };
+            asked.run(subject.as_deref(), output).await
         }
         CtlCommand::Events(options) => events::run(client, &options, output).await,
         CtlCommand::At { time, cluster, around } => {

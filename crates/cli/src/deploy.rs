@@ -9,9 +9,10 @@ use crate::compose;
 use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::progress;
+use crate::rollout::Follow;
 use crate::run::{Wanted, apply};
 
-/// Applies the file, waits for all services, and prints where they answer.
+/// Applies the file, waits for all services unless told not to, and prints where they answer.
 pub(crate) async fn run(
     options: DeployOptions,
     client: &Api,
@@ -24,20 +25,26 @@ pub(crate) async fn run(
     for note in &project.not_mapped {
         output::note(&format!("not mapped: {note}"));
     }
+    let mut rollouts = Vec::new();
     for service in &project.services {
         let wanted = Wanted {
             cluster: options.cluster.clone(),
             name: service.name.clone(),
             count: service.count,
+            breaker: service.breaker.clone(),
         };
-        apply(client, &wanted, service.definition.clone()).await?;
+        rollouts.push(apply(client, &wanted, service.definition.clone()).await?);
     }
-    let timeout = Duration::from_secs(options.timeout);
-    let mut tasks = Vec::new();
-    for service in &project.services {
-        let running = progress::until_steady(client, &options.cluster, &service.name, timeout);
-        tasks.extend(running.await?);
+    if options.no_wait && !options.wait {
+        return Ok(());
     }
+    let follow = Follow {
+        client,
+        cluster: &options.cluster,
+        timeout: Duration::from_secs(options.timeout),
+        docker_socket: &options.docker_socket,
+    };
+    let tasks = follow.until_steady(rollouts).await?;
     progress::print_tasks(&tasks, output);
     Ok(())
 }

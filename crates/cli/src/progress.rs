@@ -1,67 +1,14 @@
-//! Waiting for a service to become steady, with the reason for every wait.
+//! Services and tasks as the API describes them, and what a service waits for in one line.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
-use indicatif::{ProgressBar, ProgressStyle};
 use longshore_agent::api::Api;
 use longshore_wire::ecs::enums::DesiredStatus;
 use longshore_wire::ecs::{
     DescribeServicesRequest, DescribeTasksRequest, ListTasksRequest, Service, Task, op,
 };
-use tokio::time::Instant;
 
 use crate::client::failed;
 use crate::failure::Failure;
 use crate::{output, task};
-
-/// How often the service is looked at.
-const POLL: Duration = Duration::from_millis(250);
-
-/// Waits until `service` is steady, and gives its running tasks.
-pub(crate) async fn until_steady(
-    client: &Api,
-    cluster: &str,
-    service: &str,
-    timeout: Duration,
-) -> Result<Vec<Task>, Failure> {
-    let deadline = Instant::now() + timeout;
-    let bar = ProgressBar::new(1);
-    if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} {msg}") {
-        bar.set_style(style);
-    }
-    bar.set_prefix(service.to_owned());
-    let mut told = BTreeSet::new();
-    loop {
-        let found = describe(client, cluster, service).await?;
-        for event in found.events.iter().flatten().rev() {
-            let id = event.id.clone().unwrap_or_default();
-            if told.insert(id) {
-                let message = event.message.clone().unwrap_or_default();
-                bar.suspend(|| output::note(&format!("  {message}")));
-            }
-        }
-        bar.set_length(found.desired_count.map_or(0, |n| u64::from(n.unsigned_abs())));
-        bar.set_position(found.running_count.map_or(0, |n| u64::from(n.unsigned_abs())));
-        bar.set_message(waiting_for(&found));
-        if let Some(why) = failed_rollout(&found) {
-            bar.finish_and_clear();
-            return Err(Failure::new(format!("the deployment of {service} failed"), why)
-                .fix(format!("longshore ctl explain {service} --cluster {cluster}")));
-        }
-        if task::is_stable(&found) {
-            bar.finish_and_clear();
-            return tasks(client, cluster, Some(service), DesiredStatus::Running).await;
-        }
-        if Instant::now() >= deadline {
-            bar.finish_and_clear();
-            let what = format!("{service} is not steady after {} s", timeout.as_secs());
-            return Err(Failure::new(what, waiting_for(&found))
-                .fix(format!("longshore ctl explain {service} --cluster {cluster}")));
-        }
-        tokio::time::sleep(POLL).await;
-    }
-}
 
 /// What a service that is not steady waits for.
 pub(crate) fn waiting_for(service: &Service) -> String {
@@ -84,12 +31,6 @@ pub(crate) fn waiting_for(service: &Service) -> String {
     } else {
         "steady".to_owned()
     }
-}
-
-fn failed_rollout(service: &Service) -> Option<String> {
-    let primary = service.deployments.iter().flatten().next()?;
-    let failed = primary.rollout_state.is_some_and(|state| state.as_str() == "FAILED");
-    failed.then(|| primary.rollout_state_reason.clone().unwrap_or_default())
 }
 
 /// The service, which must be there.

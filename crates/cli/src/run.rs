@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use longshore_agent::api::Api;
 use longshore_wire::ecs::{
-    ContainerDefinition, CreateServiceRequest, KeyValuePair, PortMapping,
-    RegisterTaskDefinitionRequest, UpdateServiceRequest, op,
+    ContainerDefinition, CreateServiceRequest, DeploymentCircuitBreaker, DeploymentConfiguration,
+    KeyValuePair, PortMapping, RegisterTaskDefinitionRequest, UpdateServiceRequest, op,
 };
 
 use crate::args::RunOptions;
@@ -13,6 +13,7 @@ use crate::client::failed;
 use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::progress;
+use crate::rollout::{self, Rollout};
 
 /// Registers the definition, creates or updates the service, waits, and prints where it answers.
 pub(crate) async fn run(options: RunOptions, client: &Api, output: Output) -> Result<(), Failure> {
@@ -49,10 +50,15 @@ pub(crate) async fn run(options: RunOptions, client: &Api, output: Output) -> Re
         ..RegisterTaskDefinitionRequest::default()
     };
     let service =
-        Wanted { cluster: options.cluster.clone(), name: name.clone(), count: int(options.count) };
-    apply(client, &service, definition).await?;
-    let timeout = Duration::from_secs(options.timeout);
-    let tasks = progress::until_steady(client, &options.cluster, &name, timeout).await?;
+        Wanted { cluster: options.cluster.clone(), name, count: int(options.count), breaker: None };
+    let rollout = apply(client, &service, definition).await?;
+    let follow = rollout::Follow {
+        client,
+        cluster: &options.cluster,
+        timeout: Duration::from_secs(options.timeout),
+        docker_socket: &options.docker_socket,
+    };
+    let tasks = follow.until_steady(vec![rollout]).await?;
     progress::print_tasks(&tasks, output);
     Ok(())
 }
@@ -65,14 +71,17 @@ pub(crate) struct Wanted {
     pub(crate) name: String,
     /// Desired count.
     pub(crate) count: i32,
+    /// Circuit breaker; as it is when none is given.
+    pub(crate) breaker: Option<DeploymentCircuitBreaker>,
 }
 
-/// Registers `definition` and makes the service run it, whether it exists or not.
+/// Registers `definition` and makes the service run it, whether it exists or not. Gives the
+/// deployment that this began.
 pub(crate) async fn apply(
     client: &Api,
     wanted: &Wanted,
     definition: RegisterTaskDefinitionRequest,
-) -> Result<(), Failure> {
+) -> Result<Rollout, Failure> {
     let registered = client
         .call::<op::RegisterTaskDefinition>(&definition)
         .await
@@ -80,30 +89,42 @@ pub(crate) async fn apply(
     let arn = registered.task_definition.and_then(|definition| definition.task_definition_arn);
     output::note(&format!("registered {}", crate::task::short(arn.as_deref())));
     let known = progress::find(client, &wanted.cluster, &wanted.name).await?;
-    if known.is_some_and(|service| service.status.as_deref() == Some("ACTIVE")) {
+    let deployment_configuration = wanted.breaker.clone().map(|breaker| DeploymentConfiguration {
+        deployment_circuit_breaker: Some(breaker),
+        ..DeploymentConfiguration::default()
+    });
+    let service = if known.is_some_and(|service| service.status.as_deref() == Some("ACTIVE")) {
         let request = UpdateServiceRequest {
             cluster: Some(wanted.cluster.clone()),
             service: wanted.name.clone(),
             task_definition: arn,
             desired_count: Some(wanted.count),
+            deployment_configuration,
             ..UpdateServiceRequest::default()
         };
         let what = "cannot update the service";
-        client.call::<op::UpdateService>(&request).await.map_err(failed(what))?;
+        let answer = client.call::<op::UpdateService>(&request).await.map_err(failed(what))?;
         output::note(&format!("updated service {}", wanted.name));
+        answer.service
     } else {
         let request = CreateServiceRequest {
             cluster: Some(wanted.cluster.clone()),
             service_name: wanted.name.clone(),
             task_definition: arn,
             desired_count: Some(wanted.count),
+            deployment_configuration,
             ..CreateServiceRequest::default()
         };
         let what = "cannot create the service";
-        client.call::<op::CreateService>(&request).await.map_err(failed(what))?;
+        let answer = client.call::<op::CreateService>(&request).await.map_err(failed(what))?;
         output::note(&format!("created service {}", wanted.name));
-    }
-    Ok(())
+        answer.service
+    };
+    let begun = service.and_then(|service| service.deployments?.into_iter().next()?.id);
+    begun.map(|deployment| Rollout { service: wanted.name.clone(), deployment }).ok_or_else(|| {
+        let what = format!("cannot follow the deployment of {}", wanted.name);
+        Failure::new(what, "the server's answer names no deployment")
+    })
 }
 
 /// A service name from an image: `registry/team/web:1` → `web`.

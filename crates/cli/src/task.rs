@@ -1,6 +1,6 @@
 //! What the tools say of tasks and services: statuses, addresses, reasons.
 
-use longshore_wire::ecs::{Service, Task};
+use longshore_wire::ecs::Task;
 
 /// The last part of an ARN.
 pub(crate) fn short(arn: Option<&str>) -> String {
@@ -63,16 +63,10 @@ fn exit_hint(code: i32) -> &'static str {
     }
 }
 
-/// Whether a service has what it wants: ECS's own condition in the waiter `services-stable`.
-pub(crate) fn is_stable(service: &Service) -> bool {
-    service.deployments.as_ref().is_some_and(|deployments| deployments.len() == 1)
-        && service.running_count == service.desired_count
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use longshore_wire::ecs::{Container, Deployment, NetworkBinding};
+    use longshore_wire::ecs::{Container, NetworkBinding};
 
     #[test]
     fn addresses_name_every_published_port() {
@@ -87,19 +81,5 @@ mod tests {
         };
         let task = Task { containers: Some(vec![container]), ..Task::default() };
         assert_eq!(addresses(&task), ["http://127.0.1.1:8080", "http://127.0.0.1:9090"]);
-    }
-
-    #[test]
-    fn stable_means_one_deployment_and_all_tasks_running() {
-        let deployments = |n| Some(vec![Deployment::default(); n]);
-        let service = |n, running| Service {
-            deployments: deployments(n),
-            running_count: Some(running),
-            desired_count: Some(2),
-            ..Service::default()
-        };
-        assert!(is_stable(&service(1, 2)));
-        assert!(!is_stable(&service(2, 2)));
-        assert!(!is_stable(&service(1, 1)));
     }
 }

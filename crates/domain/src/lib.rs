@@ -15,6 +15,7 @@ extern crate std;
 pub mod check;
 pub mod daemons;
 pub mod deploy;
+pub mod explain;
 pub mod fidelity;
 pub mod ids;
 pub mod journal;

@@ -17,6 +17,7 @@ pub(crate) mod test_services;
 use std::sync::Arc;
 
 pub use retention::Retention;
+pub(crate) use services::definitions;
 
 use crate::{Server, clock};
 

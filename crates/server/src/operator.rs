@@ -1,8 +1,10 @@
 //! What the public AWS API has no place for: `/_longshore/…` for `longshore ctl` and test suites.
 //!
 //! `GET /_longshore/explain?cluster=C&group=G` says why a placement was refused, instance by
-//! instance; `GET /_longshore/events` tells the journal as events, and `GET /_longshore/at` what a
-//! cluster was like at a time; `/_longshore/consolidate` plans and starts to empty instances; `POST /_longshore/reset` empties a development server. Requests are
+//! instance, and `GET /_longshore/waits?cluster=C` what services and tasks wait for;
+//! `GET /_longshore/events` tells the journal as events, and `GET /_longshore/at` what a cluster was
+//! like at a time; `/_longshore/consolidate` plans to empty instances and starts it;
+//! `POST /_longshore/reset` empties a development server. Requests are
 //! authenticated like any other.
 
 pub(crate) mod at;
@@ -10,6 +12,7 @@ mod consolidate;
 pub(crate) mod events;
 mod explain;
 mod reset;
+mod waits;
 mod when;
 
 pub(crate) use events::Lines;
@@ -42,6 +45,7 @@ pub(crate) async fn answer(server: Arc<Server>, request: Request<Incoming>) -> f
     let query = crate::session::parse_query(request.uri().query().unwrap_or_default());
     whole(match (request.method(), request.uri().path().trim_start_matches(PREFIX)) {
         (&Method::GET, "explain") => explain::answer(&server, &scope, &query),
+        (&Method::GET, "waits") => waits::answer(&server, &scope, &query),
         (&Method::GET, "at") => at::answer(&server, &scope, &query).await,
         (&Method::GET, "events") => match events::answer(&server, &scope, &query).await {
             Ok(lines) => return lines.map(Either::Right),

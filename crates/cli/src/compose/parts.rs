@@ -2,9 +2,9 @@
 
 use longshore_wire::ecs::enums::{NetworkMode, Scope, TransportProtocol};
 use longshore_wire::ecs::{
-    ContainerDefinition, DockerVolumeConfiguration, HealthCheck, HostEntry, HostVolumeProperties,
-    KernelCapabilities, KeyValuePair, LinuxParameters, MountPoint, PortMapping, SystemControl,
-    Volume,
+    ContainerDefinition, DeploymentCircuitBreaker, DockerVolumeConfiguration, HealthCheck,
+    HostEntry, HostVolumeProperties, KernelCapabilities, KeyValuePair, LinuxParameters, MountPoint,
+    PortMapping, SystemControl, Volume,
 };
 use serde_json::Value;
 
@@ -174,6 +174,24 @@ pub(super) fn network_mode(value: &Value) -> Mapped<NetworkMode> {
     }
 }
 
+/// What a failed update does, as a circuit breaker. Nothing said leaves the service as it is.
+pub(super) fn breaker(update_config: &Value) -> Mapped<Option<DeploymentCircuitBreaker>> {
+    let (enable, rollback) = match &update_config["failure_action"] {
+        Value::Null => return Ok(None),
+        Value::String(action) if action == "rollback" => (true, true),
+        Value::String(action) if action == "pause" => (true, false),
+        Value::String(action) if action == "continue" => (false, false),
+        other => return Err(format!("deploy.update_config.failure_action {other} is unknown")),
+    };
+    let (reset_on_healthy_task, threshold_configuration) = (None, None);
+    Ok(Some(DeploymentCircuitBreaker {
+        enable,
+        rollback,
+        reset_on_healthy_task,
+        threshold_configuration,
+    }))
+}
+
 /// `deploy`: replicas and resources.
 pub(super) fn deploy(
     value: &Value,
@@ -198,6 +216,12 @@ pub(super) fn deploy(
                 let cpus = [&limits["cpus"], &reservations["cpus"]];
                 if let Some(cpus) = cpus.into_iter().find(|cpus| !cpus.is_null()) {
                     container.cpu = Some(cpu_units(cpus)?);
+                }
+            }
+            "update_config" => {
+                let others = value.as_object().into_iter().flat_map(|members| members.keys());
+                for other in others.filter(|member| *member != "failure_action") {
+                    not_mapped.push(format!("services.{service}.deploy.update_config.{other}"));
                 }
             }
             other => not_mapped.push(format!("services.{service}.deploy.{other}")),

@@ -74,3 +74,23 @@ fn a_service_that_cannot_run_says_why() {
         assert!(error.starts_with(expected), "{error}");
     }
 }
+
+#[test]
+fn what_a_failed_update_does_becomes_a_circuit_breaker() {
+    let of = |action: &str| {
+        let config = format!("update_config: {{failure_action: {action}, parallelism: 2}}");
+        project(&format!("services: {{a: {{image: x, deploy: {{{config}}}}}}}"))
+    };
+    for (action, expected) in
+        [("rollback", (true, true)), ("pause", (true, false)), ("continue", (false, false))]
+    {
+        let project = of(action).expect("valid");
+        let breaker = project.services[0].breaker.as_ref().expect("a breaker");
+        assert_eq!((breaker.enable, breaker.rollback), expected, "{action}");
+        assert_eq!(project.not_mapped, ["services.a.deploy.update_config.parallelism"]);
+    }
+    let error = of("panic").expect_err("must fail").to_string();
+    assert!(error.starts_with("service a: deploy.update_config.failure_action"), "{error}");
+    let silent = project("services: {a: {image: x, deploy: {replicas: 2}}}").expect("valid");
+    assert!(silent.services[0].breaker.is_none());
+}

@@ -1,6 +1,7 @@
 mod breaker;
 mod consolidate;
 mod events;
+mod explained;
 mod loops;
 mod properties;
 mod task_sets;

@@ -225,7 +225,7 @@ impl Services {
 
 /// The task definitions of the service's deployments and task sets, and of its tasks that have not
 /// ended.
-fn definitions<'v>(
+pub(crate) fn definitions<'v>(
     view: &'v View,
     service: &Service,
     tasks: &[&Task],

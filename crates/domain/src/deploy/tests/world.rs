@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use crate::check;
 use crate::deploy::{self, EventKind, NewTaskSet, Plan, Situation};
+use crate::explain::{self, Wait};
 use crate::fidelity::Fidelity;
 use crate::ids::{Family, IdSource, InstanceId, Revision, TaskId};
 use crate::lifecycle::{self, ContainerReport, TaskReport};
@@ -213,6 +214,40 @@ impl World {
 
     pub(super) fn advance(&mut self, seconds: u64) {
         self.now = self.now + Duration::from_secs(seconds);
+    }
+
+    /// The revisions of the task definition.
+    fn specs(&self) -> BTreeMap<(Family, Revision), &TaskSpec> {
+        let family: Family = "web".parse().expect("a name");
+        (1..).zip(&self.specs).map(|(n, spec)| ((family.clone(), Revision(n)), spec)).collect()
+    }
+
+    /// Whether the service is steady, and what it waits for.
+    pub(super) fn explain(&self) -> (bool, Vec<Wait>) {
+        let tasks: Vec<&Task> = self.tasks.iter().collect();
+        let situation = Situation {
+            service: &self.service,
+            deployment: self.deployment.as_ref(),
+            tasks: &tasks,
+            specs: &self.specs(),
+            fleet: &Fleet::new(&self.instances, &self.tasks),
+            fidelity: self.fidelity,
+            now: self.now,
+        };
+        (explain::is_steady(&situation), explain::service(&situation, &BTreeMap::new()))
+    }
+
+    /// What each task waits for.
+    pub(super) fn explain_tasks(&self) -> Vec<(&Task, Vec<Wait>)> {
+        let specs = self.specs();
+        let mut explained = Vec::new();
+        for task in &self.tasks {
+            let spec = specs.get(&(task.family.clone(), task.revision)).copied();
+            let instance = self.instances.iter().find(|instance| instance.id == task.instance);
+            let waits = explain::task(task, spec, instance, &BTreeMap::new(), self.fidelity);
+            explained.push((task, waits));
+        }
+        explained
     }
 
     /// Plans, has the plan judged, and carries it out.
