@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use longshore_domain::record::DesiredStatus;
 use longshore_domain::task::{
-    ContainerIndex, Doing, Effect, Event as TaskEvent, Exit, TaskSpec, step,
+    ContainerIndex, Doing, Effect, Event as TaskEvent, Exit, TaskSpec, TaskState, step,
 };
 use longshore_domain::time::Timestamp;
 use longshore_wire::agent::{AcsToAgent, AcsToServer, RoleCredentials};
@@ -188,6 +188,11 @@ impl Engine {
         let (state, effects) = step(&entry.spec, before, event, clock::now());
         if state.desired != entry.record.state.desired {
             tracing::info!(task = %key, from = entry.record.state.desired.as_str(), to = state.desired.as_str(), "desired status");
+        }
+        let told =
+            |state: &TaskState| state.containers.iter().map(|c| c.health).collect::<Vec<_>>();
+        if told(&state) != told(&entry.record.state) {
+            self.hands.health_changed.notify_one();
         }
         entry.record.state = state;
         self.dirty.insert(Arc::clone(key));
