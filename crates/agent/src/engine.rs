@@ -97,6 +97,8 @@ struct Entry {
     clearing: bool,
     /// Containers of which a process was killed for lack of memory.
     out_of_memory: BTreeSet<ContainerIndex>,
+    /// Containers that somebody had the runtime kill.
+    killed: BTreeSet<ContainerIndex>,
     /// The turn in which a container was made, until what follows is decided.
     turn: Option<(ContainerIndex, Turn)>,
 }
@@ -255,6 +257,7 @@ impl Engine {
         let Some(entry) = self.tasks.get_mut(key) else { return };
         let turn = entry.turn.take_if(|(made, _)| *made == index).map(|(_, turn)| turn);
         entry.out_of_memory.remove(&index);
+        entry.killed.remove(&index);
         let Some(id) = entry.record.containers[index].runtime_id.clone() else { return };
         let task = &entry.record.task;
         let job = StartJob::new(id, task, &task.containers[index], &self.hands.surroundings, turn);
@@ -306,13 +309,19 @@ impl Engine {
                 entry.out_of_memory.insert(index);
                 return;
             }
+            What::Killed => {
+                entry.killed.insert(index);
+                return;
+            }
             What::Exited { code: code @ Some(137) } => {
                 if entry.out_of_memory.contains(&index) && !asked {
                     let reason = Some(hands::out_of_memory());
                     TaskEvent::Exited(index, Exit { code, reason, at: event.at })
                 } else {
-                    // Killed: by us, by somebody, or for lack of memory. Only a look can tell.
-                    let grace = if asked { Duration::ZERO } else { limits::MEMORY_GRACE };
+                    // Killed: by us, by somebody, or for lack of memory. Only a look can tell; one
+                    // is enough where the runtime itself was told to.
+                    let told = asked || entry.killed.contains(&index);
+                    let grace = if told { Duration::ZERO } else { limits::MEMORY_GRACE };
                     return self.hands.examine(key, index, event.id, code, grace);
                 }
             }
@@ -414,6 +423,7 @@ impl Entry {
             flush_at: None,
             clearing: false,
             out_of_memory: BTreeSet::new(),
+            killed: BTreeSet::new(),
             turn: None,
         }
     }
