@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Measures Longshore beside its peers, on this machine and in this run, and prints both sides.
 
-Usage: bench/bench.py [PART...]   parts: start burst api placement memory   (default: all)
+Usage: bench/bench.py [PART...]   (default: all)
+Parts: start burst replace rolling api placement services memory sim
 
 Sides are interleaved where the machine's mood would matter. The table is Markdown, so that it can
 go into docs/performance.md as it is.
@@ -10,6 +11,7 @@ go into docs/performance.md as it is.
 import concurrent.futures
 import contextlib
 import json
+import os
 import pathlib
 import re
 import statistics
@@ -27,6 +29,12 @@ import image as demo_image  # noqa: E402
 import peers  # noqa: E402
 
 STARTS = 30
+REPLACED = 15
+ROLLED = 20
+ROLL_ROUNDS = 2
+# ECS's shortest. Both sides probe alike; the first probe comes after one interval.
+PROBE_S = 5
+SEEDS = 1000
 BURST = 50
 BURST_ROUNDS = 3
 LOAD_S = 4
@@ -163,6 +171,132 @@ def burst(table: Table, folder: pathlib.Path, image: str) -> None:
         )
 
 
+def replace(table: Table, folder: pathlib.Path, image: str) -> None:
+    """From the end of a service's container to its replacement, and RunTask, in turn."""
+    replaced, ran = [], []
+    with peers.Dev(folder).started() as dev, peers.Starts() as starts:
+        definition = dev.define(image)
+        service = dev.define(image, "kept")
+        dev.ecs.create_service(serviceName="kept", taskDefinition=service, desiredCount=1)
+
+        def kept() -> int:
+            return int(dev.ecs.describe_services(services=["kept"])["services"][0]["runningCount"])
+
+        def in_service() -> list[str]:
+            label = "label=com.amazonaws.ecs.task-definition-family=kept"
+            return peers.run("docker", "ps", "-q", "--no-trunc", "--filter", label).split()
+
+        for number in range(REPLACED + 2):
+            peers.wait_until(lambda: kept() == 1, "the service to run")
+            starts.drain()
+            before = time.time()
+            task = dev.ecs.run_task(taskDefinition=definition)["tasks"][0]["taskArn"]
+            took = starts.last(1, "ours") - before
+            dev.ecs.stop_task(task=task)
+            peers.wait_until(lambda: len(in_all(image)) == 1, "the task to stop")
+            (container,) = in_service()
+            starts.drain()
+            peers.run("docker", "kill", container)
+            ended = starts.last(1, "ours", action="die")
+            began = starts.last(1, "ours")
+            if number >= 2:
+                ran.append(took)
+                replaced.append(began - ended)
+        dev.ecs.delete_service(service="kept", force=True)
+    mine, other = statistics.median(replaced), statistics.median(ran)
+    table.row(
+        f"a service's container dies, until its replacement runs / RunTask, p50 of {REPLACED}",
+        f"{mine * 1000:.0f} ms",
+        f"{other * 1000:.0f} ms (RunTask)",
+        mine / other,
+        "≤ 1.2x",
+    )
+
+
+def in_all(image: str) -> list[str]:
+    """Our running containers of an image."""
+    filters = ["--filter", f"label={peers.LABEL}=ours", "--filter", f"ancestor={image}"]
+    return peers.run("docker", "ps", "-q", *filters).split()
+
+
+def rolling(table: Table, folder: pathlib.Path, image: str) -> None:
+    """A new revision of 20 tasks, new ones first: until the last old container has ended."""
+
+    def settled(dev: peers.Dev) -> bool:
+        service = dev.ecs.describe_services(services=["rolled"])["services"][0]
+        states = [deployment["rolloutState"] for deployment in service["deployments"]]
+        return states == ["COMPLETED"] and service["runningCount"] == ROLLED
+
+    def ours() -> float:
+        probe = {"command": ["CMD", "true"], "interval": PROBE_S, "timeout": 2, "retries": 3}
+        with peers.Dev(folder).started() as dev:
+            first = dev.define(image, "rolled", healthCheck=probe)
+            percents = {"minimumHealthyPercent": 100, "maximumPercent": 200}
+            dev.ecs.create_service(
+                serviceName="rolled",
+                taskDefinition=first,
+                desiredCount=ROLLED,
+                deploymentConfiguration=percents,
+            )
+            peers.wait_until(lambda: settled(dev), "the first deployment", 300)
+            second = dev.define(image, "rolled", healthCheck=probe)
+            starts.drain()
+            before = time.time()
+            dev.ecs.update_service(service="rolled", taskDefinition=second)
+            took = starts.last(ROLLED, "ours", 600, "die") - before
+            dev.ecs.delete_service(service="rolled", force=True)
+            peers.wait_until(lambda: not in_all(image), "containers to end")
+        return took
+
+    def docker_swarm(*update: str) -> float:
+        labels = ["--container-label", f"{peers.LABEL}=swarm", "--label", f"{peers.LABEL}=swarm"]
+        probe = ["--health-cmd", "true", "--health-interval", f"{PROBE_S}s"]
+        probe += ["--health-timeout", "2s", "--health-retries", "3"]
+        flags = ["--no-resolve-image", "--limit-memory", "32m", "--stop-grace-period", "2s"]
+        with peers.swarm():
+            peers.run(
+                *["docker", "service", "create", "--name", "rolled", "--replicas", str(ROLLED)],
+                *[*flags, *labels, *probe, image, *peers.COMMAND],
+            )
+            starts.drain()
+            order = ["--update-order", "start-first", "--update-delay", "0s"]
+            before = time.time()
+            peers.run(
+                *["docker", "service", "update", "--detach", "--no-resolve-image"],
+                *[*order, *update, "--force", "rolled"],
+            )
+            took = starts.last(ROLLED, "swarm", 900, "die") - before
+            peers.run("docker", "service", "rm", "rolled")
+            label = ["--filter", f"label={peers.LABEL}=swarm"]
+            peers.wait_until(lambda: not peers.run("docker", "ps", "-q", *label), "an end")
+        peers.remove("swarm")
+        return took
+
+    sides: dict[str, tuple[Callable[[], float], list[float]]] = {
+        "ours": (ours, []),
+        "default": (docker_swarm, []),
+        "all at once": (lambda: docker_swarm("--update-parallelism", "0"), []),
+    }
+    with peers.Starts() as starts:
+        for _ in range(ROLL_ROUNDS):
+            for name, (measure, times) in sides.items():
+                times.append(measure())
+                say(f"rolling, {name}: {times[-1]:.2f} s")
+    mine = statistics.median(sides["ours"][1])
+    for name, what, target in (
+        ("default", "Swarm, start-first, its default parallelism", "≤ 0.5x"),
+        ("all at once", "Swarm, start-first, `--update-parallelism 0`", ""),
+    ):
+        other = statistics.median(sides[name][1])
+        table.row(
+            f"rolling update of {ROLLED} tasks, 100/200 / {what}, median of {ROLL_ROUNDS}",
+            f"{mine:.2f} s",
+            f"{other:.2f} s",
+            mine / other,
+            target,
+        )
+
+
 def rate(url: str, operation: str, body: pathlib.Path, connections: int) -> tuple[float, int]:
     """Calls per second under wrk, and how many were refused."""
     threads = min(2, connections)
@@ -266,6 +400,38 @@ def placement(table: Table, _folder: pathlib.Path, _image: str) -> None:
             table.row(f"placement: {line.strip()}", "", "", None, "≥ 100,000 placements/s")
 
 
+def services(table: Table, _folder: pathlib.Path, _image: str) -> None:
+    """The service scheduler alone, on one core, with simulated agents."""
+    command = ["cargo", "bench", "--quiet", "--package", "longshore-server"]
+    command += ["--features", "measure", "--bench", "services"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    for line in done.stdout.splitlines():
+        work, took, target = (part.strip() for part in line.split("|"))
+        table.row(work, took, "", None, target)
+
+
+def sim(table: Table, _folder: pathlib.Path, _image: str) -> None:
+    """Seeds of the simulator, as `make sim` runs them."""
+    build = ["cargo", "build", "--quiet", "--release", "--package", "longshore-sim"]
+    subprocess.run(build, cwd=ROOT, check=True)
+    program = pathlib.Path(peers.binary()).resolve().parent / "longshore-sim"
+    before = time.monotonic()
+    subprocess.run(
+        [str(program), "--seeds", str(SEEDS)],
+        env={**os.environ, "RUST_LOG": "off"},
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    took = time.monotonic() - before
+    table.row(
+        f"{SEEDS:,} seeds of the simulator, 10 simulated minutes each",
+        f"{took:.0f} s",
+        "",
+        None,
+        "< 600 s",
+    )
+
+
 def memory(table: Table, folder: pathlib.Path, image: str) -> None:
     """Resident memory: everything idle, and one agent with ten tasks."""
     with peers.Dev(folder, instances=2).started() as dev:
@@ -293,7 +459,17 @@ def memory(table: Table, folder: pathlib.Path, image: str) -> None:
             )
 
 
-PARTS = {"start": start, "burst": burst, "api": api, "placement": placement, "memory": memory}
+PARTS = {
+    "start": start,
+    "burst": burst,
+    "replace": replace,
+    "rolling": rolling,
+    "api": api,
+    "placement": placement,
+    "services": services,
+    "memory": memory,
+    "sim": sim,
+}
 
 
 def main() -> int:

@@ -133,8 +133,8 @@ class Dev:
             finally:
                 self.remove_containers()
 
-    def define(self, image: str, family: str = "bench") -> str:
-        """Registers the container that every side runs."""
+    def define(self, image: str, family: str = "bench", **more: Any) -> str:
+        """Registers the container that every side runs, with `more` in its definition."""
         container = {
             "name": "app",
             "image": image,
@@ -142,6 +142,7 @@ class Dev:
             "command": COMMAND,
             "stopTimeout": 2,
             "dockerLabels": {LABEL: "ours"},
+            **more,
         }
         answer = self.ecs.register_task_definition(family=family, containerDefinitions=[container])
         return str(answer["taskDefinition"]["taskDefinitionArn"])
@@ -166,17 +167,17 @@ def docker_run(image: str, name: str = "") -> list[str]:
 
 
 class Starts:
-    """Docker's own word for when a container of a side began."""
+    """Docker's own word for when a container of a side began, and when one ended."""
 
     def __enter__(self) -> "Starts":
-        format = '{{.TimeNano}} {{index .Actor.Attributes "longshore.bench"}}'
-        filters = ["--filter", "type=container", "--filter", "event=start"]
+        format = '{{.TimeNano}} {{.Action}} {{index .Actor.Attributes "longshore.bench"}}'
+        filters = ["--filter", "type=container", "--filter", "event=start", "--filter", "event=die"]
         self.process = subprocess.Popen(
             ["docker", "events", *filters, "--filter", f"label={LABEL}", "--format", format],
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.seen: queue.Queue[tuple[float, str]] = queue.Queue()
+        self.seen: queue.Queue[tuple[float, str, str]] = queue.Queue()
         threading.Thread(target=self.read, daemon=True).start()
         # The stream is open when it shows a start that was made for it.
         probe = docker_run("longshore-demo:1")
@@ -198,23 +199,24 @@ class Starts:
     def read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            at, side = line.split()
-            self.seen.put((int(at) / 1e9, side))
+            at, action, side = line.split()
+            self.seen.put((int(at) / 1e9, side, action))
 
     def drain(self) -> None:
         """Forgets what was seen."""
         while not self.seen.empty():
             self.seen.get_nowait()
 
-    def last(self, count: int, side: str, timeout: float = 180) -> float:
-        """When the last of `count` containers of a side began, in seconds of the wall clock."""
+    def last(self, count: int, side: str, timeout: float = 180, action: str = "start") -> float:
+        """When the last of `count` containers of a side began (or ended, with `action` "die"), in
+        seconds of the wall clock."""
         deadline, latest, found = time.monotonic() + timeout, 0.0, 0
         while found < count:
             try:
-                at, which = self.seen.get(timeout=max(0.1, deadline - time.monotonic()))
+                at, which, what = self.seen.get(timeout=max(0.1, deadline - time.monotonic()))
             except queue.Empty:
-                raise SystemExit(f"bench: {found} of {count} containers of {side}") from None
-            if which == side:
+                raise SystemExit(f"bench: {found} of {count} {action} of {side}") from None
+            if (which, what) == (side, action):
                 found, latest = found + 1, max(latest, at)
         return latest
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use longshore_domain::record::DesiredStatus;
 use longshore_domain::task::{
-    ContainerIndex, Doing, Effect, Event as TaskEvent, Exit, TaskSpec, step,
+    ContainerIndex, Doing, Effect, Event as TaskEvent, Exit, TaskSpec, TaskState, step,
 };
 use longshore_domain::time::Timestamp;
 use longshore_wire::agent::{AcsToAgent, AcsToServer, RoleCredentials};
@@ -97,6 +97,8 @@ struct Entry {
     clearing: bool,
     /// Containers of which a process was killed for lack of memory.
     out_of_memory: BTreeSet<ContainerIndex>,
+    /// Containers that somebody had the runtime kill.
+    killed: BTreeSet<ContainerIndex>,
     /// The turn in which a container was made, until what follows is decided.
     turn: Option<(ContainerIndex, Turn)>,
 }
@@ -189,6 +191,11 @@ impl Engine {
         if state.desired != entry.record.state.desired {
             tracing::info!(task = %key, from = entry.record.state.desired.as_str(), to = state.desired.as_str(), "desired status");
         }
+        let told =
+            |state: &TaskState| state.containers.iter().map(|c| c.health).collect::<Vec<_>>();
+        if told(&state) != told(&entry.record.state) {
+            self.hands.health_changed.notify_one();
+        }
         entry.record.state = state;
         self.dirty.insert(Arc::clone(key));
         self.carry_out(key, &effects);
@@ -250,6 +257,7 @@ impl Engine {
         let Some(entry) = self.tasks.get_mut(key) else { return };
         let turn = entry.turn.take_if(|(made, _)| *made == index).map(|(_, turn)| turn);
         entry.out_of_memory.remove(&index);
+        entry.killed.remove(&index);
         let Some(id) = entry.record.containers[index].runtime_id.clone() else { return };
         let task = &entry.record.task;
         let job = StartJob::new(id, task, &task.containers[index], &self.hands.surroundings, turn);
@@ -301,13 +309,19 @@ impl Engine {
                 entry.out_of_memory.insert(index);
                 return;
             }
+            What::Killed => {
+                entry.killed.insert(index);
+                return;
+            }
             What::Exited { code: code @ Some(137) } => {
                 if entry.out_of_memory.contains(&index) && !asked {
                     let reason = Some(hands::out_of_memory());
                     TaskEvent::Exited(index, Exit { code, reason, at: event.at })
                 } else {
-                    // Killed: by us, by somebody, or for lack of memory. Only a look can tell.
-                    let grace = if asked { Duration::ZERO } else { limits::MEMORY_GRACE };
+                    // Killed: by us, by somebody, or for lack of memory. Only a look can tell; one
+                    // is enough where the runtime itself was told to.
+                    let told = asked || entry.killed.contains(&index);
+                    let grace = if told { Duration::ZERO } else { limits::MEMORY_GRACE };
                     return self.hands.examine(key, index, event.id, code, grace);
                 }
             }
@@ -409,6 +423,7 @@ impl Entry {
             flush_at: None,
             clearing: false,
             out_of_memory: BTreeSet::new(),
+            killed: BTreeSet::new(),
             turn: None,
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use longshore_domain::task::{ContainerIndex, Event as TaskEvent, Exit, Reason};
 use longshore_wire::agent::RoleCredentials;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
@@ -41,6 +41,8 @@ pub(crate) struct Hands {
     /// Memory that was registered, in MiB.
     pub(crate) memory_mib: u64,
     pub(crate) events: mpsc::Sender<Event>,
+    /// Wakes whoever publishes the health of tasks: that of a container has changed.
+    pub(crate) health_changed: Notify,
     /// Calls under way; they end with the agent.
     pub(crate) under_way: Mutex<JoinSet<()>>,
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -134,6 +134,7 @@ async fn live(config: Config, host: Host, parts: &mut JoinSet<()>) -> Result<(),
         reports: Semaphore::new(limits::REPORTS),
         memory_mib: config.memory_mib.map_or(machine, u64::from),
         events: events.clone(),
+        health_changed: Notify::new(),
         under_way: Mutex::default(),
         config: Arc::clone(&config),
     });

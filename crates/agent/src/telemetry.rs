@@ -1,7 +1,8 @@
 //! Metrics and health of an agent's tasks, as the control plane wants them.
 //!
 //! Containers are asked one by one, once per period; what they used is the difference to the time
-//! before. Nothing is kept open between two periods.
+//! before. Nothing is kept open between two periods. Health is what the engine knows: all of it once
+//! per period, and between two periods that of the tasks where it has changed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,6 +35,8 @@ pub(crate) struct Collector {
     /// What each container had used, and how often it had been restarted, the time before.
     before: BTreeMap<String, (Stats, u32)>,
     runtime_status: Option<(&'static str, Timestamp)>,
+    /// The health of each task as it was published last.
+    published: BTreeMap<String, TaskHealth>,
 }
 
 impl Collector {
@@ -50,23 +53,46 @@ impl Collector {
             container_instance: container_instance.to_owned(),
             before: BTreeMap::new(),
             runtime_status: None,
+            published: BTreeMap::new(),
         }
     }
 
     /// The frames of one period; `check` asks for the health of the machine too.
     pub(crate) async fn collect(&mut self, check: bool) -> Vec<TcsToServer> {
-        let (reply, answer) = oneshot::channel();
-        if self.events.send(Event::Query(Query::Tasks(reply))).await.is_err() {
-            return Vec::new();
-        }
-        let mut tasks = answer.await.unwrap_or_default();
-        tasks.retain(|task| !task.state.is_stopped());
+        let Some(tasks) = self.tasks().await else { return Vec::new() };
         let mut frames = self.metrics(&tasks).await;
-        frames.extend(self.health(&tasks));
+        let health: Vec<TaskHealth> = tasks.iter().filter_map(task_health).collect();
+        frames.extend(self.health_frames(&health));
+        self.published = by_arn(health);
         if check || self.runtime_status.is_none() {
             frames.push(self.instance_status().await);
         }
         frames
+    }
+
+    /// Ready when the health of a container may have changed since the last frames of it.
+    pub(crate) async fn health_changed(&self) {
+        self.hands.health_changed.notified().await;
+    }
+
+    /// The frames of the tasks whose health is not what was published last.
+    pub(crate) async fn changed_health(&mut self) -> Vec<TcsToServer> {
+        let Some(tasks) = self.tasks().await else { return Vec::new() };
+        let health = by_arn(tasks.iter().filter_map(task_health).collect());
+        let changed =
+            health.iter().filter(|(arn, health)| self.published.get(*arn) != Some(health));
+        let changed: Vec<TaskHealth> = changed.map(|(_, health)| health.clone()).collect();
+        self.published = health;
+        self.health_frames(&changed)
+    }
+
+    /// The tasks that have not stopped; `None` without an engine.
+    async fn tasks(&self) -> Option<Vec<TaskRecord>> {
+        let (reply, answer) = oneshot::channel();
+        self.events.send(Event::Query(Query::Tasks(reply))).await.ok()?;
+        let mut tasks = answer.await.ok()?;
+        tasks.retain(|task| !task.state.is_stopped());
+        Some(tasks)
     }
 
     async fn metrics(&mut self, tasks: &[TaskRecord]) -> Vec<TcsToServer> {
@@ -135,8 +161,7 @@ impl Collector {
         chunks.map(|(index, tasks)| frame(tasks, index + 1 == count)).collect()
     }
 
-    fn health(&self, tasks: &[TaskRecord]) -> Vec<TcsToServer> {
-        let health: Vec<TaskHealth> = tasks.iter().filter_map(task_health).collect();
+    fn health_frames(&self, health: &[TaskHealth]) -> Vec<TcsToServer> {
         let message_id = random::uuid();
         let count = health.len().div_ceil(limits::TASKS_PER_FRAME);
         let chunks = health.chunks(limits::TASKS_PER_FRAME).enumerate();
@@ -180,6 +205,10 @@ impl Collector {
             timestamp: now.as_epoch_seconds(),
         })
     }
+}
+
+fn by_arn(health: Vec<TaskHealth>) -> BTreeMap<String, TaskHealth> {
+    health.into_iter().map(|health| (health.task_arn.clone(), health)).collect()
 }
 
 fn task_health(task: &TaskRecord) -> Option<TaskHealth> {

@@ -8,6 +8,8 @@ mod connections;
 mod daemons;
 mod driver;
 mod lost;
+#[cfg(feature = "measure")]
+pub mod measure;
 mod orphans;
 mod retention;
 mod services;

@@ -15,9 +15,11 @@ mod operator;
 mod session;
 #[cfg(feature = "simulation")]
 mod simulation;
-#[cfg(test)]
+#[cfg(any(test, feature = "measure"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "tests use more of it"))]
 mod test_records;
-#[cfg(test)]
+#[cfg(any(test, feature = "measure"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "tests use more of it"))]
 mod test_server;
 
 use std::net::SocketAddr;
@@ -61,6 +63,8 @@ pub struct Config {
 }
 
 pub use controllers::Retention;
+#[cfg(feature = "measure")]
+pub use controllers::measure;
 pub use events::webhook::Webhook;
 
 /// Why the server cannot start.

@@ -4,17 +4,36 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use imbl::{OrdMap, OrdSet};
+use imbl::OrdMap;
 
-use crate::contract::{Event, Key};
+use crate::contract::{Event, Key, StoreRevision};
 use crate::record::{KeyPrefix, Record, RecordError, RecordKey, Row, decode};
 
 /// All records of one kind, at one revision.
 #[derive(Debug)]
 pub struct Table<R: Record> {
     rows: OrdMap<Key, Arc<Row<R>>>,
-    /// Keys, not rows: most changes of a record leave its indexes alone, and then this too.
-    index: OrdMap<R::Index, OrdSet<Key>>,
+    index: OrdMap<R::Index, Found<R>>,
+}
+
+/// The rows with one index. They stand here too, since whoever asks for them reads all of them.
+#[derive(Debug)]
+struct Found<R: Record> {
+    rows: OrdMap<Key, Arc<Row<R>>>,
+    /// Revision of the last change of one of them, its departure too.
+    touched: StoreRevision,
+}
+
+impl<R: Record> Clone for Found<R> {
+    fn clone(&self) -> Self {
+        Self { rows: self.rows.clone(), touched: self.touched }
+    }
+}
+
+impl<R: Record> Default for Found<R> {
+    fn default() -> Self {
+        Self { rows: OrdMap::new(), touched: StoreRevision::ZERO }
+    }
 }
 
 impl<R: Record> Clone for Table<R> {
@@ -72,13 +91,18 @@ impl<R: Record> Table<R> {
         &'a self,
         index: &R::Index,
     ) -> impl Iterator<Item = &'a Arc<Row<R>>> + use<'a, R> {
-        let keys = self.index.get(index).into_iter().flat_map(OrdSet::iter);
-        keys.filter_map(|key| self.rows.get(key))
+        self.index.get(index).into_iter().flat_map(|found| found.rows.values())
+    }
+
+    /// Number of rows with `index`, and the revision of the last change of one of them; that is
+    /// one lookup. Where both are as before, so are the rows.
+    pub fn stamp_by(&self, index: &R::Index) -> (usize, StoreRevision) {
+        self.index.get(index).map_or_else(Default::default, |f| (f.rows.len(), f.touched))
     }
 
     /// Number of rows with `index`.
     pub fn count_by(&self, index: &R::Index) -> usize {
-        self.index.get(index).map_or(0, OrdSet::len)
+        self.index.get(index).map_or(0, |found| found.rows.len())
     }
 
     /// Number of rows.
@@ -104,36 +128,40 @@ impl<R: Record> Table<R> {
         }
         match event {
             Event::Put(kv) => self.put(decode(kv)?),
-            Event::Delete { key, .. } => return Ok(self.remove(key)),
+            Event::Delete { key, .. } => return Ok(self.remove(key, event.revision())),
         }
         Ok(true)
     }
 
     fn put(&mut self, row: Row<R>) {
-        let key = row.key.clone();
+        let (key, revision) = (row.key.clone(), row.mod_revision);
+        let row = Arc::new(row);
         let new = row.record.indexes();
-        let old = self.rows.insert(key.clone(), Arc::new(row));
+        let old = self.rows.insert(key.clone(), Arc::clone(&row));
         let old = old.map(|old| old.record.indexes()).unwrap_or_default();
         for gone in old.iter().filter(|index| !new.contains(index)) {
-            self.unindex(gone, &key);
+            self.unindex(gone, &key, revision);
         }
-        for index in new.into_iter().filter(|index| !old.contains(index)) {
-            self.index.entry(index).or_default().insert(key.clone());
+        for index in new {
+            let found = self.index.entry(index).or_default();
+            found.rows.insert(key.clone(), Arc::clone(&row));
+            found.touched = found.touched.max(revision);
         }
     }
 
-    fn remove(&mut self, key: &str) -> bool {
+    fn remove(&mut self, key: &str, revision: StoreRevision) -> bool {
         let Some(old) = self.rows.remove(key) else { return false };
         for gone in old.record.indexes() {
-            self.unindex(&gone, key);
+            self.unindex(&gone, key, revision);
         }
         true
     }
 
-    fn unindex(&mut self, index: &R::Index, key: &str) {
-        if let Some(keys) = self.index.get_mut(index) {
-            keys.remove(key);
-            if keys.is_empty() {
+    fn unindex(&mut self, index: &R::Index, key: &str, revision: StoreRevision) {
+        if let Some(found) = self.index.get_mut(index) {
+            found.rows.remove(key);
+            found.touched = found.touched.max(revision);
+            if found.rows.is_empty() {
                 self.index.remove(index);
             }
         }

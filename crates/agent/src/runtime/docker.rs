@@ -245,7 +245,7 @@ impl Runtime for DockerRuntime {
         value: &'a str,
     ) -> Call<'a, BoxStream<'static, Result<RuntimeEvent, RuntimeError>>> {
         Box::pin(async move {
-            let actions = ["start", "die", "oom", "health_status", "destroy"];
+            let actions = ["start", "die", "oom", "kill", "health_status", "destroy"];
             let filters = [
                 ("type".to_owned(), vec!["container".to_owned()]),
                 ("event".to_owned(), actions.map(str::to_owned).to_vec()),

@@ -275,6 +275,8 @@ pub enum What {
     },
     /// A process of it was killed for lack of memory.
     OutOfMemory,
+    /// Somebody had the runtime kill it.
+    Killed,
     /// Its health check says something new.
     Health(HealthStatus),
     /// It was removed.

@@ -1,4 +1,5 @@
-//! The TCS session: what the tasks use and how they feel, every twenty seconds.
+//! The TCS session: what the tasks use and how they feel, every twenty seconds; a change of health
+//! at once, since deployments wait for it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -74,10 +75,16 @@ async fn talk(
             message = socket.next() => message,
             _ = ticks.tick() => {
                 let check = shared.check_health.swap(false, Ordering::Relaxed);
-                for frame in collector.collect(check).await {
-                    if let Err(error) = send(&mut socket, links, &frame).await {
-                        return End::Failed(error);
-                    }
+                let frames = collector.collect(check).await;
+                if let Err(error) = send_all(&mut socket, links, &frames).await {
+                    return End::Failed(error);
+                }
+                continue;
+            }
+            () = collector.health_changed() => {
+                let frames = collector.changed_health().await;
+                if let Err(error) = send_all(&mut socket, links, &frames).await {
+                    return End::Failed(error);
                 }
                 continue;
             }
@@ -101,6 +108,17 @@ async fn talk(
             Some(Err(error)) => return End::Failed(SessionError::Broken(error.to_string())),
         }
     }
+}
+
+async fn send_all(
+    socket: &mut Socket,
+    links: &Links,
+    frames: &[TcsToServer],
+) -> Result<(), SessionError> {
+    for frame in frames {
+        send(socket, links, frame).await?;
+    }
+    Ok(())
 }
 
 async fn send(socket: &mut Socket, links: &Links, frame: &TcsToServer) -> Result<(), SessionError> {

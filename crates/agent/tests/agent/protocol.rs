@@ -6,14 +6,14 @@ use std::time::Duration;
 use longshore_agent::runtime::Behavior;
 use longshore_domain::record::HealthStatus;
 use longshore_wire::agent::{
-    AcsToAgent, AcsToServer, HeartbeatMessage, IamRoleCredentialsMessage, RoleCredentials,
-    RoleType, TaskIdentifier, TaskManifestMessage, TaskStopVerificationAck, TcsToServer,
-    UpdateMessage,
+    AcsToAgent, AcsToServer, HeartbeatMessage, IamRoleCredentialsMessage, PublishHealthRequest,
+    RoleCredentials, RoleType, TaskIdentifier, TaskManifestMessage, TaskStopVerificationAck,
+    TcsToServer, UpdateMessage,
 };
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
-use crate::control_plane::{CLUSTER, ControlPlane, INSTANCE};
+use crate::control_plane::{CLUSTER, ControlPlane, Heard, INSTANCE};
 use crate::support::{Bench, config, container, task};
 
 #[tokio::test]
@@ -322,6 +322,45 @@ async fn metrics_and_health_are_published() {
             (used && health).then_some(())
         })
         .await;
+}
+
+#[tokio::test]
+async fn a_change_of_health_is_published_at_once() {
+    let mut bench = Bench::start(vec![]).await;
+    bench.kill_agent().await;
+    // Longer than any test waits: only the first frames of a session come by the clock.
+    let mut config = config(bench.control_plane.url(), bench.dir.path());
+    config.timeouts.metrics = Duration::from_secs(3600);
+    bench.start_agent_with(config);
+    let checked = |name: &str| {
+        let mut main = container("main", name);
+        main.health_check_type = Some("docker".into());
+        task(name, vec![main])
+    };
+    let (one, other) = (checked("one"), checked("other"));
+    bench.control_plane.send_tasks(vec![one.clone(), other.clone()]).await;
+    bench.control_plane.reported(&one.arn, "RUNNING").await;
+    bench.control_plane.reported(&other.arn, "RUNNING").await;
+    let own = bench.runtime.containers()[0].id.clone();
+    let tells = |report: &PublishHealthRequest, health: HealthStatus| {
+        let mut tasks = report.tasks.iter();
+        tasks.any(|task| task.containers[0].health_status == health.as_str())
+    };
+    for health in [HealthStatus::Healthy, HealthStatus::Unhealthy] {
+        bench.runtime.set_health(&own, health);
+        let told = |heard: &Heard| {
+            let found = heard.tcs.iter().find_map(|message| match message {
+                TcsToServer::PublishHealth(report) if tells(report, health) => Some(report),
+                _ => None,
+            });
+            found.map(|report| (report.metadata.fin, report.tasks.len()))
+        };
+        let (fin, tasks) = bench.control_plane.wait("its health", told).await;
+        assert!(fin, "a frame that is complete");
+        if health == HealthStatus::Unhealthy {
+            assert_eq!(tasks, 1, "nothing of the task that feels as before");
+        }
+    }
 }
 
 #[tokio::test]

@@ -4,9 +4,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Situation;
+use crate::ids::{Family, Revision};
 use crate::lifecycle;
 use crate::limits;
-use crate::record::{Deployment, DesiredStatus, HealthStatus, InstanceStatus, Task, TaskStatus};
+use crate::record::{
+    Deployment, DesiredStatus, HealthStatus, InstanceStatus, Task, TaskSpec, TaskStatus,
+};
 use crate::time::Timestamp;
 
 /// A task that should run, or that runs.
@@ -68,6 +71,7 @@ impl<'a> Buckets<'a> {
     pub(super) fn of(situation: &Situation<'a>, current: Option<&Deployment>) -> Self {
         let current = current.map(Deployment::label);
         let mut buckets = Self::default();
+        let mut specs = Specs::default();
         for &task in situation.tasks {
             if task.is_stopped() {
                 buckets.stopped.push(task);
@@ -76,7 +80,7 @@ impl<'a> Buckets<'a> {
             {
                 buckets.stopping.push(task);
             } else {
-                buckets.live.push(live(situation, task, current.as_ref()));
+                buckets.live.push(live(situation, &mut specs, task, current.as_ref()));
             }
         }
         buckets.has_old = buckets.live.iter().any(|live| !live.current);
@@ -116,8 +120,33 @@ impl<'a> Buckets<'a> {
     }
 }
 
-fn live<'a>(situation: &Situation<'a>, task: &'a Task, current: Option<&String>) -> Live<'a> {
-    let spec = situation.spec(&task.family, task.revision);
+/// The task definition of the task before: tasks of one mostly stand together.
+#[derive(Default)]
+struct Specs<'a> {
+    last: Option<(&'a Family, Revision, Option<&'a TaskSpec>)>,
+}
+
+impl<'a> Specs<'a> {
+    fn of(&mut self, situation: &Situation<'a>, task: &'a Task) -> Option<&'a TaskSpec> {
+        if let Some((family, revision, spec)) = self.last
+            && revision == task.revision
+            && *family == task.family
+        {
+            return spec;
+        }
+        let spec = situation.spec(&task.family, task.revision);
+        self.last = Some((&task.family, task.revision, spec));
+        spec
+    }
+}
+
+fn live<'a>(
+    situation: &Situation<'a>,
+    specs: &mut Specs<'a>,
+    task: &'a Task,
+    current: Option<&String>,
+) -> Live<'a> {
+    let spec = specs.of(situation, task);
     let checked = spec.is_some_and(lifecycle::has_health_check);
     let health = spec.map_or(HealthStatus::Unknown, |spec| lifecycle::health(task, spec));
     let condition = match (task.observed.status < TaskStatus::Running, health) {

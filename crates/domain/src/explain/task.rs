@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
+use core::fmt::Write as _;
 
 use super::{Cause, StopTimeouts, Wait, killed_at};
 use crate::fidelity::Fidelity;
@@ -177,7 +178,9 @@ fn ended(task: &Task) -> Wait {
         let known: Vec<String> =
             [code, oom, container.reason.clone()].into_iter().flatten().collect();
         if !known.is_empty() {
-            what.push_str(&format!("; container {}: {}", container.name, known.join(", ")));
+            let known = known.join(", ");
+            // Writing to a string does not fail.
+            let _ = write!(what, "; container {}: {known}", container.name);
         }
     }
     Wait::new(Cause::Stopped, what, remedy(task, code, reason)).since(task.observed.stopped_at)

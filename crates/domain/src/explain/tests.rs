@@ -62,9 +62,12 @@ fn explained(change: impl FnOnce(&mut Task)) -> Vec<Wait> {
     task(&subject, Some(&spec()), Some(&instance), &BTreeMap::new(), Fidelity::default())
 }
 
+/// A case: its name, what is done to a task, and what it then waits for, how, since when.
+type Case = (&'static str, fn(&mut Task), Cause, &'static str, i64);
+
 #[test]
 fn a_task_on_its_way_names_the_step_it_is_at() {
-    let table: [(&str, fn(&mut Task), Cause, &str, i64); 4] = [
+    let table: [Case; 4] = [
         ("made", |_| {}, Cause::Agent, "its agent to take the task", 0),
         (
             "pulling",

@@ -7,7 +7,7 @@
 //! availability zone with the most tasks, then the instance with the most. Ties go to the newest
 //! task.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BinaryHeap};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
@@ -44,27 +44,35 @@ pub fn stop_order(request: &StopRequest<'_>, fleet: &Fleet<'_>) -> Vec<TaskId> {
     core::iter::from_fn(|| service.stop_one()).take(request.count).collect()
 }
 
-/// A task that may stop.
-struct Candidate<'a> {
-    task: &'a Task,
-    /// Not running yet; unhealthy; on an instance that takes no new tasks.
-    urgency: (bool, bool, bool),
+/// Not running yet; unhealthy; on an instance that takes no new tasks.
+type Urgency = (bool, bool, bool);
+
+/// What tells tasks of a group apart, whatever else stops: random shares, age, id.
+type Own = ([u64; PLACEMENT_STRATEGIES], Timestamp, Reverse<TaskId>);
+
+/// Tasks that may stop and that every strategy sees alike: on one instance, with one demand.
+struct Group {
     host: usize,
-    /// For each strategy, the tally of the value that the task's instance has.
-    tallies: Vec<Option<usize>>,
+    urgency: Urgency,
+    demand: Amount,
+    tasks: BinaryHeap<Own>,
 }
 
 /// An instance, as the service's tasks see it.
-#[derive(Default)]
 struct Host {
     tasks: u32,
     available: Amount,
+    takes_tasks: bool,
+    /// For each strategy, the tally of the value that the instance has.
+    tallies: Vec<Option<usize>>,
 }
 
-/// The tasks of the service that are left.
+/// The tasks of the service that are left. The strategies judge groups, so that one more stop costs
+/// a look at each group, not at each task.
 struct Service<'a> {
     strategies: &'a [PlacementStrategy],
-    candidates: Vec<Candidate<'a>>,
+    groups: Vec<Group>,
+    group_of: BTreeMap<(usize, Urgency, [u32; 3]), usize>,
     hosts: Vec<Host>,
     host_of: BTreeMap<InstanceId, usize>,
     /// Tasks for each value of each attribute that is spread over.
@@ -76,7 +84,8 @@ impl<'a> Service<'a> {
     fn new(strategies: &'a [PlacementStrategy]) -> Self {
         Self {
             strategies,
-            candidates: Vec::new(),
+            groups: Vec::new(),
+            group_of: BTreeMap::new(),
             hosts: Vec::new(),
             host_of: BTreeMap::new(),
             tallies: Vec::new(),
@@ -84,56 +93,84 @@ impl<'a> Service<'a> {
         }
     }
 
-    fn add(&mut self, task: &'a Task, fleet: &'a Fleet<'_>, now: Timestamp) {
-        let node = fleet.node(task.instance);
-        let mut mine = Vec::with_capacity(self.strategies.len());
+    fn host(&mut self, instance: InstanceId, fleet: &'a Fleet<'_>) -> usize {
+        if let Some(host) = self.host_of.get(&instance) {
+            return *host;
+        }
+        let node = fleet.node(instance);
+        let mut tallies = Vec::with_capacity(self.strategies.len());
         for (level, strategy) in self.strategies.iter().enumerate() {
-            mine.push(rank::shared_attribute(strategy).map(|name| {
+            tallies.push(rank::shared_attribute(strategy).map(|name| {
                 let value = node.and_then(|n| n.instance.attributes.get(name)?.as_deref());
                 let fresh = self.tallies.len();
                 let tally = *self.tally_of.entry((level, value)).or_insert(fresh);
                 if tally == fresh {
                     self.tallies.push(0);
                 }
-                self.tallies[tally] += 1;
                 tally
             }));
         }
-        let fresh = self.hosts.len();
-        let host = *self.host_of.entry(task.instance).or_insert(fresh);
-        if host == fresh {
-            let available = node.map(Node::available).unwrap_or_default();
-            self.hosts.push(Host { tasks: 0, available });
+        let host = self.hosts.len();
+        self.host_of.insert(instance, host);
+        self.hosts.push(Host {
+            tasks: 0,
+            available: node.map(Node::available).unwrap_or_default(),
+            takes_tasks: node.is_some_and(|n| n.instance.status == InstanceStatus::Active),
+            tallies,
+        });
+        host
+    }
+
+    fn add(&mut self, task: &Task, fleet: &'a Fleet<'_>, now: Timestamp) {
+        let place = self.host(task.instance, fleet);
+        let host = &mut self.hosts[place];
+        host.tasks += 1;
+        for tally in host.tallies.iter().flatten() {
+            self.tallies[*tally] += 1;
         }
-        self.hosts[host].tasks += 1;
-        if !task.is_protected(now) {
-            let active = node.is_some_and(|n| n.instance.status == InstanceStatus::Active);
-            let urgency = (task.observed.status < TaskStatus::Running, is_unhealthy(task), !active);
-            self.candidates.push(Candidate { task, urgency, host, tallies: mine });
+        if task.is_protected(now) {
+            return;
         }
+        let pending = task.observed.status < TaskStatus::Running;
+        let urgency = (pending, is_unhealthy(task), !host.takes_tasks);
+        let demand = Amount::of(&task.demand);
+        let alike = (place, urgency, [demand.cpu_units, demand.memory_mib, demand.gpus]);
+        let fresh = self.groups.len();
+        let group = *self.group_of.entry(alike).or_insert(fresh);
+        if group == fresh {
+            self.groups.push(Group { host: place, urgency, demand, tasks: BinaryHeap::new() });
+        }
+        let mut shares = [0; PLACEMENT_STRATEGIES];
+        for (share, strategy) in shares.iter_mut().zip(self.strategies) {
+            if *strategy == PlacementStrategy::Random {
+                *share = rank::mix(rank::fold(task.id.bits()));
+            }
+        }
+        self.groups[group].tasks.push((shares, task.created_at, Reverse(task.id)));
     }
 
     fn stop_one(&mut self) -> Option<TaskId> {
-        let candidates = self.candidates.iter().enumerate();
-        let (i, _) = candidates.max_by_key(|(_, candidate)| self.key(candidate))?;
-        let Candidate { task, host, tallies, .. } = self.candidates.swap_remove(i);
-        for tally in tallies.into_iter().flatten() {
-            self.tallies[tally] -= 1;
-        }
-        let host = &mut self.hosts[host];
+        let groups = self.groups.iter().enumerate();
+        let first = groups.filter_map(|(i, group)| Some((self.key(group)?, i)));
+        let (_, i) = first.max_by(|(a, _), (b, _)| a.cmp(b))?;
+        let group = &mut self.groups[i];
+        let (_, _, Reverse(task)) = group.tasks.pop()?;
+        let host = &mut self.hosts[group.host];
         host.tasks -= 1;
-        host.available = host.available.plus(Amount::of(&task.demand));
-        Some(task.id)
+        host.available = host.available.plus(group.demand);
+        for tally in host.tallies.iter().flatten() {
+            self.tallies[*tally] -= 1;
+        }
+        Some(task)
     }
 
-    /// How much a task should stop; the highest goes first.
-    fn key(&self, candidate: &Candidate<'_>) -> impl Ord + use<> {
-        let (task, host) = (candidate.task, &self.hosts[candidate.host]);
-        let after = host.available.plus(Amount::of(&task.demand));
-        let mut worth = [0; PLACEMENT_STRATEGIES];
-        for ((worth, strategy), tally) in
-            worth.iter_mut().zip(self.strategies).zip(&candidate.tallies)
-        {
+    /// How much the first task of a group should stop; the highest goes first.
+    fn key(&self, group: &Group) -> Option<impl Ord + use<>> {
+        let (shares, created_at, id) = group.tasks.peek()?;
+        let host = &self.hosts[group.host];
+        let after = host.available.plus(group.demand);
+        let mut worth = *shares;
+        for ((worth, strategy), tally) in worth.iter_mut().zip(self.strategies).zip(&host.tallies) {
             *worth = match strategy {
                 PlacementStrategy::Spread(Spread::Attribute(_)) => {
                     tally.map_or(0, |tally| self.tallies[tally]).into()
@@ -141,10 +178,10 @@ impl<'a> Service<'a> {
                 PlacementStrategy::Spread(Spread::InstanceId) => host.tasks.into(),
                 PlacementStrategy::Binpack(StrategyField::Cpu) => after.cpu_units.into(),
                 PlacementStrategy::Binpack(StrategyField::Memory) => after.memory_mib.into(),
-                PlacementStrategy::Random => rank::mix(rank::fold(task.id.bits())),
+                PlacementStrategy::Random => *worth,
             };
         }
-        (candidate.urgency, worth, host.tasks, task.created_at, Reverse(task.id))
+        Some((group.urgency, worth, host.tasks, *created_at, *id))
     }
 }
 

@@ -103,13 +103,12 @@ impl Controller for Services {
             let instances = *instances
                 .entry(fleet)
                 .or_insert_with_key(|(scope, cluster)| instances_stamp(view, scope, cluster));
-            let tasks = tasks_of(view, row);
-            let newest = tasks.iter().map(|task| task.mod_revision).max().unwrap_or_default();
+            let index = TaskIndex::service(&row.scope, &row.cluster, &row.name);
             let deployment = lookup::current_deployment(view, row);
             let stamp = Stamp {
                 service: row.mod_revision,
                 deployment: deployment.map(|row| row.mod_revision).unwrap_or_default(),
-                tasks: (tasks.len(), newest),
+                tasks: view.tasks.stamp_by(&index),
                 instances,
             };
             let name = (row.scope.clone(), row.cluster.clone(), row.name.to_string());
@@ -126,6 +125,7 @@ impl Controller for Services {
             let (until, blocked_by) = if let Some(quiet) = quiet {
                 (quiet.until, quiet.blocked_by)
             } else {
+                let tasks: Vec<_> = view.tasks.by(&index).collect();
                 let plan = self.reconcile(view, row, deployment, &tasks, now, &mut pass);
                 if !plan.is_empty() {
                     pass.look_again_if(plan.next);
@@ -147,11 +147,6 @@ fn instances_stamp(view: &View, scope: &Scope, cluster: &ClusterName) -> (usize,
     rows.fold((0, StoreRevision::ZERO), |(count, newest), row| {
         (count + 1, newest.max(row.mod_revision))
     })
-}
-
-fn tasks_of<'v>(view: &'v View, service: &Service) -> Vec<&'v Arc<Row<Task>>> {
-    let index = TaskIndex::service(&service.scope, &service.cluster, &service.name);
-    view.tasks.by(&index).collect()
 }
 
 impl Services {

@@ -3,7 +3,8 @@
 use bollard::auth::DockerCredentials;
 use bollard::models::{
     ContainerInspectResponse, ContainerMemoryStats, ContainerState, ContainerStateStatusEnum,
-    ContainerStatsResponse, EventMessage, HealthStatusEnum, ImageInspect, NetworkSettings,
+    ContainerStatsResponse, EventActor, EventMessage, HealthStatusEnum, ImageInspect,
+    NetworkSettings,
 };
 use longshore_domain::record::HealthStatus;
 use longshore_domain::time::Timestamp;
@@ -135,6 +136,9 @@ fn addresses(settings: NetworkSettings) -> Vec<NetworkAddress> {
     networks
 }
 
+/// As Docker's events write it.
+const SIGKILL: &str = "9";
+
 pub(super) fn event(message: EventMessage) -> Option<RuntimeEvent> {
     let actor = message.actor?;
     let attributes = actor.attributes.unwrap_or_default();
@@ -143,6 +147,7 @@ pub(super) fn event(message: EventMessage) -> Option<RuntimeEvent> {
         "start" => What::Started,
         "die" => What::Exited { code: attributes.get("exitCode").and_then(|c| c.parse().ok()) },
         "oom" => What::OutOfMemory,
+        "kill" if attributes.get("signal").is_some_and(|signal| signal == SIGKILL) => What::Killed,
         "destroy" => What::Removed,
         "health_status: healthy" => What::Health(HealthStatus::Healthy),
         "health_status: unhealthy" => What::Health(HealthStatus::Unhealthy),
@@ -213,6 +218,18 @@ fn time(text: &str) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_signal_that_nothing_survives_is_a_kill() {
+        let said = |signal: &str| {
+            let attributes = [("signal".to_owned(), signal.to_owned())].into();
+            let actor = EventActor { id: Some("c".to_owned()), attributes: Some(attributes) };
+            let action = Some("kill".to_owned());
+            event(EventMessage { action, actor: Some(actor), ..EventMessage::default() })
+        };
+        assert_eq!(said("9").map(|event| event.what), Some(What::Killed));
+        assert_eq!(said("15"), None);
+    }
 
     #[test]
     fn the_year_one_is_never() {

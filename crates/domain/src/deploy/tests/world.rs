@@ -216,12 +216,6 @@ impl World {
         self.now = self.now + Duration::from_secs(seconds);
     }
 
-    /// The revisions of the task definition.
-    fn specs(&self) -> BTreeMap<(Family, Revision), &TaskSpec> {
-        let family: Family = "web".parse().expect("a name");
-        (1..).zip(&self.specs).map(|(n, spec)| ((family.clone(), Revision(n)), spec)).collect()
-    }
-
     /// Whether the service is steady, and what it waits for.
     pub(super) fn explain(&self) -> (bool, Vec<Wait>) {
         let tasks: Vec<&Task> = self.tasks.iter().collect();
