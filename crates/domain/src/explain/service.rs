@@ -1,6 +1,6 @@
 //! What a service waits for.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -325,8 +325,8 @@ fn noticed(situation: &Situation<'_>, seen: &Seen<'_>) -> Vec<Wait> {
 fn agents(situation: &Situation<'_>, seen: &Seen<'_>) -> Vec<Wait> {
     let unsettled = seen.live.iter().chain(&seen.stopping);
     let unsettled = unsettled.filter(|task| !seen.serves(situation, task));
-    let instances: BTreeMap<InstanceId, ()> = unsettled.map(|task| (task.instance, ())).collect();
-    let nodes = instances.keys().filter_map(|id| situation.fleet.node(*id));
+    let instances: BTreeSet<InstanceId> = unsettled.map(|task| task.instance).collect();
+    let nodes = instances.iter().filter_map(|id| situation.fleet.node(*id));
     nodes.filter_map(|node| task::unreachable(Some(node.instance), situation.fidelity)).collect()
 }
 

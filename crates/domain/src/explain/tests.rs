@@ -64,7 +64,8 @@ fn explained(change: impl FnOnce(&mut Task)) -> Vec<Wait> {
 
 #[test]
 fn a_task_on_its_way_names_the_step_it_is_at() {
-    let table: [(&str, fn(&mut Task), Cause, &str, i64); 4] = [
+    type Step = (&'static str, fn(&mut Task), Cause, &'static str, i64);
+    let table: [Step; 4] = [
         ("made", |_| {}, Cause::Agent, "its agent to take the task", 0),
         (
             "pulling",
