@@ -4,7 +4,6 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
-use core::fmt::Write as _;
 
 use super::{Cause, StopTimeouts, Wait, killed_at};
 use crate::fidelity::Fidelity;
@@ -170,19 +169,20 @@ fn ended(task: &Task) -> Wait {
         (None, Some((code, reason))) => (Some(*code), reason.as_str()),
         (None, None) => (None, "it has ended"),
     };
-    let mut what = code.map_or_else(String::new, |code| format!("{}: ", code.as_str()));
-    what.push_str(reason);
+    let mut parts = vec![match code {
+        Some(code) => format!("{}: {reason}", code.as_str()),
+        None => reason.to_string(),
+    }];
     for container in &task.observed.containers {
         let code = container.exit_code.map(|code| format!("exit code {code}"));
         let oom = is_out_of_memory(container).then(|| String::from("out of memory"));
         let known: Vec<String> =
             [code, oom, container.reason.clone()].into_iter().flatten().collect();
         if !known.is_empty() {
-            let known = known.join(", ");
-            // Writing to a string does not fail.
-            let _ = write!(what, "; container {}: {known}", container.name);
+            parts.push(format!("container {}: {}", container.name, known.join(", ")));
         }
     }
+    let what = parts.join("; ");
     Wait::new(Cause::Stopped, what, remedy(task, code, reason)).since(task.observed.stopped_at)
 }
 

@@ -62,12 +62,10 @@ fn explained(change: impl FnOnce(&mut Task)) -> Vec<Wait> {
     task(&subject, Some(&spec()), Some(&instance), &BTreeMap::new(), Fidelity::default())
 }
 
-/// A case: its name, what is done to a task, and what it then waits for, how, since when.
-type Case = (&'static str, fn(&mut Task), Cause, &'static str, i64);
-
 #[test]
 fn a_task_on_its_way_names_the_step_it_is_at() {
-    let table: [Case; 4] = [
+    type Step = (&'static str, fn(&mut Task), Cause, &'static str, i64);
+    let table: [Step; 4] = [
         ("made", |_| {}, Cause::Agent, "its agent to take the task", 0),
         (
             "pulling",
