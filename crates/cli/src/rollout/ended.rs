@@ -2,7 +2,7 @@
 //! lines.
 
 use longshore_wire::ecs::Task;
-use longshore_wire::ecs::enums::DesiredStatus;
+use longshore_wire::ecs::enums::{DesiredStatus, TaskStopCode};
 
 use super::{Follow, Rollout};
 use crate::failure::Failure;
@@ -58,7 +58,7 @@ fn has_failed(task: &Task) -> bool {
 /// What two tasks have in common that failed in the same way.
 fn way(task: &Task) -> (Option<&str>, Option<&str>, Vec<Option<i32>>) {
     let codes = task.containers.iter().flatten().map(|container| container.exit_code);
-    (task.stop_code.map(|code| code.as_str()), task.stopped_reason.as_deref(), codes.collect())
+    (task.stop_code.map(TaskStopCode::as_str), task.stopped_reason.as_deref(), codes.collect())
 }
 
 fn describe(found: &Task, alike: usize) -> Vec<String> {
@@ -75,8 +75,8 @@ fn describe(found: &Task, alike: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use longshore_wire::ecs::enums::TaskStopCode;
-    use longshore_wire::ecs::{Container, Timestamp};
+    use longshore_wire::Timestamp;
+    use longshore_wire::ecs::Container;
 
     fn task(id: &str, deployment: &str, reason: &str, code: i32, at: f64) -> Task {
         let container = Container { exit_code: Some(code), ..Container::default() };
@@ -102,7 +102,7 @@ mod tests {
         ];
         let found = telling(tasks, "ecs-svc/1");
         let found: Vec<_> =
-            found.iter().map(|(t, n)| (super::task::short(t.task_arn.as_deref()), *n)).collect();
+            found.iter().map(|(t, n)| (task::short(t.task_arn.as_deref()), *n)).collect();
         assert_eq!(found, [("b".to_owned(), 2), ("c".to_owned(), 1)]);
     }
 

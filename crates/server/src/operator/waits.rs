@@ -122,7 +122,7 @@ impl<'a> Asked<'a> {
     fn one_task(&self, id: &str) -> Result<Value, String> {
         let unknown = || format!("cluster {} has no task {id}", self.cluster);
         let short = id.rsplit('/').next().unwrap_or_default();
-        let id: TaskId = short.parse().map_err(|_| unknown())?;
+        let id: TaskId = short.parse().map_err(|()| unknown())?;
         let key = TaskKey { scope: self.scope.clone(), cluster: self.cluster.clone(), id };
         let task = &self.view.tasks.get(&key).ok_or_else(unknown)?.record;
         Ok(self.body(&[], &[shown_task(task, &self.task(task))], 0))

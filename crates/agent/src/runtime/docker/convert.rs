@@ -3,8 +3,7 @@
 use bollard::auth::DockerCredentials;
 use bollard::models::{
     ContainerInspectResponse, ContainerMemoryStats, ContainerState, ContainerStateStatusEnum,
-    ContainerStatsResponse, EventActor, EventMessage, HealthStatusEnum, ImageInspect,
-    NetworkSettings,
+    ContainerStatsResponse, EventMessage, HealthStatusEnum, ImageInspect, NetworkSettings,
 };
 use longshore_domain::record::HealthStatus;
 use longshore_domain::time::Timestamp;
@@ -223,7 +222,10 @@ mod tests {
     fn only_the_signal_that_nothing_survives_is_a_kill() {
         let said = |signal: &str| {
             let attributes = [("signal".to_owned(), signal.to_owned())].into();
-            let actor = EventActor { id: Some("c".to_owned()), attributes: Some(attributes) };
+            let actor = bollard::models::EventActor {
+                id: Some("c".to_owned()),
+                attributes: Some(attributes),
+            };
             let action = Some("kill".to_owned());
             event(EventMessage { action, actor: Some(actor), ..EventMessage::default() })
         };
