@@ -80,6 +80,9 @@ impl Bench {
     }
 
     /// One pass, with what it decides.
+    ///
+    /// # Panics
+    /// The store refuses what was decided.
     pub async fn pass(&self) -> Measured {
         let view = self.server.state.view();
         let now = later();
