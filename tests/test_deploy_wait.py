@@ -1,4 +1,4 @@
-"""`longshore deploy --wait`: it ends well only when the deployment does, and says what went wrong."""
+"""`longshore deploy --wait` ends well only when the deployment does, and says what went wrong."""
 
 import json
 import os
