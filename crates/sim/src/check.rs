@@ -39,7 +39,7 @@ pub struct End<'a> {
     pub view: &'a View,
     /// The wall clock.
     pub now: Timestamp,
-    /// The machines that are on.
+    /// The machines, all repaired.
     pub machines: &'a [Machine],
     /// ARNs of the tasks that RunTask has given out.
     pub acknowledged: &'a [String],

@@ -1,4 +1,4 @@
-//! One run: a seed, ten minutes of users and faults, some minutes of peace, and the judgement.
+//! One run: a seed, users and faults for the first half, peace for the rest, and the judgement.
 
 use std::time::Duration;
 
