@@ -46,7 +46,7 @@ impl Controller for Connections {
                 ContainerInstance { connection, version: row.version + 1, ..row.record.clone() };
             txn.update(row, &record);
             if txn.len() == BATCH {
-                pass.txns.push(std::mem::take(&mut txn));
+                pass.push(std::mem::take(&mut txn));
             }
         }
         pass.push(txn);
