@@ -1,6 +1,6 @@
 //! The store of Longshore: what is true, in order.
 //!
-//! - A backend ([`MemoryStore`], [`EmbeddedStore`]) keeps versioned key-values under one
+//! - A backend ([`MemoryStore`], [`EmbeddedStore`], [`EtcdStore`]) keeps versioned key-values under one
 //!   revision and obeys [`Store`], the part of etcd that Longshore needs.
 //! - [`Record`] says how each record of the domain becomes a key and a value ([`tables`]).
 //! - [`View`] is all of it in memory, immutable; [`State`] follows the store with it and
@@ -14,6 +14,7 @@ mod apply;
 mod contract;
 mod embedded;
 mod error;
+mod etcd;
 mod history;
 mod journal;
 mod leadership;
@@ -34,6 +35,7 @@ pub use contract::{
 };
 pub use embedded::{Durability, EmbeddedOptions, EmbeddedStore};
 pub use error::{Retry, StoreError};
+pub use etcd::{EtcdOptions, EtcdStore};
 pub use history::HistoryLimits;
 pub use journal::{Change, Entry, Journal, JournalPage, Moment, Sequence};
 pub use leadership::{Leader, Leadership};

@@ -4,6 +4,7 @@
 mod backend;
 mod conformance;
 mod durability;
+mod etcd;
 mod golden;
 mod sample;
 mod state;
