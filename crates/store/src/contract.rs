@@ -2,7 +2,8 @@
 //!
 //! One number, the revision, orders all changes of the whole store. A transaction compares
 //! revisions of keys and writes several keys at once; a watch gives back the transactions in
-//! order. Nothing here is beyond etcd 3.4: no reads of the past, no scan within a transaction.
+//! order. Nothing here is beyond etcd 3.4: no reads of the past but a snapshot of now, no scan
+//! within a transaction.
 //!
 //! What it leaves out: the meaning of keys and values (`record`, `tables`) and of leadership
 //! (`leadership`, which needs only leases and transactions).
@@ -26,6 +27,9 @@ pub type StoreFuture<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
 /// Batches in order of revision. Ends after its first error.
 pub type Watch = BoxStream<'static, Result<Batch, StoreError>>;
+
+/// Pages of one moment. Ends after its first error.
+pub type Snapshot = BoxStream<'static, Result<Page, StoreError>>;
 
 /// A point in the history of the store. Grows with each transaction that changes something, by
 /// one unless others use the same etcd (etcd's `revision`).
@@ -441,6 +445,10 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// A page of key-values, all read at one revision.
     fn range(&self, range: Range) -> StoreFuture<'_, Page>;
+
+    /// All key-values in order of their keys, as they were at one revision. It may be slow: nothing
+    /// waits for it, and what changes meanwhile is not in it.
+    fn snapshot(&self) -> Snapshot;
 
     /// Commits `txn` if all its compares hold. The answer comes when the writes are durable.
     fn txn(&self, txn: Txn) -> StoreFuture<'_, TxnOutcome>;

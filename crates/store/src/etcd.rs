@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use etcd_client::{CompactionOptions, GetOptions};
+use futures_util::stream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -31,8 +32,8 @@ use self::link::{Link, Links};
 use self::log::{LogReader, Logs, Wanted};
 pub use self::options::EtcdOptions;
 use crate::contract::{
-    KeyValue, Lease, LeaseId, Page, Range, Store, StoreFuture, StoreId, StoreRevision, Txn,
-    TxnOutcome, Watch, check_key, check_ttl,
+    KeyValue, Lease, LeaseId, Page, Range, Snapshot, Store, StoreFuture, StoreId, StoreRevision,
+    Txn, TxnOutcome, Watch, check_key, check_ttl,
 };
 use crate::history::History;
 use crate::{StoreError, limits};
@@ -195,7 +196,13 @@ impl Shared {
         Ok(found.pop().and_then(|raw| self.links.keys.key_value(raw)))
     }
 
-    async fn page(&self, link: Arc<Link>, range: &Range) -> Result<Page, Fault> {
+    /// A page as of now, or as of a revision.
+    async fn page(
+        &self,
+        link: Arc<Link>,
+        range: &Range,
+        at: Option<StoreRevision>,
+    ) -> Result<Page, Fault> {
         let keys = &self.links.keys;
         let raw = |key: &str| keys.key(key);
         let (start, end) = (raw(&range.start), range.end.as_deref().map(raw));
@@ -203,13 +210,17 @@ impl Shared {
         // etcd takes an end that is not after its start for something else.
         let empty = end <= start;
         let limit = if empty { 1 } else { i64::try_from(range.limit).unwrap_or(i64::MAX) };
-        let options = GetOptions::new().with_limit(limit);
+        let at = at.map(|at| i64::try_from(at.0).unwrap_or(i64::MAX));
+        let options = GetOptions::new().with_limit(limit).with_revision(at.unwrap_or_default());
         let options = if empty { options.with_keys_only() } else { options.with_range(end) };
         let mut kv = link.kv.clone();
         let asked = kv.get(start, Some(options));
         let mut answer = link.call(self.links.options.request_timeout, asked).await?;
-        let revision = self.links.note(answer.header());
-        self.want(revision);
+        let mut revision = self.links.note(answer.header());
+        match at {
+            Some(at) => revision = keys::revision(at),
+            None => self.want(revision),
+        }
         if empty {
             return Ok(Page { kvs: Vec::new(), revision, more: false });
         }
@@ -224,6 +235,22 @@ impl Shared {
         more |= kvs.len() > range.limit;
         kvs.truncate(range.limit);
         Ok(Page { kvs, revision, more })
+    }
+
+    async fn page_of_snapshot(
+        &self,
+        range: &Range,
+        at: Option<StoreRevision>,
+    ) -> Result<Page, StoreError> {
+        let page = self.read(|link| async move {
+            match self.page(link, range, at).await {
+                // It does not come back by asking again.
+                Err(Fault::Compacted) if at.is_some() => Ok(None),
+                page => page.map(Some),
+            }
+        });
+        let forgotten = at.unwrap_or_default();
+        page.await?.ok_or(StoreError::Compacted { after: forgotten, compacted: forgotten })
     }
 
     async fn compact(&self, revision: StoreRevision) -> Result<(), StoreError> {
@@ -313,8 +340,21 @@ impl Store for EtcdStore {
     fn range(&self, range: Range) -> StoreFuture<'_, Page> {
         Box::pin(async move {
             let range = &range;
-            self.shared.read(|link| self.shared.page(link, range)).await
+            self.shared.read(|link| self.shared.page(link, range, None)).await
         })
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let first = Range::prefix("/").limit(limits::SNAPSHOT_PAGE);
+        let next = Some((Arc::clone(&self.shared), first, None));
+        Box::pin(stream::unfold(next, |next| async {
+            let (shared, range, at) = next?;
+            let page = shared.page_of_snapshot(&range, at).await;
+            let last = page.as_ref().ok().filter(|page| page.more).and_then(|page| page.kvs.last());
+            let after = last.map(|last| range.after(&last.key));
+            let at = page.as_ref().ok().map(|page| page.revision);
+            Some((page, after.map(|range| (shared, range, at))))
+        }))
     }
 
     fn txn(&self, txn: Txn) -> StoreFuture<'_, TxnOutcome> {

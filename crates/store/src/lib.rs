@@ -6,11 +6,13 @@
 //! - [`View`] is all of it in memory, immutable; [`State`] follows the store with it and
 //!   commits a [`RecordTxn`].
 //! - [`Journal`] gives back what changed, in order, for days.
+//! - [`archive`] is all of it as a file: for backups, and to move to another backend.
 //! - [`Leadership`] lets one process at a time do what only one may do.
 //!
 //! What it leaves out: decisions (crate `longshore-domain`), and when to make them.
 
 mod apply;
+pub mod archive;
 mod contract;
 mod embedded;
 mod error;
@@ -30,8 +32,8 @@ mod usage;
 mod view;
 
 pub use contract::{
-    Batch, Compare, Event, Key, KeyValue, Lease, LeaseId, Page, Range, Store, StoreFuture, StoreId,
-    StoreRevision, Txn, TxnOutcome, Watch, Write,
+    Batch, Compare, Event, Key, KeyValue, Lease, LeaseId, Page, Range, Snapshot, Store,
+    StoreFuture, StoreId, StoreRevision, Txn, TxnOutcome, Watch, Write,
 };
 pub use embedded::{Durability, EmbeddedOptions, EmbeddedStore};
 pub use error::{Retry, StoreError};

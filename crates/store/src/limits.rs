@@ -17,6 +17,12 @@ pub const OP_OVERHEAD_BYTES: usize = 64;
 pub const TXN_OPS: usize = 128;
 /// Key-values of one page of a range (ours; bounds the memory of one answer).
 pub const RANGE_PAGE: usize = 10_000;
+/// Key-values of one page of a snapshot.
+pub const SNAPSHOT_PAGE: usize = 1000;
+/// Records that one transaction of an import writes.
+pub const IMPORT_PUTS: usize = 100;
+/// Bytes of the records that one transaction of an import writes.
+pub const IMPORT_BYTES: usize = 512 * 1024;
 /// Shortest time to live of a lease (ours; an etcd backend rounds up to whole seconds).
 pub const LEASE_TTL_MIN: Duration = Duration::from_millis(10);
 /// Longest time to live of a lease.

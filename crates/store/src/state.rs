@@ -76,6 +76,12 @@ pub enum StateError {
     /// The store holds what is no record.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// The store is not whole yet.
+    #[error(
+        "an import into this store was interrupted; finish it (longshore ctl store import, with the \
+         same file), or begin with an empty store"
+    )]
+    Unfinished,
     /// The view follows the store no more; the reason was logged when it happened.
     #[error("the view of the store has stopped; restart longshore")]
     Stopped(#[source] Arc<StateError>),
@@ -106,7 +112,7 @@ impl StateError {
         match self {
             Self::Store(error) => error.retry() == Retry::AfterReading,
             Self::Stopped(_) | Self::Behind { .. } => true,
-            Self::Record(_) | Self::Contended { .. } => false,
+            Self::Record(_) | Self::Unfinished | Self::Contended { .. } => false,
         }
     }
 }
@@ -115,7 +121,7 @@ impl State {
     /// Reads all of `store`, and follows it from then on.
     ///
     /// # Errors
-    /// The store fails, or holds what is no record.
+    /// The store fails, holds what is no record, or is not wholly imported.
     pub async fn open(store: Arc<dyn Store>) -> Result<Self, StateError> {
         let follower = Follower::start(store.clone()).await?;
         let published = follower.published();

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, future, stream};
 use longshore_store::{
-    KeyValue, Lease, LeaseId, MemoryStore, Page, Range, RecordTxn, Store, StoreError, StoreFuture,
-    StoreId, StoreRevision, Txn, TxnOutcome, Watch,
+    KeyValue, Lease, LeaseId, MemoryStore, Page, Range, RecordTxn, Snapshot, Store, StoreError,
+    StoreFuture, StoreId, StoreRevision, Txn, TxnOutcome, Watch,
 };
 use tokio::sync::broadcast;
 
@@ -89,6 +89,10 @@ impl Store for Interfering {
 
     fn range(&self, range: Range) -> StoreFuture<'_, Page> {
         Box::pin(self.page(range))
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.store.snapshot()
     }
 
     fn txn(&self, txn: Txn) -> StoreFuture<'_, TxnOutcome> {
