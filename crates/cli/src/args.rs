@@ -9,6 +9,7 @@ use longshore_domain::fidelity::{self, Fidelity};
 use longshore_server::Webhook;
 
 use crate::output::Output;
+use crate::store::Place;
 
 /// Where emulators of AWS listen, and so do we.
 pub(crate) const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:4566";
@@ -94,6 +95,10 @@ pub(crate) struct ServerOptions {
     /// Where state is kept [default: /var/lib/longshore for root, else ~/.local/share/longshore].
     #[arg(long, env = "LONGSHORE_DATA_DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// The store: redb (a file in the data directory), redb:FILE, or
+    /// etcd://[USER@]HOST:PORT,HOST:PORT[/NAMESPACE][?OPTION=VALUE&...] and etcds:// for TLS.
+    #[arg(long, env = "LONGSHORE_STORE", hide_env_values = true, default_value = "redb")]
+    pub(crate) store: Place,
     /// Accept anybody as root of their account; only on a loopback address.
     #[arg(long, conflicts_with = "keys")]
     pub(crate) open: bool,

@@ -20,6 +20,7 @@ mod rollout;
 mod run;
 mod server;
 mod shutdown;
+mod store;
 mod task;
 
 use std::process::ExitCode;

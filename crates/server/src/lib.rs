@@ -124,8 +124,12 @@ async fn stopped(switch: &mut watch::Receiver<bool>) {
 /// What a caller learns of a failing store; the operator finds the cause in the log.
 fn server_exception(error: &StateError) -> ServiceError {
     tracing::error!(%error, "the store failed");
-    ErrorCode::ServerException
-        .error("The service cannot reach its store at the moment; nothing was changed. Try again.")
+    ErrorCode::ServerException.error(if error.may_have_happened() {
+        "The service did not learn whether its store has made the change. Look whether it was \
+         made before you try again."
+    } else {
+        "The service cannot reach its store at the moment; nothing was changed. Try again."
+    })
 }
 
 /// A server that listens and does not answer yet.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use longshore_store::{
-    KeyValue, Lease, LeaseId, MemoryStore, Page, Range, Store, StoreError, StoreFuture, StoreId,
-    StoreRevision, Txn, TxnOutcome, Watch,
+    KeyValue, Lease, LeaseId, MemoryStore, Page, Range, Snapshot, Store, StoreError, StoreFuture,
+    StoreId, StoreRevision, Txn, TxnOutcome, Watch,
 };
 
 use crate::life::Life;
@@ -76,6 +76,10 @@ impl Store for Handle {
             self.life.step().await;
             self.store.range(range).await
         })
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.store.snapshot()
     }
 
     fn txn(&self, txn: Txn) -> StoreFuture<'_, TxnOutcome> {

@@ -9,20 +9,22 @@ mod follow;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use longshore_domain::time::Timestamp;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 use self::follow::Follower;
-use crate::StoreError;
 use crate::contract::{Key, Store, StoreRevision, TxnOutcome};
 use crate::journal::Journal;
 use crate::limits;
 use crate::record::RecordError;
 use crate::record_txn::RecordTxn;
 use crate::view::{Kind, View};
+use crate::{Retry, StoreError};
 
 /// A store with the view that follows it. Clones share both; the view stops following when
 /// the last clone is dropped.
@@ -74,9 +76,26 @@ pub enum StateError {
     /// The store holds what is no record.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// The store is not whole yet.
+    #[error(
+        "an import into this store was interrupted; finish it (longshore ctl store import, with the \
+         same file), or begin with an empty store"
+    )]
+    Unfinished,
     /// The view follows the store no more; the reason was logged when it happened.
     #[error("the view of the store has stopped; restart longshore")]
     Stopped(#[source] Arc<StateError>),
+    /// The view has not reached a revision in time, since the store does not tell of it.
+    #[error(
+        "the view has not reached revision {revision} of the store within {waited:?}; look at the \
+         store and the network"
+    )]
+    Behind {
+        /// The revision.
+        revision: StoreRevision,
+        /// How long that was waited for.
+        waited: Duration,
+    },
     /// Other writers got in between each time.
     #[error("{key} changed under {attempts} attempts in a row; try again")]
     Contended {
@@ -87,11 +106,22 @@ pub enum StateError {
     },
 }
 
+impl StateError {
+    /// Whether what was asked for may have happened, as far as anybody knows.
+    pub fn may_have_happened(&self) -> bool {
+        match self {
+            Self::Store(error) => error.retry() == Retry::AfterReading,
+            Self::Stopped(_) | Self::Behind { .. } => true,
+            Self::Record(_) | Self::Unfinished | Self::Contended { .. } => false,
+        }
+    }
+}
+
 impl State {
     /// Reads all of `store`, and follows it from then on.
     ///
     /// # Errors
-    /// The store fails, or holds what is no record.
+    /// The store fails, holds what is no record, or is not wholly imported.
     pub async fn open(store: Arc<dyn Store>) -> Result<Self, StateError> {
         let follower = Follower::start(store.clone()).await?;
         let published = follower.published();
@@ -126,7 +156,8 @@ impl State {
     ///
     /// # Errors
     /// [`StateError::Store`]; what [`StoreError::retry`] says decides. [`StateError::Stopped`]
-    /// when the view cannot reach the revision; the transaction may have happened.
+    /// and [`StateError::Behind`] when the view cannot reach the revision, or not in time; the
+    /// transaction may have happened.
     pub async fn commit(&self, txn: RecordTxn) -> Result<TxnOutcome, StateError> {
         let txn = match self.now {
             Some(now) => txn.into_told_txn(now()),
@@ -134,12 +165,16 @@ impl State {
         };
         let outcome = self.store.txn(txn).await?;
         let (TxnOutcome::Committed { revision } | TxnOutcome::Conflict { revision, .. }) = &outcome;
-        self.reached(*revision).await?;
-        Ok(outcome)
+        let (revision, waited) = (*revision, limits::VIEW_REACH);
+        match timeout(waited, self.reached(revision)).await {
+            Ok(reached) => reached.map(|_| outcome),
+            Err(_) => Err(StateError::Behind { revision, waited }),
+        }
     }
 
     /// Decides and commits, again with a newer view as long as others get in between. The
-    /// refusal of `decide` is the inner error; a decision that changes nothing is not sent.
+    /// refusal of `decide` is the inner error; a decision that changes nothing is not sent. One
+    /// that may have happened is not made again: whoever asked must look first.
     ///
     /// # Errors
     /// Those of [`State::commit`], and [`StateError::Contended`] after

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{Progress, Published, StateError};
+use crate::archive::UNFINISHED;
 use crate::contract::{Batch, Event, Page, Range, Store, StoreRevision, Watch};
 use crate::view::{Kind, View};
 use crate::{Retry, StoreError, limits};
@@ -151,6 +152,9 @@ async fn try_list(store: &Arc<dyn Store>) -> Result<(View, Watch), StateError> {
         let last = page.kvs.last().filter(|_| page.more);
         next = last.map(|last| fetch(store, records().after(&last.key)));
         for kv in page.kvs {
+            if &*kv.key == UNFINISHED {
+                return Err(StateError::Unfinished);
+            }
             view.apply(&Event::Put(kv))?;
         }
     }

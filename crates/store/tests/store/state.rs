@@ -137,6 +137,38 @@ async fn a_decision_may_refuse_or_change_nothing() {
     assert!(matches!(&error, StateError::Contended { key, .. } if &**key == "/other"), "{error}");
 }
 
+/// A decision whose answer was lost may have come true; made again, it could come true twice.
+#[tokio::test]
+async fn a_decision_without_an_answer_is_not_made_again() {
+    let store = Arc::new(Interfering::new(100));
+    let state = soon(State::open(store.clone())).await.expect("opens");
+    store.lose_answers(1);
+    let mut decided = 0;
+    let decision = soon(state.decide(|_, txn| {
+        decided += 1;
+        txn.put(&sample::task(decided));
+        Ok::<_, &str>(())
+    }));
+    let error = decision.await.expect_err("nobody knows");
+    assert_eq!(decided, 1);
+    let StateError::Store(why @ StoreError::Uncertain { .. }) = &error else { panic!("{error}") };
+    assert_eq!(why.retry(), Retry::AfterReading);
+    assert!(error.may_have_happened());
+    let view = soon(state.reached(StoreRevision(1))).await.expect("follows");
+    assert_eq!(view.tasks.len(), 1, "it has happened");
+}
+
+/// A commit that the view cannot show is an answer that nobody waits for without end.
+#[tokio::test(start_paused = true)]
+async fn a_view_that_hangs_is_told() {
+    let store = Arc::new(Interfering::new(100));
+    let state = soon(State::open(store.clone())).await.expect("opens");
+    store.hang_watches();
+    let error = state.commit(puts([sample::task(1)])).await.expect_err("nothing shows it");
+    assert!(matches!(error, StateError::Behind { revision: StoreRevision(1), .. }), "{error}");
+    assert!(error.may_have_happened());
+}
+
 #[tokio::test]
 async fn changes_wake_for_their_tables() {
     let state = open().await;
