@@ -1,15 +1,17 @@
 //! The follower: reads the store in pages, then applies its watch, and publishes views.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use futures_util::{FutureExt, StreamExt};
+use longshore_domain::ids::InstanceId;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::{Progress, Published, StateError};
+use super::{Progress, Published, StateError, Wakes};
 use crate::contract::{Batch, Event, Page, Range, Store, StoreRevision, Watch};
-use crate::view::{Kind, View};
+use crate::view::{Applied, Kind, View};
 use crate::{Retry, StoreError, limits};
 
 /// Follows a store.
@@ -19,6 +21,8 @@ pub(super) struct Follower {
     /// What is published, and what is applied since.
     view: View,
     progress: Progress,
+    /// Instances for whose agents there is news since.
+    news: BTreeSet<InstanceId>,
     watch: Watch,
 }
 
@@ -30,8 +34,9 @@ impl Follower {
         let published = Arc::new(Published {
             view: ArcSwap::from_pointee(view.clone()),
             progress: watch::Sender::new(progress.clone()),
+            wakes: Wakes::default(),
         });
-        Ok(Self { store, published, view, progress, watch })
+        Ok(Self { store, published, view, progress, news: BTreeSet::new(), watch })
     }
 
     pub(super) fn published(&self) -> Arc<Published> {
@@ -47,6 +52,7 @@ impl Follower {
                 tracing::error!(%error, "the view follows the store no more");
                 let stopped = Some(Arc::new(error));
                 self.published.progress.send_modify(|progress| progress.stopped = stopped);
+                self.published.wakes.wake_all();
                 return;
             }
         }
@@ -75,8 +81,9 @@ impl Follower {
 
     fn apply(&mut self, batch: &Batch) -> Result<(), StateError> {
         for event in batch.events.iter() {
-            if let Some(kind) = self.view.apply(event)? {
+            if let Some(Applied { kind, news }) = self.view.apply(event)? {
                 self.progress.mark(kind, batch.revision);
+                self.news.extend(news);
             }
         }
         self.view.revision = batch.revision;
@@ -84,9 +91,10 @@ impl Follower {
         Ok(())
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
         // The view first: whoever wakes finds it.
         self.published.view.store(Arc::new(self.view.clone()));
+        self.published.wakes.wake(std::mem::take(&mut self.news));
         self.published.progress.send_replace(self.progress.clone());
     }
 
@@ -112,6 +120,7 @@ impl Follower {
                     self.view = view;
                     self.watch = watch;
                     self.publish();
+                    self.published.wakes.wake_all();
                     return Ok(());
                 }
                 Err(again) => error = again,

@@ -1,6 +1,6 @@
 //! Container instances, by cluster and id.
 
-use longshore_domain::ids::{ClusterName, InstanceId, Scope};
+use longshore_domain::ids::{ClusterName, InstanceId, Scope, TaskId};
 use longshore_domain::journal;
 use longshore_domain::record::ContainerInstance;
 
@@ -42,6 +42,8 @@ pub enum ContainerInstanceIndex {
     Ec2Instance(Scope, String),
     /// Client token of the registration.
     RegistrationToken(Scope, ClusterName, String),
+    /// A task that it has to end before anything else is started.
+    Fence(TaskId),
 }
 
 impl Record for ContainerInstance {
@@ -68,6 +70,7 @@ impl Record for ContainerInstance {
             let (scope, cluster) = (self.scope.clone(), self.cluster.clone());
             indexes.push(ContainerInstanceIndex::RegistrationToken(scope, cluster, token));
         }
+        indexes.extend(self.fence.iter().map(|task| ContainerInstanceIndex::Fence(*task)));
         indexes
     }
 
