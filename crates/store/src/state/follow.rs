@@ -61,7 +61,8 @@ impl Follower {
     /// Applies what the watch has, at least one batch, and publishes.
     async fn follow(&mut self) -> Result<(), StateError> {
         let mut next = self.watch.next().await;
-        for _ in 0..limits::VIEW_BATCHES {
+        let mut applied = 0;
+        loop {
             // A watch ends only after an error.
             match next.unwrap_or(Err(StoreError::Closed)) {
                 Ok(batch) => self.apply(&batch)?,
@@ -69,6 +70,11 @@ impl Follower {
                     self.publish();
                     return Err(error.into());
                 }
+            }
+            applied += 1;
+            // What is taken from the watch must be applied, so it is asked last.
+            if applied == limits::VIEW_BATCHES {
+                break;
             }
             match self.watch.next().now_or_never() {
                 Some(more) => next = more,

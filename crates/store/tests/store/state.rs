@@ -154,6 +154,23 @@ async fn an_instance_is_woken_for_news_of_its_own_alone() {
     assert!(second.changed().now_or_never().is_some(), "whoever stays is woken");
 }
 
+/// The view takes in many transactions before it shows them; none may be lost where it stops.
+#[tokio::test]
+async fn a_view_that_is_far_behind_loses_no_transaction() {
+    let state = soon(State::open(Arc::new(MemoryStore::default()))).await.expect("opens");
+    let count = u128::try_from(longshore_store::limits::VIEW_BATCHES).expect("a number") * 3;
+    let mut last = StoreRevision::ZERO;
+    for id in 0..count {
+        // Memory answers at once, so that the view has no turn before the end.
+        let txn = state.store().txn(puts([sample::task(id)]).into_txn());
+        let outcome = txn.now_or_never().expect("memory is ready").expect("the store works");
+        let TxnOutcome::Committed { revision } = outcome else { panic!("{outcome:?}") };
+        last = revision;
+    }
+    let view = soon(state.reached(last)).await.expect("the view follows");
+    assert_eq!(u128::try_from(view.tasks.len()).expect("a number"), count);
+}
+
 #[tokio::test]
 async fn a_decision_may_refuse_or_change_nothing() {
     let state = open().await;
