@@ -12,10 +12,14 @@ use serde::Deserialize;
 use crate::args::ServerOptions;
 use crate::failure::Failure;
 use crate::store::Place;
-use crate::{output, shutdown};
+use crate::{files, output, shutdown};
+
+/// Files and connections that a server may have open: an agent has up to a dozen.
+const FILES: u64 = 1 << 18;
 
 /// Runs the control plane until it is asked to stop.
 pub(crate) async fn run(options: ServerOptions, region: &str) -> Result<(), Failure> {
+    files::allow(FILES);
     let data_dir = data_dir(options.data_dir)?;
     let identity: Box<dyn IdentityProvider> = match &options.keys {
         Some(file) => Box::new(Keys::new(read_keys(file)?)),

@@ -6,18 +6,22 @@
 //! wakes reads the view.
 
 mod follow;
+mod wakes;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use longshore_domain::ids::InstanceId;
 use longshore_domain::time::Timestamp;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use self::follow::Follower;
+pub use self::wakes::InstanceChanges;
+use self::wakes::Wakes;
 use crate::contract::{Key, Store, StoreRevision, TxnOutcome};
 use crate::journal::Journal;
 use crate::limits;
@@ -56,6 +60,7 @@ impl fmt::Debug for State {
 struct Published {
     view: ArcSwap<View>,
     progress: watch::Sender<Progress>,
+    wakes: Wakes,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -230,6 +235,16 @@ impl State {
         let progress = self.published.progress.subscribe();
         let seen = progress.borrow().revision;
         Changes { progress, seen }
+    }
+
+    /// Lets those who listen for news of `instance` look again.
+    pub fn wake(&self, instance: InstanceId) {
+        self.published.wakes.wake([instance]);
+    }
+
+    /// Tells of news for the agent of `instance` from now on.
+    pub fn changes_for(&self, instance: InstanceId) -> InstanceChanges {
+        InstanceChanges::new(&self.published, instance)
     }
 }
 

@@ -5,8 +5,11 @@ mod interfering;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use longshore_domain::ids::InstanceId;
-use longshore_domain::record::{Cluster, PortClaim, Protocol, Task, TaskStatus};
+use longshore_domain::record::{
+    Cluster, ContainerInstance, DesiredStatus, PortClaim, Protocol, Task, TaskStatus,
+};
 use longshore_store::tables::{ClusterKey, ServiceEventKey, TaskDefinitionKey, TaskIndex, TaskKey};
 use longshore_store::{
     KeyPrefix, Kind, MemoryStore, Record, RecordTxn, Retry, State, StateError, StoreError, StoreId,
@@ -114,6 +117,61 @@ async fn decisions_of_many_lose_nothing() {
 }
 
 #[tokio::test]
+async fn an_instance_is_woken_for_news_of_its_own_alone() {
+    let state = open().await;
+    let (own, other) = (InstanceId::new(1), InstanceId::new(2));
+    let on = |id, instance| Task { instance, ..sample::task(id) };
+    let changes = state.changes_for(own);
+    let is_woken = || changes.changed().now_or_never().is_some();
+    assert!(!is_woken());
+    commit(&state, &puts([on(1, other)])).await;
+    assert!(!is_woken(), "a task of another instance");
+    let mut task = on(2, own);
+    commit(&state, &puts([task.clone()])).await;
+    assert!(is_woken(), "a new task");
+    assert!(!is_woken(), "once");
+    task.observed.status = TaskStatus::Running;
+    commit(&state, &puts([task.clone()])).await;
+    assert!(!is_woken(), "what the agent said itself");
+    task.desired = DesiredStatus::Stopped;
+    commit(&state, &puts([task.clone()])).await;
+    assert!(is_woken(), "an order to stop");
+    task.observed.status = TaskStatus::Stopped;
+    commit(&state, &puts([task.clone()])).await;
+    assert!(is_woken(), "an end");
+    commit(&state, RecordTxn::new().delete::<Task>(&task.key())).await;
+    assert!(is_woken(), "a record that is gone");
+    let instance = sample::container_instance(1);
+    commit(&state, &puts([instance.clone()])).await;
+    assert!(is_woken(), "the instance");
+    commit(&state, RecordTxn::new().delete::<ContainerInstance>(&instance.key())).await;
+    assert!(is_woken(), "its end");
+    state.wake(own);
+    assert!(is_woken(), "somebody else's wish");
+    let second = state.changes_for(own);
+    drop(changes);
+    state.wake(own);
+    assert!(second.changed().now_or_never().is_some(), "whoever stays is woken");
+}
+
+/// The view takes in many transactions before it shows them; none may be lost where it stops.
+#[tokio::test]
+async fn a_view_that_is_far_behind_loses_no_transaction() {
+    let state = soon(State::open(Arc::new(MemoryStore::default()))).await.expect("opens");
+    let count = u128::try_from(longshore_store::limits::VIEW_BATCHES).expect("a number") * 3;
+    let mut last = StoreRevision::ZERO;
+    for id in 0..count {
+        // Memory answers at once, so that the view has no turn before the end.
+        let txn = state.store().txn(puts([sample::task(id)]).into_txn());
+        let outcome = txn.now_or_never().expect("memory is ready").expect("the store works");
+        let TxnOutcome::Committed { revision } = outcome else { panic!("{outcome:?}") };
+        last = revision;
+    }
+    let view = soon(state.reached(last)).await.expect("the view follows");
+    assert_eq!(u128::try_from(view.tasks.len()).expect("a number"), count);
+}
+
+#[tokio::test]
 async fn a_decision_may_refuse_or_change_nothing() {
     let state = open().await;
     let refused = soon(state.decide(|_, txn| {
@@ -128,7 +186,7 @@ async fn a_decision_may_refuse_or_change_nothing() {
     let store = state.store().clone();
     let contended = soon(state.decide(|view, txn| {
         let winner = Txn::default().put("/other", "1");
-        futures_util::FutureExt::now_or_never(store.txn(winner)).expect("memory is ready").ok();
+        FutureExt::now_or_never(store.txn(winner)).expect("memory is ready").ok();
         txn.expect(longshore_store::Compare::ModRevision("/other".into(), view.revision));
         txn.put(&sample::cluster());
         Ok::<_, &str>(())
