@@ -1,6 +1,5 @@
 //! The loop that every controller runs in.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, stream};
@@ -8,6 +7,7 @@ use longshore_domain::record::Task;
 use longshore_domain::time::Timestamp;
 use longshore_store::{Kind, RecordTxn, TxnOutcome, View};
 
+use crate::members::Term;
 use crate::{Server, clock};
 
 /// Pause after a pass that failed, so that a broken store is not hammered.
@@ -61,23 +61,13 @@ pub(super) trait Controller: Send + Sync + 'static {
     fn pass(&self, view: &View, now: Timestamp) -> Pass;
 }
 
-/// Runs a controller until the server stops.
-pub(super) fn spawn<C: Controller>(server: &Arc<Server>, controller: C) {
-    let server = Arc::clone(server);
-    tokio::spawn(async move {
-        let mut shutdown = server.shutdown.subscribe();
-        tokio::select! {
-            biased;
-            () = crate::stopped(&mut shutdown) => {}
-            () = run(&server, &controller) => {}
-        }
-    });
-}
-
-async fn run<C: Controller>(server: &Server, controller: &C) {
+/// Runs a controller for as long as the term lasts; whoever spawned it ends it.
+pub(super) async fn run<C: Controller>(server: &Server, term: &Term, controller: &C) {
     let mut changes = server.state.changes();
+    let mut roster = server.members.roster_changes();
     loop {
-        let wait = match pass(server, controller).await {
+        roster.mark_unchanged();
+        let wait = match pass(server, term, controller).await {
             Some(next) => next.map_or(RESYNC, |at| at.saturating_since(clock::now()).min(RESYNC)),
             None => RETRY,
         };
@@ -87,6 +77,9 @@ async fn run<C: Controller>(server: &Server, controller: &C) {
                 tracing::error!(controller = C::NAME, %error, "controller stops");
                 return;
             },
+            // Servers come and go rarely, and with them what is known of their sessions. The sender
+            // lives as long as the server.
+            _ = roster.changed() => {}
             () = tokio::time::sleep(wait) => {}
         }
     }
@@ -95,15 +88,16 @@ async fn run<C: Controller>(server: &Server, controller: &C) {
 /// One pass; `None` when it has to be tried again soon.
 pub(super) async fn pass<C: Controller>(
     server: &Server,
+    term: &Term,
     controller: &C,
 ) -> Option<Option<Timestamp>> {
     let started = Instant::now();
     let view = server.state.view();
     let Pass { txns, placed, next } = controller.pass(&view, clock::now());
     // Together, so that the store can write them in groups.
-    let commits = txns.into_iter().map(|txn| server.commit(txn));
+    let commits = txns.into_iter().map(|txn| server.commit_in(term, txn));
     let outcomes: Vec<_> = stream::iter(commits).buffer_unordered(COMMITS).collect().await;
-    server.placer.landed(&placed);
+    term.placer.landed(&placed);
     // Where somebody else was faster, the next pass sees what they did.
     let again = outcomes.iter().any(|outcome| !matches!(outcome, Ok(TxnOutcome::Committed { .. })));
     server.metrics.pass(C::NAME, started.elapsed());

@@ -37,7 +37,7 @@ impl Bench {
     /// An empty one.
     pub async fn new() -> Self {
         let server = test_server::server().await;
-        let services = Services::new(&server);
+        let services = Services::new(&server, &test_server::term(&server));
         Self { server, services }
     }
 
@@ -94,7 +94,7 @@ impl Bench {
             let outcome = self.server.commit(txn).await.expect("the store is in memory");
             assert!(matches!(outcome, TxnOutcome::Committed { .. }), "nobody gets in the way");
         }
-        self.server.placer.landed(&placed);
+        test_server::term(&self.server).placer.landed(&placed);
         Measured { took, changes }
     }
 

@@ -28,10 +28,12 @@ use super::driver::{Controller, Pass};
 use crate::Server;
 use crate::clock::RandomIds;
 use crate::ecs::{Launch, encode, lookup, make_tasks, placement};
+use crate::members::Term;
 
 /// Starts and stops the tasks of services.
 pub(super) struct Services {
     server: Arc<Server>,
+    term: Arc<Term>,
     in_order: Mutex<BTreeMap<Name, InOrder>>,
 }
 
@@ -77,8 +79,8 @@ struct Stamp {
 }
 
 impl Services {
-    pub(super) fn new(server: &Arc<Server>) -> Self {
-        Self { server: Arc::clone(server), in_order: Mutex::default() }
+    pub(super) fn new(server: &Arc<Server>, term: &Arc<Term>) -> Self {
+        Self { server: Arc::clone(server), term: Arc::clone(term), in_order: Mutex::default() }
     }
 }
 
@@ -168,7 +170,7 @@ impl Services {
             .collect();
         let group = format!("service:{}", row.name);
         let counted = counted_group(row, &specs, &group);
-        let (started, plan) = self.server.placer.place(
+        let (started, plan) = self.term.placer.place(
             &self.server.state,
             &row.scope,
             &row.cluster,
