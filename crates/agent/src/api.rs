@@ -1,12 +1,15 @@
 //! Calls to the control plane's API, signed.
 //!
-//! One client for all of an agent's calls, and for the command-line tools; connections are kept. It knows no retries: whoever
-//! calls knows how long the matter may take ([`ApiError::is_temporary`] tells whether to try).
+//! One client for all of an agent's calls, and for the command-line tools; connections are kept. It
+//! knows no retries: whoever calls knows how long the matter may take ([`ApiError::is_temporary`]
+//! tells whether to try). But of several servers it asks the next when one cannot be reached, and
+//! leaves one that does not do its work ([`Endpoints`]).
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, StatusCode, Uri, header};
+use http::{Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
@@ -17,6 +20,7 @@ use longshore_wire::codec::json;
 use longshore_wire::{Operation, Peer, ecs};
 use serde_json::Value;
 
+use crate::endpoints::Endpoints;
 use crate::network::{Connector, Network, Tcp};
 use crate::{AgentError, clock, limits};
 
@@ -66,7 +70,7 @@ impl ApiError {
 #[derive(Clone, Debug)]
 pub struct Api {
     http: Client<HttpsConnector<Connector>, Full<Bytes>>,
-    endpoint: Uri,
+    endpoints: Arc<Endpoints>,
     region: String,
     credentials: Credentials,
 }
@@ -87,10 +91,11 @@ pub(crate) struct SideCall<'a> {
 }
 
 impl Api {
-    /// A client of the control plane at the base URL `endpoint`. Nothing is sent yet.
+    /// A client of the control plane at the base URL `endpoint`, or at several with commas between
+    /// them. Nothing is sent yet.
     ///
     /// # Errors
-    /// When `endpoint` is not an `http` or `https` URL.
+    /// When `endpoint` is not made of `http` or `https` URLs.
     pub fn connect(
         endpoint: &str,
         region: &str,
@@ -119,18 +124,24 @@ impl Api {
         credentials: Credentials,
         tls: &rustls::ClientConfig,
     ) -> Result<Self, AgentError> {
-        let wrong = || AgentError::Endpoint(endpoint.to_owned());
-        let endpoint: Uri = endpoint.trim_end_matches('/').parse().map_err(|_| wrong())?;
-        if !matches!(endpoint.scheme_str(), Some("http" | "https")) {
-            return Err(wrong());
-        }
+        let endpoints = Arc::new(Endpoints::parse(endpoint)?);
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls.clone())
             .https_or_http()
             .enable_http1()
             .wrap_connector(Connector(network));
         let http = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { http, endpoint, region: region.to_owned(), credentials })
+        Ok(Self { http, endpoints, region: region.to_owned(), credentials })
+    }
+
+    /// Asks another server from now on, if there is one.
+    pub(crate) fn leave_server(&self) {
+        self.endpoints.leave(self.endpoints.current().0);
+    }
+
+    /// `usual`, or less where another server may be quicker.
+    pub(crate) fn patience(&self, usual: Duration) -> Duration {
+        self.endpoints.patience(usual)
     }
 
     pub(crate) fn region(&self) -> &str {
@@ -192,7 +203,7 @@ impl Api {
             region: None,
             credentials: None,
         };
-        let answer = self.exchange(self.signed(side, &target, Vec::new())?).await?;
+        let answer = self.exchange(side, &target, Vec::new()).await?;
         serde_json::from_slice(&answer).map_err(|error| ApiError::Answer(error.to_string()))
     }
 
@@ -211,11 +222,7 @@ impl Api {
             region: None,
             credentials: None,
         };
-        let request = self.signed(side, &target, Vec::new())?;
-        let late =
-            |_| ApiError::Transport(format!("no answer within {}s", limits::API_CALL.as_secs()));
-        let answer = tokio::time::timeout(limits::API_CALL, self.http.request(request));
-        let answer = answer.await.map_err(late)?.map_err(|e| ApiError::Transport(chain(&e)))?;
+        let answer = self.answer(side, &target, Vec::new()).await?;
         let status = answer.status();
         if status.is_success() {
             return Ok(Lines { body: answer.into_body(), read: Vec::new() });
@@ -228,39 +235,87 @@ impl Api {
     async fn send(&self, side: SideCall<'_>, body: Vec<u8>) -> Result<Bytes, ApiError> {
         let headers = [("content-type", json::CONTENT_TYPE), ("x-amz-target", side.target)];
         let target = Target { method: "POST", path: "/", query: "", headers: &headers };
-        self.exchange(self.signed(side, &target, body)?).await
+        self.exchange(side, &target, body).await
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Bytes, ApiError> {
-        let exchange = async {
-            let response =
-                self.http.request(request).await.map_err(|e| ApiError::Transport(chain(&e)))?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), limits::ANSWER_BYTES);
-            let body = body.collect().await.map_err(|e| ApiError::Transport(e.to_string()))?;
-            Ok((status, body.to_bytes()))
-        };
-        let late =
-            |_| ApiError::Transport(format!("no answer within {}s", limits::API_CALL.as_secs()));
-        let (status, body) =
-            tokio::time::timeout(limits::API_CALL, exchange).await.map_err(late)??;
+    /// Sends a request and reads the whole answer.
+    async fn exchange(
+        &self,
+        side: SideCall<'_>,
+        target: &Target<'_>,
+        body: Vec<u8>,
+    ) -> Result<Bytes, ApiError> {
+        let response = self.answer(side, target, body).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), limits::ANSWER_BYTES).collect();
+        let body = tokio::time::timeout(limits::API_CALL, body).await;
+        let body = body.map_err(|_| late(limits::API_CALL))?;
+        let body = body.map_err(|e| ApiError::Transport(e.to_string()))?.to_bytes();
         if status.is_success() {
             return Ok(body);
         }
         Err(refusal(status, &body))
     }
 
-    fn signed(
+    /// Sends a request; gives the answer before its body. Of several servers the next one is asked
+    /// if one cannot be reached, and from now on if one fails.
+    async fn answer(
         &self,
         side: SideCall<'_>,
         target: &Target<'_>,
         body: Vec<u8>,
+    ) -> Result<Response<Incoming>, ApiError> {
+        let body = Bytes::from(body);
+        if let Some(endpoint) = side.endpoint {
+            let wrong = |e: http::uri::InvalidUri| ApiError::Transport(e.to_string());
+            let base = endpoint.parse().map_err(wrong)?;
+            let request = self.signed(side, target, &base, body)?;
+            return self.ask(request).await.map_err(|(error, _)| error);
+        }
+        let mut last = late(Duration::ZERO);
+        for _ in 0..self.endpoints.len() {
+            let (number, base) = self.endpoints.current();
+            let request = self.signed(side, target, base, body.clone())?;
+            match self.ask(request).await {
+                Ok(answer) => {
+                    if answer.status().is_server_error() {
+                        self.endpoints.leave(number);
+                    }
+                    return Ok(answer);
+                }
+                Err((error, left)) => {
+                    self.endpoints.leave(number);
+                    if left {
+                        return Err(error);
+                    }
+                    last = error;
+                }
+            }
+        }
+        Err(last)
+    }
+
+    /// Sends a request; with an error comes whether it may have arrived.
+    async fn ask(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, (ApiError, bool)> {
+        let patience = self.patience(limits::API_CALL);
+        match tokio::time::timeout(patience, self.http.request(request)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err((ApiError::Transport(chain(&error)), !error.is_connect())),
+            Err(_) => Err((late(patience), true)),
+        }
+    }
+
+    fn signed(
+        &self,
+        side: SideCall<'_>,
+        target: &Target<'_>,
+        base: &Uri,
+        body: Bytes,
     ) -> Result<Request<Full<Bytes>>, ApiError> {
         let wrong = |error: &dyn std::fmt::Display| ApiError::Transport(error.to_string());
-        let base: Uri = match side.endpoint {
-            Some(endpoint) => endpoint.parse().map_err(|e: http::uri::InvalidUri| wrong(&e))?,
-            None => self.endpoint.clone(),
-        };
         let host = base.authority().map_or("", http::uri::Authority::as_str).to_owned();
         let path_and_query = match target.query {
             "" => target.path.to_owned(),
@@ -289,8 +344,12 @@ impl Api {
         for (name, value) in added {
             request = request.header(name, value);
         }
-        request.body(Full::new(Bytes::from(body))).map_err(|e| wrong(&e))
+        request.body(Full::new(body)).map_err(|e| wrong(&e))
     }
+}
+
+fn late(patience: Duration) -> ApiError {
+    ApiError::Transport(format!("no answer within {}s", patience.as_secs()))
 }
 
 /// The error of an answer.

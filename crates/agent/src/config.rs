@@ -14,7 +14,7 @@ pub use crate::task::AwsLogs;
 /// Settings of one agent. [`Config::new`] takes what has no default.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Base URL of the control plane's API.
+    /// Base URL of the control plane's API; of several servers, with commas between them.
     pub endpoint: String,
     /// Region, for signatures and for the containers' environment.
     pub region: String,

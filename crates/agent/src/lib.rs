@@ -18,6 +18,7 @@ mod cgroup;
 mod clock;
 mod config;
 pub mod disk;
+mod endpoints;
 mod engine;
 mod error;
 mod hands;

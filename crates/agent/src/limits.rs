@@ -20,6 +20,10 @@ pub(crate) const SOCKET_BUFFER_BYTES: usize = 4 * 1024;
 pub(crate) const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// Time for one API call (as the ECS agent).
 pub(crate) const API_CALL: Duration = Duration::from_secs(42);
+/// How long one of several servers may take to answer a call, or to open a session (ours).
+pub(crate) const OF_SEVERAL: Duration = Duration::from_secs(15);
+/// How long a connection to the control plane may take to be made (ours).
+pub(crate) const CONNECT: Duration = Duration::from_secs(10);
 /// Characters of a reason (ECS API).
 pub(crate) const REASON_LEN: usize = 1024;
 /// Memory that a container gets at least, in MiB (Docker refuses less).

@@ -15,6 +15,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::limits;
+
 /// Opens connections.
 pub trait Network: fmt::Debug + Send + Sync + 'static {
     /// Connects to a port of a host, by name or address.
@@ -129,7 +131,9 @@ impl tower_service::Service<Uri> for Connector {
         Box::pin(async move {
             let (host, port) = host_and_port(&uri)
                 .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no host in the URL"))?;
-            network.connect(host, port).await.map(TokioIo::new)
+            let connecting = tokio::time::timeout(limits::CONNECT, network.connect(host, port));
+            let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+            connecting.await.map_err(late)?.map(TokioIo::new)
         })
     }
 }

@@ -183,15 +183,22 @@ impl Links {
     async fn open(&self, base: &str, query: &[(&str, &str)]) -> Result<Socket, SessionError> {
         let broken = |text: String| SessionError::Connect(base.to_owned(), text);
         let opening = self.connect(base, query);
-        match timeout(limits::SESSION_IO, opening).await {
-            Ok(Err(error @ SessionError::Connect(..))) => {
-                // The control plane may have moved; the next attempt asks where it is.
-                *self.found.lock().await = None;
-                Err(error)
+        let result = timeout(self.api.patience(limits::SESSION_IO), opening).await;
+        let result = result.unwrap_or_else(|_| Err(broken("no answer in time".to_owned())));
+        let gone = match &result {
+            Err(SessionError::Connect(..)) => true,
+            Err(SessionError::Refused(status, _)) => status.is_server_error(),
+            _ => false,
+        };
+        if gone {
+            // The control plane may have moved, and of several servers another may do; the next
+            // attempt asks where it is.
+            let mut found = self.found.lock().await;
+            if found.take().is_some() {
+                self.api.leave_server();
             }
-            Ok(result) => result,
-            Err(_) => Err(broken("no answer in time".to_owned())),
         }
+        result
     }
 
     async fn connect(&self, base: &str, query: &[(&str, &str)]) -> Result<Socket, SessionError> {

@@ -3,7 +3,8 @@
 //! The order in which the front uses it: [`peek`] finds access key, region and service from
 //! headers and query before the body is read; an [`IdentityProvider`] turns the request into a
 //! [`Principal`]; [`authorize`] turns principal and typed request into [`Authorized`], which is
-//! the only thing that a handler accepts. The agent signs with [`sign`] and [`presign`].
+//! the only thing that a handler accepts. The agent signs with [`sign`] and [`presign`]. Servers
+//! know messages of each other by a [`SealKey`].
 //!
 //! The rule it keeps: `Authorized` has no constructor outside this crate, so no operation can
 //! be called before both questions are answered. `now` is always an argument, in seconds since
@@ -19,6 +20,7 @@ mod error;
 mod identity;
 mod request;
 mod scheme;
+mod seal;
 mod sign;
 mod verify;
 
@@ -29,6 +31,7 @@ pub use identity::{
 };
 pub use request::{PayloadHash, RequestParts};
 pub use scheme::{Peeked, Scope, peek};
+pub use seal::{SealKey, SealKeyError, Window};
 pub use sign::{Credentials, PresignError, presign, sign};
 pub use verify::{Expected, Verified, verify};
 

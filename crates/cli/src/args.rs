@@ -19,7 +19,7 @@ pub(crate) const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:4566";
 #[derive(Debug, Parser)]
 #[command(name = "longshore", version, propagate_version = true)]
 pub(crate) struct Cli {
-    /// URL of the control plane.
+    /// URL of the control plane; of several servers, with commas between them.
     #[arg(long, global = true, env = "AWS_ENDPOINT_URL", default_value = DEFAULT_ENDPOINT)]
     pub(crate) endpoint: String,
     /// Region.
@@ -96,6 +96,12 @@ pub(crate) struct ServerOptions {
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:4566")]
     pub(crate) listen: SocketAddr,
+    /// URL by which agents and other servers reach this one [default: where it listens].
+    #[arg(long, value_name = "URL", value_parser = base_url)]
+    pub(crate) advertise: Option<String>,
+    /// What this server is called in `ctl status` [default: the name of the machine].
+    #[arg(long)]
+    pub(crate) name: Option<String>,
     /// Where state is kept [default: /var/lib/longshore for root, else ~/.local/share/longshore].
     #[arg(long, env = "LONGSHORE_DATA_DIR")]
     pub(crate) data_dir: Option<PathBuf>,
@@ -162,8 +168,10 @@ pub(crate) struct AgentOptions {
 /// Commands of `longshore ctl`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CtlCommand {
-    /// Clusters, instances, services and tasks at a glance.
+    /// Servers, clusters, instances, services and tasks at a glance.
     Status,
+    /// The servers of the control plane: which leads, and how far each is behind the store.
+    Servers,
     /// Say why: what a task, a service or a task group waits for, or why it ended.
     Explain {
         /// Task id or ARN, service name, or task group (family:NAME) [default: all that waits].
@@ -395,6 +403,18 @@ pub(crate) struct DeployOptions {
     pub(crate) docker_socket: String,
 }
 
+/// A URL that paths are added to.
+fn base_url(text: &str) -> Result<String, String> {
+    let wrong = || format!("'{text}' is no URL such as http://10.0.0.1:4566");
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let host = rest.ok_or_else(wrong)?.trim_end_matches('/');
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".-_:[]%".contains(c);
+    if host.is_empty() || !host.chars().all(plain) {
+        return Err(wrong());
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
 fn pair(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     if name.is_empty() {
@@ -450,6 +470,15 @@ mod tests {
                 parse(&wrong).is_err_and(|error: clap::Error| error.exit_code() == 2),
                 "{wrong:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_base_url_has_a_host_and_no_path() {
+        assert_eq!(base_url("http://10.0.0.1:4566/").as_deref(), Ok("http://10.0.0.1:4566"));
+        assert_eq!(base_url("https://[::1]:1").as_deref(), Ok("https://[::1]:1"));
+        for wrong in ["", "10.0.0.1:4566", "http://", "http://a/b", "ftp://a", "http://a b"] {
+            assert!(base_url(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -5,6 +5,7 @@ mod consolidate;
 mod doctor;
 mod events;
 mod explain;
+mod servers;
 mod status;
 
 use longshore_agent::api::Api;
@@ -18,6 +19,7 @@ use crate::output::{self, Output};
 pub(crate) async fn run(command: CtlCommand, client: &Api, output: Output) -> Result<(), Failure> {
     match command {
         CtlCommand::Status => status::run(client, output).await,
+        CtlCommand::Servers => servers::run(client, output).await,
         CtlCommand::Explain { subject, cluster, docker_socket } => {
             let asked = explain::Asked { client, cluster: &cluster, docker_socket: &docker_socket };
             asked.run(subject.as_deref(), output).await

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use longshore_auth::{
     Account, Credentials, IdentityProvider, Keys, Open, PrincipalKind, StaticKey,
 };
-use longshore_server::{Config, Retention, Started, TlsFiles};
+use longshore_server::{Config, Membership, Retention, Started, TlsFiles};
 use longshore_store::StateError;
 use serde::Deserialize;
 
@@ -38,10 +38,17 @@ pub(crate) async fn run(options: ServerOptions, region: &str) -> Result<(), Fail
         retention: Retention::default(),
         fidelity: options.fidelity.fidelity(),
         event_webhook: options.fidelity.event_webhook.clone(),
+        membership: membership(options.name, options.advertise),
     };
     let started = start(config, &options.store, &data_dir).await?;
     output::note(&format!("longshore server listens on {}", started.url()));
     started.serve(shutdown::requested()).await.map_err(|error| failure(&error))
+}
+
+/// How a server of that name takes part.
+pub(crate) fn membership(name: Option<String>, advertise: Option<String>) -> Membership {
+    let machine = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Membership { name: name.unwrap_or_else(machine), advertise, ..Membership::default() }
 }
 
 /// Opens the store and starts a server on it.

@@ -9,6 +9,7 @@ use longshore_wire::ServiceError;
 use longshore_wire::ecs::ErrorCode;
 
 use crate::Server;
+use crate::members::{self, Term};
 
 /// An authenticated request, before or within its operation.
 pub(crate) struct Call {
@@ -22,6 +23,8 @@ pub(crate) struct Call {
     pub(crate) now: Timestamp,
     /// How the caller reached us.
     pub(crate) base_url: String,
+    /// The term that it is answered in, if this server leads.
+    pub(crate) term: Option<Arc<Term>>,
 }
 
 impl Call {
@@ -33,6 +36,14 @@ impl Call {
     ) -> Result<Authorized<T>, ServiceError> {
         auth::authorize(self.principal.clone(), action, &["*"], request)
             .map_err(|denied| ErrorCode::AccessDeniedException.error(denied.to_string()))
+    }
+
+    /// The term that tasks are placed in.
+    ///
+    /// # Errors
+    /// This server does not lead.
+    pub(crate) fn term(&self) -> Result<&Term, ServiceError> {
+        self.term.as_deref().ok_or_else(members::moved)
     }
 
     /// The ARN of `resource` in the caller's scope.

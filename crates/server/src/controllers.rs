@@ -18,20 +18,43 @@ pub(crate) mod test_services;
 
 use std::sync::Arc;
 
+use tokio::task::JoinSet;
+
 pub use retention::Retention;
 pub(crate) use services::definitions;
 
-use crate::{Server, clock};
+use crate::Server;
+use crate::members::Term;
 
-/// Starts all controllers; they end with the server.
-pub(crate) fn spawn(server: &Arc<Server>, retention: Retention) {
-    let connections = connections::Connections { boot: server.boot, started_at: clock::now() };
-    driver::spawn(server, connections);
-    driver::spawn(server, orphans::Orphans);
+/// Starts all controllers of a term, among its other `parts`.
+pub(crate) fn spawn(
+    server: &Arc<Server>,
+    term: &Arc<Term>,
+    retention: Retention,
+    parts: &mut JoinSet<()>,
+) {
+    let mut drive = Drive { server, term, parts };
+    let began = term.began;
+    drive.spawn(connections::Connections { server: Arc::clone(server), began });
+    drive.spawn(orphans::Orphans);
     let after = server.fidelity.replace_lost_instances;
-    driver::spawn(server, lost::Lost { after, boot: server.boot, started_at: clock::now() });
+    drive.spawn(lost::Lost { after, server: Arc::clone(server), began });
     // Before services, so that an instance that joins has its daemons first.
-    driver::spawn(server, daemons::Daemons::new(server));
-    driver::spawn(server, services::Services::new(server));
-    driver::spawn(server, retention::Reaper { retention });
+    drive.spawn(daemons::Daemons::new(server, term));
+    drive.spawn(services::Services::new(server, term));
+    drive.spawn(retention::Reaper { retention });
+}
+
+/// Starts controllers.
+struct Drive<'a> {
+    server: &'a Arc<Server>,
+    term: &'a Arc<Term>,
+    parts: &'a mut JoinSet<()>,
+}
+
+impl Drive<'_> {
+    fn spawn(&mut self, controller: impl driver::Controller) {
+        let (server, term) = (Arc::clone(self.server), Arc::clone(self.term));
+        self.parts.spawn(async move { driver::run(&server, &term, &controller).await });
+    }
 }

@@ -15,8 +15,9 @@ use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 
 use crate::Server;
-use crate::operator::Lines;
+use crate::operator::{Lines, members};
 
+pub(crate) use api::ERROR_TYPE;
 pub(crate) use listener::connection;
 pub use listener::{FrontError, Listening, TlsFiles, bind};
 pub(crate) use metrics::Metrics;
@@ -40,6 +41,8 @@ pub(crate) async fn answer(
 ) -> Answer {
     whole(match (request.method(), request.uri().path()) {
         (&Method::GET, "/health") => text(StatusCode::OK, "text/plain", "ok\n"),
+        (&Method::GET, members::LIVE) => members::live(),
+        (&Method::GET, members::READY) => members::ready(&server),
         (&Method::GET, "/metrics") => {
             text(StatusCode::OK, metrics::CONTENT_TYPE, server.metrics.render())
         }

@@ -11,6 +11,7 @@ mod controllers;
 pub mod ecs;
 mod events;
 mod front;
+mod members;
 mod operator;
 mod session;
 #[cfg(feature = "simulation")]
@@ -21,19 +22,21 @@ mod test_records;
 #[cfg(any(test, feature = "measure"))]
 #[cfg_attr(not(test), expect(dead_code, reason = "tests use more of it"))]
 mod test_server;
+mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use longshore_auth::IdentityProvider;
 use longshore_domain::fidelity::Fidelity;
-use longshore_domain::ids::{ClusterName, IdSource, Region, Scope};
+use longshore_domain::ids::{ClusterName, Region, Scope};
 use longshore_domain::limits;
 use longshore_domain::record::{Cluster, ClusterStatus, Tags};
 use longshore_store::tables::ClusterKey;
 use longshore_store::{RecordTxn, State, StateError, Store, TxnOutcome, View};
 use longshore_wire::ServiceError;
 use longshore_wire::ecs::ErrorCode;
+use members::Duties;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
@@ -60,12 +63,15 @@ pub struct Config {
     pub fidelity: Fidelity,
     /// Where events are posted to.
     pub event_webhook: Option<Webhook>,
+    /// How it takes part in its control plane.
+    pub membership: Membership,
 }
 
 pub use controllers::Retention;
 #[cfg(feature = "measure")]
 pub use controllers::measure;
 pub use events::webhook::Webhook;
+pub use members::{Duplex, Membership, Network, Tcp};
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -87,10 +93,8 @@ pub struct Server {
     identity: Box<dyn IdentityProvider>,
     region: Region,
     open: bool,
-    /// Random number of this process, to tell its sessions from those of a process before it.
-    boot: u64,
     fidelity: Fidelity,
-    placer: ecs::placement::Placer,
+    members: members::Members,
     refusals: operator::Refusals,
     sessions: session::Sessions,
     metrics: front::Metrics,
@@ -116,6 +120,14 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Ends sessions, connections, and all that goes on by itself.
+    fn stop(&self) {
+        self.members.close();
+        self.shutdown.send_replace(true);
+    }
+}
+
 /// Completes when the switch is on, or gone.
 async fn stopped(switch: &mut watch::Receiver<bool>) {
     let _ = switch.wait_for(|on| *on).await;
@@ -138,39 +150,42 @@ pub struct Started {
     listening: Listening,
 }
 
-/// Opens the store, binds the address, and starts the controllers.
+/// Opens the store, binds the address, and becomes a member of the control plane.
 ///
 /// # Errors
 /// See [`StartError`].
 pub async fn start(config: Config, store: Arc<dyn Store>) -> Result<Started, StartError> {
     let listening = front::bind(config.listen, config.open, config.tls.as_ref()).await?;
-    let server = build(config, store).await?;
+    let server = build(config, store, &listening.url()).await?;
     Ok(Started { server, listening })
 }
 
-/// Opens the store and starts the controllers.
-async fn build(config: Config, store: Arc<dyn Store>) -> Result<Arc<Server>, StateError> {
+/// Opens the store and becomes a member of the control plane.
+async fn build(
+    config: Config,
+    store: Arc<dyn Store>,
+    url: &str,
+) -> Result<Arc<Server>, StateError> {
+    let key = members::key(&*store).await?;
     let state = State::open(store).await?.with_journal(clock::now);
-    let boot = u64::try_from(clock::RandomIds.next_id() >> 65).unwrap_or(1);
     let server = Arc::new(Server {
         state,
         identity: config.identity,
         region: config.region,
         open: config.open,
-        boot,
         fidelity: config.fidelity,
-        placer: ecs::placement::Placer::default(),
+        members: members::Members::new(config.membership, url, key),
         refusals: operator::Refusals::default(),
         sessions: session::Sessions::default(),
         metrics: front::Metrics::default(),
         shutdown: watch::Sender::new(false),
     });
-    controllers::spawn(&server, config.retention.at_least(config.fidelity.history));
-    let history = config.fidelity.history.unwrap_or(limits::JOURNAL_RETENTION);
-    events::keeper::spawn(&server, history);
-    if let Some(webhook) = config.event_webhook {
-        events::webhook::spawn(&server, webhook);
-    }
+    let duties = Duties {
+        retention: config.retention.at_least(config.fidelity.history),
+        history: config.fidelity.history.unwrap_or(limits::JOURNAL_RETENTION),
+        webhook: config.event_webhook,
+    };
+    members::join(&server, duties).await?;
     Ok(server)
 }
 
@@ -180,12 +195,13 @@ pub struct Detached {
     server: Arc<Server>,
 }
 
-/// Opens the store and starts the controllers; `listen` and `tls` of `config` mean nothing.
+/// Opens the store and becomes a member of the control plane; `listen` and `tls` of `config` mean
+/// nothing.
 ///
 /// # Errors
 /// The store cannot be read.
 pub async fn start_detached(config: Config, store: Arc<dyn Store>) -> Result<Detached, StateError> {
-    Ok(Detached { server: build(config, store).await? })
+    Ok(Detached { server: build(config, store, "").await? })
 }
 
 impl Detached {
@@ -205,7 +221,7 @@ impl Detached {
 
     /// Ends controllers, sessions and connections.
     pub fn stop(&self) {
-        self.server.shutdown.send_replace(true);
+        self.server.stop();
     }
 }
 
@@ -245,7 +261,9 @@ impl Started {
                 () = shutdown => {}
                 stopped = changes.changed(&[]) => result = stopped.map(drop),
             }
-            stopping.shutdown.send_replace(true);
+            // Another one leads before this one is gone.
+            members::resign(&stopping).await;
+            stopping.stop();
         };
         listening.serve(server, until).await;
         result

@@ -4,13 +4,15 @@
 //! instance, and `GET /_longshore/waits?cluster=C` what services and tasks wait for;
 //! `GET /_longshore/events` tells the journal as events, and `GET /_longshore/at` what a cluster was
 //! like at a time; `/_longshore/consolidate` plans to empty instances and starts it;
-//! `POST /_longshore/reset` empties a development server. Requests are
-//! authenticated like any other.
+//! `GET /_longshore/members` tells of the servers of the control plane, and
+//! `POST /_longshore/reset` empties a development server. Requests are authenticated like any other,
+//! but those of health.
 
 pub(crate) mod at;
 mod consolidate;
 pub(crate) mod events;
 mod explain;
+pub(crate) mod members;
 mod reset;
 mod waits;
 mod when;
@@ -46,6 +48,7 @@ pub(crate) async fn answer(server: Arc<Server>, request: Request<Incoming>) -> f
     whole(match (request.method(), request.uri().path().trim_start_matches(PREFIX)) {
         (&Method::GET, "explain") => explain::answer(&server, &scope, &query),
         (&Method::GET, "waits") => waits::answer(&server, &scope, &query),
+        (&Method::GET, "members") => members::answer(&server).await,
         (&Method::GET, "at") => at::answer(&server, &scope, &query).await,
         (&Method::GET, "events") => match events::answer(&server, &scope, &query).await {
             Ok(lines) => return lines.map(Either::Right),

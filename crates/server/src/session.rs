@@ -76,6 +76,8 @@ impl Sessions {
 #[derive(Clone, Debug)]
 struct Hello {
     key: ContainerInstanceKey,
+    /// Id of this server's membership when the session began.
+    server: u64,
     agent_version: Option<String>,
     agent_hash: Option<String>,
     docker_version: Option<String>,
@@ -89,6 +91,10 @@ pub(crate) fn open(server: Arc<Server>, mut request: Request<Incoming>) -> Reply
     let Some(accept) = accept_key(&request) else {
         return text(StatusCode::UPGRADE_REQUIRED, "text/plain", "this is a websocket endpoint\n");
     };
+    if server.members.is_closed() {
+        let why = "this server cannot reach its store, or is about to stop; connect to another";
+        return reject(503, "ServerException", why);
+    }
     if let Err(error) = authenticate(&server, &request) {
         let answer = error.response(auth::Protocol::Json);
         return reject(answer.status, answer.code, &answer.message);
@@ -110,6 +116,7 @@ pub(crate) fn open(server: Arc<Server>, mut request: Request<Incoming>) -> Reply
     let text_of = |name: &str| query.get(name).filter(|text| !text.is_empty()).cloned();
     let hello = Hello {
         key,
+        server: server.members.id(),
         agent_version: text_of("agentVersion"),
         agent_hash: text_of("agentHash"),
         docker_version: text_of("dockerVersion"),

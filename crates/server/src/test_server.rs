@@ -2,21 +2,26 @@
 //! once what they are told, and nothing happens in the background.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use longshore_auth::{Account, Open, Principal, PrincipalKind};
 use longshore_domain::lifecycle::{self, ContainerReport, TaskReport};
 use longshore_domain::record::{
     AgentConnection, ContainerInstance, ContainerStatus, DesiredStatus, Task,
 };
-use longshore_store::{MemoryStore, RecordTxn, Row, State, TxnOutcome};
+use longshore_store::{Leadership, MemoryStore, RecordTxn, Row, State, TxnOutcome};
 use longshore_wire::ServiceError;
 use longshore_wire::ecs::OperationName;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::call::Call;
+use crate::members::{Members, Term};
 use crate::test_records::scope;
 use crate::{Server, clock, ecs, front, operator, session};
+
+/// How long it leads: longer than any test takes.
+const TERM: Duration = Duration::from_secs(3600);
 
 /// A server with the cluster `default` and the task definition `web:1`, which needs 100 CPU units.
 pub(crate) async fn server() -> Arc<Server> {
@@ -27,17 +32,24 @@ pub(crate) async fn server() -> Arc<Server> {
         identity: Box::new(Open::new(Account::default())),
         region: scope().region,
         open: true,
-        boot: 1,
         fidelity: longshore_domain::fidelity::Fidelity::default(),
-        placer: ecs::placement::Placer::default(),
+        members: Members::alone(1),
         refusals: operator::Refusals::default(),
         sessions: session::Sessions::default(),
         metrics: front::Metrics::default(),
         shutdown: watch::Sender::new(false),
     });
+    let office = Leadership::new(Arc::clone(server.state.store()), "test", "1", TERM);
+    let leader = office.try_acquire().await.expect("the store works").expect("nobody leads");
+    server.members.take_office(leader);
     ask(&server, "CreateCluster", json!({})).await.expect("a cluster");
     register(&server, "web").await;
     server
+}
+
+/// The term that the server is in for good.
+pub(crate) fn term(server: &Server) -> Arc<Term> {
+    server.members.term().expect("it leads")
 }
 
 /// Registers the next revision of a family.
@@ -59,6 +71,7 @@ pub(crate) async fn ask(
         principal: Principal::new(Account::default(), PrincipalKind::Root, None),
         now: clock::now(),
         base_url: "http://127.0.0.1:4566".to_owned(),
+        term: server.members.term(),
     };
     let name = OperationName::ALL.iter().find(|name| name.info().name == operation);
     let name = *name.expect("an operation of ECS");

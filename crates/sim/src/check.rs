@@ -7,6 +7,7 @@ mod bounds;
 mod capacity;
 mod ends;
 mod forward;
+mod leaders;
 mod places;
 mod stuck;
 
@@ -21,6 +22,12 @@ use crate::machine::Machine;
 
 /// One transaction.
 pub struct Step<'a> {
+    /// The life of the process that made it; nobody where a lease ended.
+    pub author: Option<&'a str>,
+    /// The life of the process that led until then.
+    pub leader: Option<&'a str>,
+    /// Whether its author leads from now on.
+    pub takes_office: bool,
     /// Everything before it.
     pub before: &'a View,
     /// Everything after it.
@@ -73,6 +80,7 @@ pub fn all() -> Vec<Box<dyn Checker>> {
         Box::new(bounds::Bounds::default()),
         Box::new(bounds::Protection),
         Box::new(forward::Forward),
+        Box::new(leaders::Leaders),
         Box::new(ends::Breaker::default()),
         Box::new(ends::Deletion::default()),
         Box::new(stuck::Stuck::default()),

@@ -1,23 +1,24 @@
-//! The cluster of a run: one server at a time, machines with one agent each, and whoever starts
-//! them again when they die.
+//! The cluster of a run: servers, machines with one agent each, and whoever starts them again when
+//! they die.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use longshore_agent::{AgentError, Config as AgentConfig, Host, api::Api};
 use longshore_auth::{Account, Credentials, Open};
 use longshore_domain::fidelity::Fidelity;
 use longshore_domain::ids::{ClusterName, Scope};
-use longshore_server::{Config, start_detached};
-use longshore_store::{HistoryLimits, MemoryStore, StoreId};
+use longshore_server::{Config, Membership, start_detached};
+use longshore_store::{HistoryLimits, MemoryStore, Store, StoreId, StoreRevision};
 use tokio::sync::watch;
 
 use crate::images;
 use crate::life::Life;
 use crate::machine::Machine;
 use crate::network::Net;
-use crate::store::{Handle, Sabotage};
+use crate::store::{Handle, Ledger, Process, Sabotage};
 use crate::story::Story;
 use crate::world;
 
@@ -25,8 +26,9 @@ use longshore_agent::runtime::SimulatedRuntime;
 
 /// CPU units and MiB of memory of every machine.
 pub const MACHINE: (u32, u32) = (1024, 1024);
-/// Where clients find the server.
-const ENDPOINT: &str = "http://server";
+
+/// Key that says which server leads.
+pub const OFFICE: &str = "/longshore/leadership/control-plane";
 
 /// A simulated cluster. Clones are the same cluster.
 #[derive(Clone)]
@@ -39,6 +41,10 @@ pub struct Cluster {
     pub story: Story,
     /// Its machines.
     pub machines: Arc<Vec<Machine>>,
+    /// Names of its servers.
+    pub servers: Arc<Vec<String>>,
+    /// Which process has made which transaction.
+    pub ledger: Ledger,
     lives: Arc<Mutex<BTreeMap<String, Life>>>,
     power: Arc<BTreeMap<String, watch::Sender<bool>>>,
     fidelity: Fidelity,
@@ -69,7 +75,12 @@ fn credentials() -> Credentials {
 
 impl Cluster {
     /// A cluster of `machines` in two availability zones; its processes start now.
-    pub fn start(machines: usize, fidelity: Fidelity, sabotage: Option<Sabotage>) -> Self {
+    pub fn start(
+        machines: usize,
+        servers: usize,
+        fidelity: Fidelity,
+        sabotage: Option<Sabotage>,
+    ) -> Self {
         let machine = |number: usize| {
             let zone = if number.is_multiple_of(2) { "us-east-1b" } else { "us-east-1a" };
             let runtime = SimulatedRuntime::new(images::rules());
@@ -85,10 +96,14 @@ impl Cluster {
             machines: Arc::new(machines),
             lives: Arc::default(),
             power: Arc::new(power),
+            servers: Arc::new((1..=servers).map(server_name).collect()),
+            ledger: Ledger::default(),
             fidelity,
             sabotage,
         };
-        tokio::spawn(cluster.clone().keep_server());
+        for name in cluster.servers.iter() {
+            tokio::spawn(cluster.clone().keep_server(name.clone()));
+        }
         for machine in cluster.machines.iter() {
             tokio::spawn(cluster.clone().keep_agent(machine.clone()));
         }
@@ -98,13 +113,31 @@ impl Cluster {
     /// A client of the API.
     pub fn client(&self) -> Api {
         let leg = Arc::new(self.net.on("client", &Life::default()));
-        Api::connect_over(leg, ENDPOINT, "us-east-1", credentials()).expect("a URL")
+        Api::connect_over(leg, &self.endpoints(), "us-east-1", credentials()).expect("URLs")
     }
 
-    /// The life of the process of that name, `server` or a machine's.
+    /// Where clients find the servers.
+    fn endpoints(&self) -> String {
+        self.servers.iter().map(|name| url_of(name)).collect::<Vec<_>>().join(",")
+    }
+
+    /// The life of the process of that name, a server's or a machine's.
     pub fn life(&self, process: &str) -> Option<Life> {
         let lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
         lives.get(process).cloned()
+    }
+
+    /// The server that leads, as the store says; it may be dead.
+    pub fn leader(&self) -> Option<String> {
+        let office = self.store.get(OFFICE).now_or_never()?.ok()??;
+        let called = self.author(office.mod_revision)?;
+        called.split_once('#').map(|(name, _)| name.to_owned())
+    }
+
+    /// The life of a process that made a transaction.
+    pub fn author(&self, revision: StoreRevision) -> Option<String> {
+        let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        ledger.get(&revision).cloned()
     }
 
     /// Switches a machine off or on.
@@ -132,10 +165,18 @@ impl Cluster {
         life
     }
 
-    async fn keep_server(self) {
-        loop {
-            let life = self.born("server");
-            let store = Handle::new(Arc::clone(&self.store), life.clone(), self.sabotage);
+    async fn keep_server(self, name: String) {
+        let the = if self.servers.len() == 1 { "the " } else { "" };
+        for number in 1.. {
+            let life = self.born(&name);
+            if self.servers.len() == 1 {
+                // As a store does that one process owns, when it is opened.
+                self.store.end_leases();
+            }
+            let process = Process { name: name.clone(), called: format!("{name}#{number}"), life };
+            let life = &process.life;
+            let handle =
+                Handle::new(&self.store, &self.net, process.clone(), &self.ledger, self.sabotage);
             let config = Config {
                 listen: ([127, 0, 0, 1], 0).into(),
                 tls: None,
@@ -145,26 +186,32 @@ impl Cluster {
                 retention: longshore_server::Retention::default(),
                 fidelity: self.fidelity,
                 event_webhook: None,
+                membership: Membership {
+                    name: name.clone(),
+                    advertise: Some(url_of(&name)),
+                    network: Arc::new(self.net.on(&name, life)),
+                },
             };
             let started = async {
-                let server = start_detached(config, Arc::new(store)).await;
-                let server = server.expect("the memory store can be read");
-                server.ensure_cluster(&scope(), name()).await.expect("the cluster can be made");
-                server
+                let server = start_detached(config, Arc::new(handle)).await.ok()?;
+                server.ensure_cluster(&scope(), self::name()).await.ok()?;
+                Some(server)
             };
             let server = tokio::select! {
                 biased;
                 () = life.ended() => None,
-                server = started => Some(server),
+                server = started => server,
             };
             if let Some(server) = server {
-                self.story.tell("the server answers");
-                self.net.set_server(Some((server.clone(), life.clone())));
+                self.story.tell(format!("{the}{name} answers"));
+                self.net.set_server(&name, Some((server.clone(), life.clone())));
                 life.ended().await;
-                self.net.set_server(None);
+                self.net.set_server(&name, None);
                 server.stop();
             }
-            self.story.tell("the server is dead");
+            // One that found no store gives up.
+            life.end();
+            self.story.tell(format!("{the}{name} is dead"));
             tokio::time::sleep(pause()).await;
         }
     }
@@ -182,7 +229,7 @@ impl Cluster {
                 disk: machine.disk(&life),
                 network: Arc::new(self.net.on(&machine.name, &life)),
             };
-            let config = agent_config(&machine);
+            let config = agent_config(&machine, &self.endpoints());
             let agent = longshore_agent::run_on(config, host, life.ended());
             let result = Box::pin(agent).await;
             if let Err(error) = result {
@@ -205,9 +252,18 @@ fn pause() -> Duration {
     if world::faulty() { world::millis(100..20_000) } else { Duration::from_millis(500) }
 }
 
-fn agent_config(machine: &Machine) -> AgentConfig {
+/// The name of the `number`th server, counted from 1.
+fn server_name(number: usize) -> String {
+    if number == 1 { "server".to_owned() } else { format!("server-{number}") }
+}
+
+fn url_of(server: &str) -> String {
+    format!("http://{server}")
+}
+
+fn agent_config(machine: &Machine, endpoints: &str) -> AgentConfig {
     let mut config =
-        AgentConfig::new(ENDPOINT, "us-east-1", credentials(), name().as_str(), &machine.name);
+        AgentConfig::new(endpoints, "us-east-1", credentials(), name().as_str(), &machine.name);
     config.name = Some(machine.name.clone());
     config.availability_zone = Some(machine.zone.clone());
     config.cpu_units = Some(MACHINE.0);

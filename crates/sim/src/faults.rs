@@ -1,5 +1,6 @@
 //! What goes wrong, at random: processes die, machines lose power, the network splits, containers
-//! exit, clocks jump.
+//! exit, clocks jump. Of several servers, any may stand still for a while, or lose its way to the
+//! store; most of all the one that leads.
 
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use longshore_store::View;
 use crate::check::instance_of;
 use crate::cluster::Cluster;
 use crate::machine::Machine;
+use crate::store::way_of;
 use crate::world;
 
 /// Steps within which a process dies once its time has come.
@@ -18,14 +20,58 @@ pub async fn rage(cluster: &Cluster) {
     world::set_faulty(true);
     loop {
         tokio::time::sleep(world::millis(300..15_000)).await;
-        one(cluster);
+        if cluster.servers.len() > 1 && world::chance(1, 2) {
+            one_of_several(cluster);
+        } else {
+            one(cluster);
+        }
     }
+}
+
+/// Something happens to one of several servers.
+fn one_of_several(cluster: &Cluster) {
+    let leader = cluster.leader().filter(|_| world::chance(2, 3));
+    let server = leader.unwrap_or_else(|| world::one_of(&cluster.servers).clone());
+    match world::pick(0..6) {
+        0..2 => kill(cluster, &server),
+        2..4 => pause(cluster, &server),
+        4 => cut(cluster, &server, &way_of(&server)),
+        _ => cut(cluster, &server, &server),
+    }
+}
+
+/// A server stands still for a while, from one of the next steps that it takes.
+fn pause(cluster: &Cluster, server: &str) {
+    let Some(life) = cluster.life(server).filter(|life| !life.is_over()) else { return };
+    let (steps, time) = (world::pick(FUSE), world::millis(1_000..20_000));
+    cluster.story.tell(format!("! {server} will stand still after {steps} steps, for {time:?}"));
+    life.set_brake(u32::try_from(steps).unwrap_or(0));
+    let (cluster, server) = (cluster.clone(), server.to_owned());
+    tokio::spawn(async move {
+        tokio::time::sleep(time).await;
+        cluster.story.tell(format!("{server} goes on"));
+        life.resume();
+    });
+}
+
+/// A server is cut off from the store, or from everybody else.
+fn cut(cluster: &Cluster, server: &str, node: &'_ str) {
+    let time = world::millis(500..40_000);
+    let from = if node == server { "everybody" } else { "the store" };
+    cluster.story.tell(format!("! {server} is cut off from {from} for {time:?}"));
+    cluster.net.set_cut_off(node, true);
+    let (cluster, server, node) = (cluster.clone(), server.to_owned(), node.to_owned());
+    tokio::spawn(async move {
+        tokio::time::sleep(time).await;
+        cluster.story.tell(format!("{server} reaches {from} again"));
+        cluster.net.set_cut_off(&node, false);
+    });
 }
 
 fn one(cluster: &Cluster) {
     let machine = world::one_of(&cluster.machines).clone();
     match world::pick(0..15) {
-        0..4 => kill(cluster, "server"),
+        0..4 => kill(cluster, world::one_of::<String>(&cluster.servers)),
         4..6 => kill(cluster, &machine.name),
         6..8 => cut_off(cluster, &machine),
         8..11 => exit(cluster, &machine),
@@ -37,7 +83,7 @@ fn one(cluster: &Cluster) {
         13 => jump(cluster),
         _ => {
             cluster.story.tell("! everything dies at once");
-            kill(cluster, "server");
+            cluster.servers.iter().for_each(|server| kill(cluster, server));
             cluster.machines.iter().for_each(|machine| kill(cluster, &machine.name));
         }
     }
@@ -98,6 +144,13 @@ fn jump(cluster: &Cluster) {
 /// Repairs everything.
 pub fn heal(cluster: &Cluster, view: &View) {
     world::set_faulty(false);
+    for server in cluster.servers.iter() {
+        cluster.net.set_cut_off(server, false);
+        cluster.net.set_cut_off(&way_of(server), false);
+        if let Some(life) = cluster.life(server) {
+            life.resume();
+        }
+    }
     for machine in cluster.machines.iter() {
         cluster.net.set_cut_off(&machine.name, false);
         if !cluster.has_power(machine) {

@@ -16,11 +16,20 @@ pub struct Life {
     ended: Arc<watch::Sender<bool>>,
     /// Steps until it ends; zero is never.
     fuse: Arc<AtomicU32>,
+    /// Whether it stands still, as a process that is stopped or whose machine is overloaded.
+    paused: Arc<watch::Sender<bool>>,
+    /// Steps until it stands still; zero is never.
+    brake: Arc<AtomicU32>,
 }
 
 impl Default for Life {
     fn default() -> Self {
-        Self { ended: Arc::new(watch::Sender::new(false)), fuse: Arc::default() }
+        Self {
+            ended: Arc::new(watch::Sender::new(false)),
+            fuse: Arc::default(),
+            paused: Arc::new(watch::Sender::new(false)),
+            brake: Arc::default(),
+        }
     }
 }
 
@@ -53,18 +62,49 @@ impl Life {
         self.fuse.store(steps + 1, Ordering::Relaxed);
     }
 
+    /// Lets it stand still before its next step but `steps`, until it is resumed.
+    pub fn set_brake(&self, steps: u32) {
+        self.brake.store(steps + 1, Ordering::Relaxed);
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.brake.store(0, Ordering::Relaxed);
+        self.paused.send_replace(false);
+    }
+
+    /// Whether it stands still.
+    pub fn is_paused(&self) -> bool {
+        *self.paused.borrow()
+    }
+
+    /// Waits while it stands still.
+    pub async fn moves(&self) {
+        if self.is_paused() {
+            // The sender lives as long as this.
+            let _ = self.paused.subscribe().wait_for(|paused| !paused).await;
+        }
+    }
+
     /// A step: something that the outside can see is about to happen, or has just happened. A
     /// process that dies here never comes back from it.
     pub async fn step(&self) {
-        let left = self.fuse.load(Ordering::Relaxed);
-        if left > 0 {
-            self.fuse.store(left - 1, Ordering::Relaxed);
-            if left == 1 {
-                self.end();
-            }
+        if counted_down(&self.fuse) {
+            self.end();
         }
+        if counted_down(&self.brake) {
+            self.paused.send_replace(true);
+        }
+        self.moves().await;
         if self.is_over() {
             pending::<()>().await;
         }
     }
+}
+
+/// Whether this was the last of the steps that were counted.
+fn counted_down(steps: &AtomicU32) -> bool {
+    let left = steps.load(Ordering::Relaxed);
+    steps.store(left.saturating_sub(1), Ordering::Relaxed);
+    left == 1
 }

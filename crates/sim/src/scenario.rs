@@ -33,7 +33,9 @@ pub fn play(text: &str) -> String {
     runtime.block_on(async {
         world::begin(1);
         world::calm();
-        let cluster = Cluster::start(MACHINES, Fidelity::default(), None);
+        let servers = text.lines().find_map(|line| line.strip_prefix("$ servers "));
+        let servers = servers.map_or(1, |count| count.parse().expect("a number of servers"));
+        let cluster = Cluster::start(MACHINES, servers, Fidelity::default(), None);
         let watcher = Watcher::follow(&cluster);
         let user = User::new(&cluster, &watcher);
         user.prepare().await;
@@ -90,6 +92,13 @@ impl Stage {
             }
             ["stop", task] => {
                 _ = self.user.call::<op::StopTask>(json!({"task": self.id(task)})).await;
+            }
+            // It was read before the beginning.
+            ["servers", _] => {}
+            ["kill", "leader"] => {
+                let leader = self.cluster.leader().expect("somebody leads");
+                self.cluster.story.tell(format!("! {leader}, which leads, is killed"));
+                self.cluster.life(&leader).expect("a process").end();
             }
             ["kill", process] => self.cluster.life(process).expect("a process").end(),
             ["power", machine, switch] => {

@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::StreamExt;
 use longshore_domain::record::{ContainerInstance, DesiredStatus, Service, Task};
-use longshore_store::{Batch, Store, StoreRevision, View};
+use longshore_store::{Batch, Event, Store, StoreRevision, View};
 use tokio::sync::Notify;
 
 use crate::check::{self, Checker, End, Step};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, OFFICE};
 use crate::machine::Machine;
 use crate::names::Names;
 use crate::story::Story;
@@ -39,6 +39,8 @@ struct Seen {
     view: View,
     names: Names,
     steps: u64,
+    /// The life of the process that leads.
+    leader: Option<String>,
     checkers: Vec<Box<dyn Checker>>,
     violations: Vec<Violation>,
 }
@@ -93,7 +95,7 @@ impl Watcher {
             return;
         }
         let mut seen = self.seen();
-        let Seen { view, names, steps, checkers, violations } = &mut *seen;
+        let Seen { view, names, steps, leader, checkers, violations } = &mut *seen;
         let before = view.clone();
         for event in batch.events.iter() {
             if let Err(error) = view.apply(event) {
@@ -110,7 +112,13 @@ impl Watcher {
         let tasks = changed_tasks(&before, view);
         name_new(names, view);
         Teller { names, story: &cluster.story, before: &before, after: view }.tell(&tasks);
+        let author = cluster.author(batch.revision);
+        let office = batch.events.iter().rfind(|event| **event.key() == *OFFICE);
+        let takes_office = office.is_some_and(|event| matches!(event, Event::Put(_)));
         let step = Step {
+            author: author.as_deref(),
+            leader: leader.as_deref(),
+            takes_office,
             before: &before,
             after: view,
             tasks,
@@ -124,6 +132,12 @@ impl Watcher {
         }
         if !violations.is_empty() {
             self.wrong.notify_one();
+        }
+        if office.is_some() {
+            *leader = author.filter(|_| takes_office);
+            if let Some(leader) = leader.as_ref().filter(|_| cluster.servers.len() > 1) {
+                cluster.story.tell(format!("{leader} leads"));
+            }
         }
     }
 

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use longshore_domain::time::Timestamp;
 
 use crate::StateError;
-use crate::contract::{Range, Store, StoreRevision, appended_key};
+use crate::contract::{Compare, Range, Store, StoreRevision, appended_key};
 
 pub use entry::{Change, Entry};
 pub(crate) use entry::{Told, encode, read};
@@ -101,11 +101,18 @@ pub struct JournalPage {
 #[derive(Clone, Debug)]
 pub struct Journal {
     store: Arc<dyn Store>,
+    fence: Option<Compare>,
 }
 
 impl Journal {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store }
+        Self { store, fence: None }
+    }
+
+    /// The same, which forgets only as long as `fence` holds.
+    #[must_use]
+    pub fn fenced(self, fence: Compare) -> Self {
+        Self { fence: Some(fence), ..self }
     }
 
     /// The entries after `after`, of at most `transactions` transactions.

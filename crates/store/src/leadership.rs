@@ -4,10 +4,11 @@
 //! process does not notice that its time is over; so whatever a leader commits also compares
 //! its key ([`Leader::fence`]), and what comes too late is a conflict.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use tokio::time::Instant;
 
 use crate::StoreError;
 use crate::contract::{Compare, Event, Key, Lease, Range, Store, StoreRevision, Txn, TxnOutcome};
@@ -28,6 +29,7 @@ pub struct Leader {
     key: Key,
     lease: Lease,
     since: StoreRevision,
+    until: Mutex<Instant>,
 }
 
 impl Leadership {
@@ -35,6 +37,11 @@ impl Leadership {
     pub fn new(store: Arc<dyn Store>, name: &str, holder: &str, ttl: Duration) -> Self {
         let key = format!("/longshore/leadership/{name}").into();
         Self { store, key, holder: holder.into(), ttl }
+    }
+
+    /// The key that says who holds the office.
+    pub fn key(&self) -> &str {
+        &self.key
     }
 
     /// Who holds the office.
@@ -54,13 +61,15 @@ impl Leadership {
         if self.store.get(&self.key).await?.is_some() {
             return Ok(None);
         }
+        let asked = Instant::now();
         let lease = self.store.grant_lease(self.ttl).await?;
         let txn = Txn::default().expect_absent(&self.key);
         let txn = txn.put_leased(&self.key, self.holder.clone(), lease.id);
         match self.store.txn(txn).await? {
             TxnOutcome::Committed { revision: since } => {
                 let (store, key) = (self.store.clone(), self.key.clone());
-                Ok(Some(Leader { store, key, lease, since }))
+                let until = Mutex::new(asked + lease.ttl);
+                Ok(Some(Leader { store, key, lease, since, until }))
             }
             TxnOutcome::Conflict { .. } => {
                 self.store.revoke_lease(lease.id).await?;
@@ -109,7 +118,22 @@ impl Leader {
     /// # Errors
     /// [`StoreError::LeaseNotFound`] when it is lost already.
     pub async fn renew(&self) -> Result<(), StoreError> {
-        self.store.keep_alive(self.lease.id).await
+        let asked = Instant::now();
+        self.store.keep_alive(self.lease.id).await?;
+        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = asked + self.lease.ttl;
+        Ok(())
+    }
+
+    /// Until when nobody else can hold the office: its lease ends no earlier, because the store
+    /// counts from when it got the last sign of life, and this from when that was sent.
+    pub fn until(&self) -> Instant {
+        *self.until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The revision that made it leader: all that leaders before it have committed is in the
+    /// store as of then.
+    pub fn since(&self) -> StoreRevision {
+        self.since
     }
 
     /// How long it holds the office after each renewal. Renew at a third of it.
@@ -127,7 +151,7 @@ impl Leader {
     ///
     /// # Errors
     /// [`StoreError::LeaseNotFound`] when it is lost already.
-    pub async fn release(self) -> Result<(), StoreError> {
+    pub async fn release(&self) -> Result<(), StoreError> {
         self.store.revoke_lease(self.lease.id).await
     }
 }

@@ -76,6 +76,12 @@ impl Leases {
         Some(entry.keys)
     }
 
+    /// Ends all leases; the caller removes the keys that lived by them.
+    pub(crate) fn end_all(&mut self) -> BTreeSet<Key> {
+        self.live.clear();
+        std::mem::take(&mut self.by_key).into_keys().collect()
+    }
+
     /// Ends a lease if its time is over at `now`.
     pub(crate) fn end_if_due(&mut self, id: LeaseId, now: Instant) -> Option<BTreeSet<Key>> {
         let due = self.live.get(&id).is_some_and(|entry| entry.deadline <= now);

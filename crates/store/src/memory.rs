@@ -60,6 +60,18 @@ impl MemoryStore {
         let history = History::new(StoreRevision::ZERO, history);
         Self { shared: Arc::new(Shared { id, inner: Mutex::default(), history }) }
     }
+
+    /// Ends all leases, as a store that one process owns does when the next one opens it: whoever
+    /// could hold one is dead.
+    ///
+    /// # Panics
+    /// Never: removing keys has no condition that could fail.
+    pub fn end_leases(&self) {
+        let mut inner = self.shared.inner();
+        let keys = inner.leases.end_all();
+        let removed = self.shared.commit(&mut inner, &removal(keys));
+        removed.map(|_| ()).expect("a removal compares nothing and names no lease");
+    }
 }
 
 impl Default for MemoryStore {

@@ -1,4 +1,6 @@
-//! `ctl status`: clusters, instances, services and tasks at a glance.
+//! `ctl status`: servers, clusters, instances, services and tasks at a glance.
+//!
+//! As JSON it is the list of clusters; `ctl servers` has the servers.
 
 use longshore_agent::api::Api;
 use longshore_wire::ecs::enums::ClusterField;
@@ -9,6 +11,7 @@ use longshore_wire::ecs::{
 };
 use serde_json::json;
 
+use super::servers;
 use crate::client::failed;
 use crate::failure::Failure;
 use crate::output::{self, Output};
@@ -20,6 +23,10 @@ const SERVICES_PER_CALL: usize = 10;
 
 /// Prints the state of every cluster.
 pub(super) async fn run(client: &Api, output: Output) -> Result<(), Failure> {
+    if output == Output::Table {
+        servers::run(client, output).await?;
+        output::line("");
+    }
     let clusters = client
         .call::<op::ListClusters>(&ListClustersRequest::default())
         .await

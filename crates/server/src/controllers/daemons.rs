@@ -24,12 +24,14 @@ use crate::Server;
 use crate::clock::RandomIds;
 use crate::ecs::daemons::{deployment_of, revision_of, tasks_of};
 use crate::ecs::{Launch, lookup, make_tasks};
+use crate::members::Term;
 
 type Name = (Scope, ClusterName, String);
 
 /// Starts and stops the tasks of daemons.
 pub(super) struct Daemons {
     server: Arc<Server>,
+    term: Arc<Term>,
     /// Daemons that needed nothing, as they were then.
     in_order: Mutex<BTreeMap<Name, InOrder>>,
 }
@@ -52,8 +54,8 @@ struct Stamp {
 }
 
 impl Daemons {
-    pub(super) fn new(server: &Arc<Server>) -> Self {
-        Self { server: Arc::clone(server), in_order: Mutex::default() }
+    pub(super) fn new(server: &Arc<Server>, term: &Arc<Term>) -> Self {
+        Self { server: Arc::clone(server), term: Arc::clone(term), in_order: Mutex::default() }
     }
 }
 
@@ -262,7 +264,7 @@ impl Daemons {
     fn reconcile(&self, of: &Of<'_>, now: Timestamp, pass: &mut Pass) -> Plan {
         let (row, group) = (of.row, daemons::group(of.row));
         let revisions = of.revisions();
-        let (started, plan) = self.server.placer.place(
+        let (started, plan) = self.term.placer.place(
             &self.server.state,
             &row.scope,
             &row.cluster,

@@ -1,6 +1,5 @@
 //! The loop that every controller runs in.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, stream};
@@ -8,6 +7,7 @@ use longshore_domain::record::Task;
 use longshore_domain::time::Timestamp;
 use longshore_store::{Kind, RecordTxn, TxnOutcome, View};
 
+use crate::members::Term;
 use crate::{Server, clock};
 
 /// Pause after a pass that failed, so that a broken store is not hammered.
@@ -40,11 +40,11 @@ pub(super) struct Work {
 
 impl Work {
     /// Commits them; whether nobody was in the way.
-    pub(super) async fn commit(self, server: &Server) -> bool {
-        let ahead = self.ahead.into_iter().map(|txn| server.commit(txn));
+    pub(super) async fn commit(self, server: &Server, term: &Term) -> bool {
+        let ahead = self.ahead.into_iter().map(|txn| server.commit_in(term, txn));
         let outcomes = futures_util::future::join_all(ahead).await;
         let went = |outcome| matches!(outcome, Ok(TxnOutcome::Committed { .. }));
-        outcomes.into_iter().all(went) && went(server.commit(self.last).await)
+        outcomes.into_iter().all(went) && went(server.commit_in(term, self.last).await)
     }
 }
 
@@ -80,23 +80,13 @@ pub(super) trait Controller: Send + Sync + 'static {
     fn pass(&self, view: &View, now: Timestamp) -> Pass;
 }
 
-/// Runs a controller until the server stops.
-pub(super) fn spawn<C: Controller>(server: &Arc<Server>, controller: C) {
-    let server = Arc::clone(server);
-    tokio::spawn(async move {
-        let mut shutdown = server.shutdown.subscribe();
-        tokio::select! {
-            biased;
-            () = crate::stopped(&mut shutdown) => {}
-            () = run(&server, &controller) => {}
-        }
-    });
-}
-
-async fn run<C: Controller>(server: &Server, controller: &C) {
+/// Runs a controller for as long as the term lasts; whoever spawned it ends it.
+pub(super) async fn run<C: Controller>(server: &Server, term: &Term, controller: &C) {
     let mut changes = server.state.changes();
+    let mut roster = server.members.roster_changes();
     loop {
-        let wait = match pass(server, controller).await {
+        roster.mark_unchanged();
+        let wait = match pass(server, term, controller).await {
             Some(next) => next.map_or(RESYNC, |at| at.saturating_since(clock::now()).min(RESYNC)),
             None => RETRY,
         };
@@ -106,6 +96,9 @@ async fn run<C: Controller>(server: &Server, controller: &C) {
                 tracing::error!(controller = C::NAME, %error, "controller stops");
                 return;
             },
+            // Servers come and go rarely, and with them what is known of their sessions. The sender
+            // lives as long as the server.
+            _ = roster.changed() => {}
             () = tokio::time::sleep(wait) => {}
         }
     }
@@ -114,15 +107,16 @@ async fn run<C: Controller>(server: &Server, controller: &C) {
 /// One pass; `None` when it has to be tried again soon.
 pub(super) async fn pass<C: Controller>(
     server: &Server,
+    term: &Term,
     controller: &C,
 ) -> Option<Option<Timestamp>> {
     let started = Instant::now();
     let view = server.state.view();
     let Pass { works, placed, next } = controller.pass(&view, clock::now());
     // Together, so that the store can write them in groups.
-    let commits = works.into_iter().map(|work| work.commit(server));
+    let commits = works.into_iter().map(|work| work.commit(server, term));
     let went: Vec<bool> = stream::iter(commits).buffer_unordered(COMMITS).collect().await;
-    server.placer.landed(&placed);
+    term.placer.landed(&placed);
     server.metrics.pass(C::NAME, started.elapsed());
     // Where somebody else was faster, the next pass sees what they did.
     went.iter().all(|went| *went).then_some(next)

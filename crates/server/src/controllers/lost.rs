@@ -5,6 +5,7 @@
 //! which its session tells the agent to stop when it comes back (`session::acs`), and while which it
 //! is given no new tasks. A report of their end lifts it (`ecs::submit_state_change`).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_domain::lifecycle;
@@ -15,6 +16,7 @@ use longshore_store::{Kind, RecordTxn, Row, View};
 
 use super::connections::RECONNECT;
 use super::driver::{Controller, Pass};
+use crate::Server;
 
 /// Tasks ended by one transaction, which also tells the journal of each; a store takes 1.5 MiB.
 const BATCH: usize = 50;
@@ -26,10 +28,10 @@ const FENCE: Duration = Duration::from_secs(600);
 pub(super) struct Lost {
     /// How long that is; without it nothing is lost, and only fences fall.
     pub(super) after: Option<Duration>,
-    /// This server process.
-    pub(super) boot: u64,
-    /// When it started: before, no agent could reach it.
-    pub(super) started_at: Timestamp,
+    /// Knows which servers are there.
+    pub(super) server: Arc<Server>,
+    /// When this one began to lead: before, agents may have had nobody to reach.
+    pub(super) began: Timestamp,
 }
 
 impl Controller for Lost {
@@ -38,6 +40,7 @@ impl Controller for Lost {
 
     fn pass(&self, view: &View, now: Timestamp) -> Pass {
         let mut pass = Pass::default();
+        let roster = self.server.members.roster();
         for row in view.container_instances.iter() {
             if row.status == InstanceStatus::Inactive {
                 continue;
@@ -46,9 +49,9 @@ impl Controller for Lost {
                 expire_fence(row, now, &mut pass);
             } else if let Some(after) = self.after {
                 let mut due = row.connection.since + after;
-                if row.connection.server != self.boot {
+                if let Some(left) = roster.left_at(row.connection.server, self.began) {
                     // It may be back already, and nobody was there to see it.
-                    due = due.max(self.started_at + RECONNECT);
+                    due = due.max(left + RECONNECT);
                 }
                 give_up(view, row, due, now, &mut pass);
             }

@@ -36,7 +36,7 @@ impl Bench {
     /// An empty one.
     pub async fn new() -> Self {
         let server = test_server::server().await;
-        let services = Services::new(&server);
+        let services = Services::new(&server, &test_server::term(&server));
         Self { server, services }
     }
 
@@ -89,10 +89,11 @@ impl Bench {
         let Pass { works, placed, .. } = self.services.pass(&view, now);
         let took = started.elapsed();
         let changes = works.len();
+        let term = test_server::term(&self.server);
         for work in works {
-            assert!(work.commit(&self.server).await, "nobody gets in the way");
+            assert!(work.commit(&self.server, &term).await, "nobody gets in the way");
         }
-        self.server.placer.landed(&placed);
+        term.placer.landed(&placed);
         Measured { took, changes }
     }
 

@@ -29,10 +29,12 @@ use crate::Server;
 use crate::clock::RandomIds;
 use crate::ecs::placement::{self, Placing};
 use crate::ecs::{Launch, encode, lookup, make_tasks};
+use crate::members::Term;
 
 /// Starts and stops the tasks of services.
 pub(super) struct Services {
     server: Arc<Server>,
+    term: Arc<Term>,
     in_order: Mutex<BTreeMap<Name, InOrder>>,
 }
 
@@ -78,8 +80,8 @@ struct Stamp {
 }
 
 impl Services {
-    pub(super) fn new(server: &Arc<Server>) -> Self {
-        Self { server: Arc::clone(server), in_order: Mutex::default() }
+    pub(super) fn new(server: &Arc<Server>, term: &Arc<Term>) -> Self {
+        Self { server: Arc::clone(server), term: Arc::clone(term), in_order: Mutex::default() }
     }
 }
 
@@ -97,7 +99,7 @@ impl Controller for Services {
         let mut known = self.in_order.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::take(&mut *known);
         let survey = Survey { view, now, instances: BTreeMap::new(), fillings: BTreeMap::new() };
-        self.server.placer.exclusively(&self.server.state, |placing| {
+        self.term.placer.exclusively(&self.server.state, |placing| {
             self.look(survey, &before, &mut known, placing)
         })
     }

@@ -6,12 +6,14 @@ use longshore_wire::ecs::{DiscoverPollEndpointRequest, DiscoverPollEndpointRespo
 
 use crate::call::Call;
 
-/// Sends the agent back to where it reached us, for work and for telemetry.
+/// Sends the agent to this server, for work and for telemetry: by its advertised URL, or the one
+/// where it has reached us. Another server might be out of its reach, or about to be.
 pub(crate) async fn discover(
     call: &Call,
     _: Authorized<DiscoverPollEndpointRequest>,
 ) -> Result<DiscoverPollEndpointResponse, ServiceError> {
-    let endpoint = || Some(call.base_url.clone());
+    let own = call.server.members.advertised().unwrap_or(&call.base_url);
+    let endpoint = || Some(own.to_owned());
     Ok(DiscoverPollEndpointResponse {
         endpoint: endpoint(),
         telemetry_endpoint: endpoint(),

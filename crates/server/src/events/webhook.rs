@@ -12,16 +12,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use longshore_domain::time::Timestamp;
 use longshore_store::{Sequence, StateError, Txn, TxnOutcome};
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
 
 use super::Told;
-use crate::{Server, clock};
+use crate::members::Term;
+use crate::{Server, clock, tls};
 
 /// Where the cursor is.
 const KEY: &str = "/longshore/event-webhook";
@@ -82,29 +84,26 @@ impl Cursor {
     }
 }
 
-/// Delivers events until the server stops.
-pub(crate) fn spawn(server: &Arc<Server>, webhook: Webhook) {
-    let server = Arc::clone(server);
-    tokio::spawn(async move {
-        let mut shutdown = server.shutdown.subscribe();
-        let client = client();
-        tokio::select! {
-            biased;
-            () = crate::stopped(&mut shutdown) => {}
-            () = run(&server, &webhook, &client) => {}
-        }
-    });
+/// Delivers events, as one of the `parts` of a term.
+pub(crate) fn spawn(
+    server: &Arc<Server>,
+    term: &Arc<Term>,
+    webhook: &Webhook,
+    parts: &mut JoinSet<()>,
+) {
+    let (server, term, webhook) = (Arc::clone(server), Arc::clone(term), webhook.clone());
+    parts.spawn(async move { run(&server, &term, &webhook, &client()).await });
 }
 
 type Http = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
-async fn run(server: &Server, webhook: &Webhook, client: &Http) {
+async fn run(server: &Server, term: &Term, webhook: &Webhook, client: &Http) {
     let mut changes = server.state.changes();
     let mut known = None;
     loop {
         let cursor = match &mut known {
             Some(cursor) => cursor,
-            None => match load(server, webhook).await {
+            None => match load(server, term, webhook).await {
                 Ok(cursor) => known.insert(cursor),
                 Err(error) => {
                     tracing::error!(%error, "cannot read how far events were delivered");
@@ -117,7 +116,7 @@ async fn run(server: &Server, webhook: &Webhook, client: &Http) {
         if let Some(at) = cursor.retry_at.filter(|at| *at > now) {
             tokio::time::sleep(at.saturating_since(now)).await;
         }
-        match deliver(server, webhook, client, cursor).await {
+        match deliver(server, term, webhook, client, cursor).await {
             Ok(true) => {}
             Ok(false) => {
                 if let Err(error) = changes.changed(super::TOLD).await {
@@ -135,6 +134,7 @@ async fn run(server: &Server, webhook: &Webhook, client: &Http) {
 /// Delivers a page; says whether there is more to do at once (or to try again).
 async fn deliver(
     server: &Server,
+    term: &Term,
     webhook: &Webhook,
     client: &Http,
     cursor: &mut Cursor,
@@ -152,7 +152,7 @@ async fn deliver(
                 cursor.failed(clock::now());
                 let Cursor { failures, .. } = cursor;
                 tracing::warn!(url = %webhook.0, failures, why, "the event webhook took no event");
-                save(server, cursor).await?;
+                save(server, term, cursor).await?;
                 return Ok(true);
             }
         }
@@ -161,7 +161,7 @@ async fn deliver(
     let told = *cursor != before;
     cursor.sequence = page.reached.number();
     if told {
-        save(server, cursor).await?;
+        save(server, term, cursor).await?;
     }
     Ok(page.more)
 }
@@ -191,7 +191,7 @@ async fn post(
 }
 
 /// The cursor of this webhook; a new one gets what happens from now on.
-async fn load(server: &Server, webhook: &Webhook) -> Result<Cursor, StateError> {
+async fn load(server: &Server, term: &Term, webhook: &Webhook) -> Result<Cursor, StateError> {
     let url = webhook.0.to_string();
     let found = server.state.store().get(KEY).await?;
     let found = found.and_then(|kv| serde_json::from_slice::<Cursor>(&kv.value).ok());
@@ -200,33 +200,27 @@ async fn load(server: &Server, webhook: &Webhook) -> Result<Cursor, StateError> 
     }
     let sequence = Sequence::end_of(server.state.view().revision).number();
     let cursor = Cursor { url, sequence, failures: 0, retry_at: None };
-    save(server, &cursor).await?;
+    save(server, term, &cursor).await?;
     Ok(cursor)
 }
 
-async fn save(server: &Server, cursor: &Cursor) -> Result<(), StateError> {
+async fn save(server: &Server, term: &Term, cursor: &Cursor) -> Result<(), StateError> {
     let value = serde_json::to_vec(cursor).expect("a cursor is a structure with text keys");
-    // It compares nothing, so it cannot conflict.
-    let (TxnOutcome::Committed { .. } | TxnOutcome::Conflict { .. }) =
-        server.state.store().txn(Txn::default().put(KEY, value)).await?;
+    let mut txn = Txn::default().put(KEY, value);
+    txn.compares.push(term.fence());
+    if matches!(server.state.store().txn(txn).await?, TxnOutcome::Conflict { .. }) {
+        // Another leader delivers; this one's part ends with its term.
+        term.end();
+    }
     Ok(())
 }
 
 fn client() -> Http {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("the provider has the usual protocol versions");
-    // A machine without certificates can still use plain HTTP.
-    let tls = match builder.clone().with_native_roots() {
-        Ok(roots) => roots.with_no_client_auth(),
-        Err(error) => {
-            tracing::debug!(%error, "no trusted certificates; only http:// webhooks will work");
-            builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
-        }
-    };
-    let connector =
-        HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(tls::client())
+        .https_or_http()
+        .enable_http1()
+        .build();
     Client::builder(TokioExecutor::new()).build(connector)
 }
 

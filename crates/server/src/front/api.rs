@@ -17,11 +17,13 @@ use tracing::Instrument;
 
 use super::Reply;
 use crate::call::Call;
+use crate::members::{self, Caller, NOT_LEADER, Passed, Placed, Refused};
 use crate::{Server, clock};
 
 const TARGET: &str = "x-amz-target";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
-const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+/// Names the error of an answer.
+pub(crate) const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
 /// Answers a request to any AWS API; never fails, never takes the server down.
 pub(super) async fn answer(server: Arc<Server>, secure: bool, request: Request<Incoming>) -> Reply {
@@ -37,19 +39,50 @@ pub(super) async fn answer(server: Arc<Server>, secure: bool, request: Request<I
         .map_or("-", |operation| operation.info().name);
     let span = tracing::debug_span!("request", operation, request_id);
     let outcome = serve(&server, secure, &parts, body).instrument(span).await;
-    let code = outcome.as_ref().map_or_else(|error| error.code, |_| "OK");
+    let code = match &outcome {
+        Placed::Here(outcome) => outcome.as_ref().map_or_else(|error| error.code, |_| "OK"),
+        Placed::There(_) => "Forwarded",
+    };
     server.metrics.request(operation, code, started.elapsed());
-    reply(outcome, &request_id)
+    let mut reply = match outcome {
+        Placed::Here(outcome) => reply(outcome, &request_id),
+        Placed::There(passed) => pass_on(passed, &request_id),
+    };
+    if parts.headers.contains_key(members::HOP) {
+        let revision = HeaderValue::from(server.state.view().revision.0);
+        reply.headers_mut().insert(members::REVISION, revision);
+    }
+    reply
 }
 
-async fn serve(
+async fn serve(server: &Arc<Server>, secure: bool, parts: &Parts, body: Incoming) -> Placed {
+    // First of all, since a connection whose request was not read to its end cannot go on.
+    let body = match collect(body).await {
+        Ok(body) => body,
+        Err(error) => return Placed::Here(Err(error)),
+    };
+    let hop = parts.headers.contains_key(members::HOP);
+    let known = if hop {
+        came_by_hop(server, parts, &body)
+    } else {
+        identified(server, secure, parts, &body)
+    };
+    match known {
+        Err(error) => Placed::Here(Err(error)),
+        Ok((call, operation)) if members::places(operation) && !hop => {
+            members::place(call, operation, &body).await
+        }
+        Ok((call, operation)) => Placed::Here(crate::ecs::dispatch(&call, operation, &body).await),
+    }
+}
+
+/// The call of a client: who makes it, and what it is.
+fn identified(
     server: &Arc<Server>,
     secure: bool,
     parts: &Parts,
-    body: Incoming,
-) -> Result<Vec<u8>, ServiceError> {
-    // First of all, since a connection whose request was not read to its end cannot go on.
-    let body = collect(body).await?;
+    body: &Bytes,
+) -> Result<(Call, ecs::OperationName), ServiceError> {
     let path = parts.uri.path();
     let query = parts.uri.query().unwrap_or_default();
     let headers = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
@@ -68,7 +101,7 @@ async fn serve(
         .identity
         .identify(
             &request,
-            &auth::PayloadHash::of(&body),
+            &auth::PayloadHash::of(body),
             &auth::Expected { region: None, service: Some(service) },
             now.as_millis() / 1000,
         )
@@ -84,8 +117,36 @@ async fn serve(
         principal,
         now,
         base_url: base_url(parts, secure),
+        term: None,
     };
-    crate::ecs::dispatch(&call, operation, &body).await
+    Ok((call, operation))
+}
+
+/// The call that another server has passed on to this one as the leader.
+fn came_by_hop(
+    server: &Arc<Server>,
+    parts: &Parts,
+    body: &Bytes,
+) -> Result<(Call, ecs::OperationName), ServiceError> {
+    let misdirected = || ServiceError { status: NOT_LEADER.as_u16(), ..members::moved() };
+    let operation = operation(parts)?;
+    let target = parts.headers.get(TARGET).and_then(|value| value.to_str().ok());
+    let caller = server.members.caller(&parts.headers, target.unwrap_or_default(), body);
+    let Caller { principal, scope, base_url } = caller.map_err(|why| match why {
+        Refused::Misdirected => misdirected(),
+        Refused::Forged => {
+            tracing::warn!(
+                "a call claims to come from a server of this control plane, and does not"
+            );
+            ErrorCode::AccessDeniedException.error("The seal of the call is not valid.")
+        }
+    })?;
+    if !members::places(operation) {
+        return Err(ErrorCode::AccessDeniedException.error("Such a call is not passed on."));
+    }
+    let term = Some(server.members.term().ok_or_else(misdirected)?);
+    let (server, now) = (Arc::clone(server), clock::now());
+    Ok((Call { server, scope, principal, now, base_url, term }, operation))
 }
 
 /// The operation that `X-Amz-Target` names.
@@ -136,6 +197,15 @@ fn refused(error: &auth::AuthError) -> ServiceError {
     ServiceError { status, ..ServiceError::client(code, message) }
 }
 
+/// The answer of the leader.
+fn pass_on(passed: Passed, request_id: &str) -> Reply {
+    let mut reply = answer_with(passed.status, passed.body, request_id);
+    if let Some(error) = passed.error {
+        reply.headers_mut().insert(ERROR_TYPE, error);
+    }
+    reply
+}
+
 fn reply(outcome: Result<Vec<u8>, ServiceError>, request_id: &str) -> Reply {
     let (status, body, code) = match outcome {
         Ok(body) => (StatusCode::OK, body, None),
@@ -144,19 +214,25 @@ fn reply(outcome: Result<Vec<u8>, ServiceError>, request_id: &str) -> Reply {
             (status, json::encode_error(&error), Some(error.code))
         }
     };
-    let mut reply = Response::new(Full::new(Bytes::from(body)));
-    *reply.status_mut() = status;
+    let mut reply = answer_with(status, body.into(), request_id);
     let headers = reply.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(json::CONTENT_TYPE));
-    if let Ok(id) = HeaderValue::from_str(request_id) {
-        headers.insert(REQUEST_ID, id);
-    }
     if status == StatusCode::PAYLOAD_TOO_LARGE {
         // The rest of the body is not read.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if let Some(code) = code {
         headers.insert(ERROR_TYPE, HeaderValue::from_static(code));
+    }
+    reply
+}
+
+fn answer_with(status: StatusCode, body: Bytes, request_id: &str) -> Reply {
+    let mut reply = Response::new(Full::new(body));
+    *reply.status_mut() = status;
+    let headers = reply.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(json::CONTENT_TYPE));
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        headers.insert(REQUEST_ID, id);
     }
     reply
 }

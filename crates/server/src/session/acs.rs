@@ -74,9 +74,7 @@ pub(super) async fn run(server: Arc<Server>, hello: Hello, socket: Socket) {
     let instance = hello.key.id;
     // The session before this one finds that its time is over.
     server.state.wake(instance);
-    if let Err(error) = connected(&server, &hello).await {
-        tracing::warn!(%instance, %error, "cannot record that the agent connected");
-    }
+    record(&server, &hello).await;
     tracing::info!(%instance, cluster = %hello.key.cluster, "agent connected");
     let mut session = Session {
         server: Arc::clone(&server),
@@ -104,6 +102,14 @@ pub(super) async fn run(server: Arc<Server>, hello: Hello, socket: Socket) {
     }
 }
 
+/// Records the session.
+async fn record(server: &Server, hello: &Hello) {
+    if let Err(error) = connected(server, hello).await {
+        let instance = hello.key.id;
+        tracing::warn!(%instance, %error, "cannot record that the agent connected");
+    }
+}
+
 async fn connected(server: &Server, hello: &Hello) -> Result<(), ServiceError> {
     rewrite(server, hello, |instance| {
         let version = &mut instance.version_info;
@@ -112,7 +118,7 @@ async fn connected(server: &Server, hello: &Hello) -> Result<(), ServiceError> {
         version.docker_version = hello.docker_version.clone().or(version.docker_version.take());
         let since =
             if instance.connection.connected { instance.connection.since } else { clock::now() };
-        instance.connection = AgentConnection { connected: true, since, server: server.boot };
+        instance.connection = AgentConnection { connected: true, since, server: hello.server };
     })
     .await
 }
@@ -120,7 +126,7 @@ async fn connected(server: &Server, hello: &Hello) -> Result<(), ServiceError> {
 async fn disconnected(server: &Server, hello: &Hello) -> Result<(), ServiceError> {
     rewrite(server, hello, |instance| {
         let AgentConnection { connected, server: by, .. } = instance.connection;
-        if connected && by == server.boot {
+        if connected && by == hello.server {
             instance.connection =
                 AgentConnection { connected: false, since: clock::now(), server: by };
         }
@@ -162,7 +168,7 @@ struct Session {
 impl Session {
     async fn serve(&mut self) -> End {
         let changes = self.server.state.changes_for(self.hello.key.id);
-        let mut shutdown = self.server.shutdown.subscribe();
+        let mut shutdown = self.server.members.closing();
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
         let mut resend_at = None;
         if let Err(end) = self.send_manifest().await {
@@ -243,10 +249,20 @@ impl Session {
         if !self.server.sessions.is_current(self.hello.key.id, self.number) {
             return Err(End::Superseded);
         }
-        let fence = match view.container_instances.get(&self.hello.key) {
-            Some(row) if row.status != InstanceStatus::Inactive => row.fence.clone(),
+        let row = match view.container_instances.get(&self.hello.key) {
+            Some(row) if row.status != InstanceStatus::Inactive => row,
             _ => return Err(End::Deregistered),
         };
+        let AgentConnection { connected, server, .. } = row.connection;
+        if connected && server != self.hello.server {
+            // The agent has found another server since this session was recorded.
+            return Err(End::Superseded);
+        }
+        if !connected && server == self.hello.server {
+            // This server was thought dead, and the session with it.
+            record(&self.server, &self.hello).await;
+        }
+        let fence = row.fence.clone();
         let now = clock::now();
         let (fenced, fence_at) = self.delivery.fenced(&fence, now);
         let tasks = view.tasks.by(&TaskIndex::Instance(self.hello.key.id)).map(|row| &row.record);

@@ -26,7 +26,7 @@ const HEARTBEAT: Duration = Duration::from_secs(25);
 
 /// Runs a telemetry session to its end.
 pub(super) async fn run(server: Arc<Server>, hello: Hello, mut socket: Socket) {
-    let mut shutdown = server.shutdown.subscribe();
+    let mut shutdown = server.members.closing();
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
     loop {
         let answer = tokio::select! {

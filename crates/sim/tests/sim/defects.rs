@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use longshore_sim::{Options, Sabotage, run};
-use longshore_store::{Txn, Write};
+use longshore_store::{Compare, StoreRevision, Txn, Write};
 use serde_json::{Value, json};
 
 /// Seeds within which a defect must show.
@@ -205,6 +205,29 @@ fn a_task_that_gets_lost() {
             if new && record["r"]["family"] == "good" && !is_service(&record["r"]) {
                 *write = Write::Delete { key: key.clone() };
             }
+        }
+    });
+}
+
+/// The office of the leader.
+const OFFICE: &str = "/longshore/leadership/";
+
+#[test]
+fn a_leader_that_does_not_look_whether_it_leads() {
+    is_caught("only the leader decides", |txn| {
+        txn.compares.retain(|compare| {
+            let fence = matches!(compare, Compare::ModRevision(_, at) if *at > StoreRevision::ZERO);
+            !(fence && compare.key().starts_with(OFFICE))
+        });
+    });
+}
+
+#[test]
+fn an_office_that_anybody_takes() {
+    is_caught("only the leader decides", |txn| {
+        let takes = |write: &Write| write.key().starts_with(OFFICE);
+        if txn.writes.iter().any(takes) {
+            txn.compares.clear();
         }
     });
 }

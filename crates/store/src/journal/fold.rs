@@ -25,7 +25,8 @@ const PUTS: usize = 100;
 
 impl Journal {
     /// Forgets transactions that are from before `time`, or from a revision before `kept`; a
-    /// bounded number of them. Says whether there may be more.
+    /// bounded number of them. Says whether there may be more to do; not when the fence does not
+    /// hold.
     ///
     /// # Errors
     /// Those of [`Journal::read`].
@@ -55,26 +56,25 @@ impl Journal {
             } else {
                 txn.put(&key, encode(at, &[Told::Change(change)]))
             };
-            if txn.writes.len() >= PUTS {
-                self.commit(std::mem::take(&mut txn)).await?;
+            if txn.writes.len() >= PUTS && !self.commit(std::mem::take(&mut txn)).await? {
+                return Ok(false);
             }
         }
-        self.commit(txn).await?;
-        if old.is_empty() {
+        if !self.commit(txn).await? || old.is_empty() {
             return Ok(false);
         }
         // Only now that the base has what they tell.
         let txn = Txn::default().put(BEGINS, encode(newest, &[]));
-        self.commit(old.iter().fold(txn, |txn, key| txn.delete(key))).await?;
-        Ok(old.len() == STEP)
+        let done = self.commit(old.iter().fold(txn, |txn, key| txn.delete(key))).await?;
+        Ok(done && old.len() == STEP)
     }
 
-    async fn commit(&self, txn: Txn) -> Result<(), StateError> {
-        if !txn.writes.is_empty() {
-            // It compares nothing, so it cannot conflict.
-            let (TxnOutcome::Committed { .. } | TxnOutcome::Conflict { .. }) =
-                self.store.txn(txn).await?;
+    /// Whether it was committed: nothing but the fence could be in the way.
+    async fn commit(&self, mut txn: Txn) -> Result<bool, StateError> {
+        if txn.writes.is_empty() {
+            return Ok(true);
         }
-        Ok(())
+        txn.compares.extend(self.fence.clone());
+        Ok(matches!(self.store.txn(txn).await?, TxnOutcome::Committed { .. }))
     }
 }

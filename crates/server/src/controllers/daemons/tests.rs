@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::clock;
 use crate::controllers::driver;
-use crate::test_server::{add_instance, agents, ask, refused, report, server};
+use crate::test_server::{add_instance, agents, ask, refused, report, server, term};
 
 const ARNS: &str = "arn:aws:ecs:us-east-1:000000000000:";
 
@@ -16,7 +16,7 @@ async fn started(instances: usize) -> (Arc<Server>, Daemons) {
         add_instance(&server, 2000).await;
     }
     register(&server).await;
-    let controller = Daemons::new(&server);
+    let controller = Daemons::new(&server, &term(&server));
     (server, controller)
 }
 
@@ -51,7 +51,10 @@ async fn update(server: &Arc<Server>, revision: u32) -> Value {
 }
 
 async fn pass(server: &Arc<Server>, controller: &Daemons) {
-    assert!(driver::pass(server, controller).await.is_some(), "nobody gets in the way");
+    assert!(
+        driver::pass(server, &term(server), controller).await.is_some(),
+        "nobody gets in the way"
+    );
 }
 
 /// Passes until nothing changes any more.

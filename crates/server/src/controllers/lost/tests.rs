@@ -8,21 +8,28 @@ use crate::Server;
 use crate::clock;
 use crate::controllers::driver;
 use crate::controllers::test_services::Scheduler;
-use crate::test_server::{add_instance, agents, ask, server};
+use crate::test_server::{add_instance, agents, ask, server, term};
 
 const AFTER: Duration = Duration::from_secs(60);
+/// A server that is not there.
+const GONE: u64 = 2;
 
-fn controller(after: Option<Duration>) -> Lost {
-    Lost { after, boot: 1, started_at: clock::now() }
+fn controller(server: &Arc<Server>, after: Option<Duration>) -> Lost {
+    Lost { after, server: Arc::clone(server), began: clock::now() }
 }
 
 /// The agent of the instance comes or goes, `ago` before now.
 async fn connect(server: &Server, arn: &str, connected: bool, ago: Duration) {
+    connect_to(server, arn, 1, connected, ago).await;
+}
+
+/// The same for a session with the server `of`.
+async fn connect_to(server: &Server, arn: &str, of: u64, connected: bool, ago: Duration) {
     let change = |view: &View, txn: &mut RecordTxn| {
         let id = arn.rsplit('/').next().expect("an id");
         let row = view.container_instances.iter().find(|row| row.id.to_string() == id);
         let row = row.expect("the instance");
-        let connection = AgentConnection { connected, since: clock::now() - ago, server: 1 };
+        let connection = AgentConnection { connected, since: clock::now() - ago, server: of };
         txn.update(row, &ContainerInstance { connection, ..row.record.clone() });
         Ok::<_, longshore_wire::ServiceError>(())
     };
@@ -53,19 +60,22 @@ async fn tasks_of_a_lost_instance_are_replaced_and_it_is_fenced() {
     let task = server.state.view().tasks.iter().next().expect("a task").id.to_string();
     // Not before its time, and never unasked.
     connect(&server, &first, false, AFTER / 2).await;
-    let next = driver::pass(&server, &controller(Some(AFTER))).await.expect("a pass");
+    let next = driver::pass(&server, &term(&server), &controller(&server, Some(AFTER)))
+        .await
+        .expect("a pass");
     assert!(next.is_some_and(|at| at > clock::now()), "it looks again in time");
     connect(&server, &first, false, AFTER * 1000).await;
-    assert_eq!(driver::pass(&server, &controller(None)).await, Some(None));
-    let late = Lost { boot: 2, ..controller(Some(AFTER)) };
-    assert!(
-        driver::pass(&server, &late).await.expect("a pass").is_some(),
-        "agents find a new server"
-    );
+    assert_eq!(driver::pass(&server, &term(&server), &controller(&server, None)).await, Some(None));
+    let pass = async || {
+        let controller = controller(&server, Some(AFTER));
+        driver::pass(&server, &term(&server), &controller).await.expect("a pass")
+    };
+    connect_to(&server, &first, GONE, false, AFTER * 1000).await;
+    assert!(pass().await.is_some(), "agents find another server");
     assert_eq!(describe(&server, &task).await["lastStatus"], "RUNNING");
 
     connect(&server, &first, false, AFTER).await;
-    driver::pass(&server, &controller(Some(AFTER))).await.expect("a pass");
+    driver::pass(&server, &term(&server), &controller(&server, Some(AFTER))).await.expect("a pass");
     let lost = describe(&server, &task).await;
     assert_eq!(lost["lastStatus"], "STOPPED");
     assert_eq!(lost["stopCode"], "InfrastructureHealth");
@@ -93,18 +103,19 @@ async fn tasks_of_a_lost_instance_are_replaced_and_it_is_fenced() {
 async fn a_fence_that_nobody_lifts_falls_by_itself() {
     let (server, _, first, _) = world().await;
     connect(&server, &first, false, AFTER).await;
-    driver::pass(&server, &controller(Some(AFTER))).await.expect("a pass");
+    driver::pass(&server, &term(&server), &controller(&server, Some(AFTER))).await.expect("a pass");
     let fenced = || {
         let view = server.state.view();
         view.container_instances.iter().map(|row| row.fence.len()).sum::<usize>()
     };
     assert_eq!(fenced(), 1);
     connect(&server, &first, true, FENCE / 2).await;
-    let next = driver::pass(&server, &controller(None)).await.expect("a pass");
+    let next =
+        driver::pass(&server, &term(&server), &controller(&server, None)).await.expect("a pass");
     assert!(next.is_some());
     assert_eq!(fenced(), 1);
     connect(&server, &first, true, FENCE).await;
-    driver::pass(&server, &controller(None)).await.expect("a pass");
+    driver::pass(&server, &term(&server), &controller(&server, None)).await.expect("a pass");
     assert_eq!(fenced(), 0);
     let view = server.state.view();
     let task = view.tasks.iter().next().expect("the task");

@@ -5,13 +5,16 @@ use serde_json::{Value, json};
 use super::*;
 use crate::controllers::driver;
 use crate::controllers::retention::{Reaper, Retention};
-use crate::test_server::{add_instance, agents, ask, refused, register, report, server};
+use crate::test_server::{add_instance, agents, ask, refused, register, report, server, term};
 
 /// Passes until nothing changes any more; gives their number.
 async fn settle(server: &Arc<Server>, controller: &Services) -> usize {
     for passes in 0..50 {
         let before = server.state.view().revision;
-        assert!(driver::pass(server, controller).await.is_some(), "nobody gets in the way");
+        assert!(
+            driver::pass(server, &term(server), controller).await.is_some(),
+            "nobody gets in the way"
+        );
         if server.state.view().revision == before {
             return passes;
         }
@@ -40,7 +43,7 @@ async fn started(instances: u32, input: Value) -> (Arc<Server>, Services) {
         add_instance(&server, 10_000).await;
     }
     ask(&server, "CreateService", input).await.expect("a service");
-    let controller = Services::new(&server);
+    let controller = Services::new(&server, &term(&server));
     settle(&server, &controller).await;
     (server, controller)
 }
@@ -51,7 +54,7 @@ async fn fifty_tasks_start_in_one_transaction() {
     let server = server().await;
     add_instance(&server, 10_000).await;
     ask(&server, "CreateService", input).await.expect("a service");
-    let controller = Services::new(&server);
+    let controller = Services::new(&server, &term(&server));
     assert_eq!(settle(&server, &controller).await, 1);
     assert_eq!(counts(&describe(&server).await), (50, 0, 50));
     agents(&server).await;
@@ -181,7 +184,7 @@ async fn what_has_no_place_is_planned_again_only_when_room_may_have_changed() {
     ask(&server, "RunTask", run).await.expect("a task that is in the way");
     let input = json!({"serviceName": "web", "taskDefinition": "web", "desiredCount": 10});
     ask(&server, "CreateService", input).await.expect("a service");
-    let controller = Services::new(&server);
+    let controller = Services::new(&server, &term(&server));
     settle(&server, &controller).await;
     assert_eq!(counts(&describe(&server).await), (10, 0, 9));
     let group = "service:web".to_owned();
@@ -233,7 +236,7 @@ async fn the_newest_hundred_events_are_kept_and_shown() {
     let newest: Vec<String> = (20..120).rev().map(|n| n.to_string()).collect();
     assert_eq!(messages(&describe(&server).await), newest);
     let reaper = Reaper { retention: Retention::default() };
-    driver::pass(&server, &reaper).await.expect("committed");
+    driver::pass(&server, &term(&server), &reaper).await.expect("committed");
     assert_eq!(server.state.view().service_events.len(), 100);
     assert_eq!(messages(&describe(&server).await), newest);
 }
@@ -246,7 +249,7 @@ async fn a_failing_service_waits_before_it_tries_again() {
     for row in view.tasks.iter() {
         report(&server, row, ContainerStatus::Stopped).await;
     }
-    let next = driver::pass(&server, &controller).await.expect("committed");
+    let next = driver::pass(&server, &term(&server), &controller).await.expect("committed");
     let view = server.state.view();
     let row = view.services.iter().next().expect("the service");
     assert_eq!(next, row.retry_at);
@@ -270,7 +273,7 @@ async fn two_services_never_share_a_port() {
         let input = json!({"serviceName": name, "taskDefinition": "port", "desiredCount": 1});
         ask(&server, "CreateService", input).await.expect("a service");
     }
-    let controller = Services::new(&server);
+    let controller = Services::new(&server, &term(&server));
     settle(&server, &controller).await;
     assert_eq!(server.state.view().tasks.len(), 1);
 }

@@ -227,7 +227,7 @@ fn decide(
     };
     let group = placement::counted_group(&constraints, &launch.group);
     let (tasks, report) =
-        call.server.placer.place(&call.server.state, &call.scope, &cluster.name, group, |fleet| {
+        call.term()?.placer.place(&call.server.state, &call.scope, &cluster.name, group, |fleet| {
             let placement = schedule::place(&request, fleet);
             let tasks = make_tasks(&launch, &placement.assigned, call.now, &mut RandomIds);
             (tasks, (!placement.unplaced.is_empty()).then_some(placement.report))
@@ -280,8 +280,9 @@ async fn commit(
             expires_at: call.now + limits::CLIENT_TOKEN_RETENTION,
         });
     }
-    let outcome = call.server.commit(txn).await;
-    call.server.placer.landed(tasks);
+    let term = call.term()?;
+    let outcome = call.server.commit_in(term, txn).await;
+    term.placer.landed(tasks);
     Ok(matches!(outcome?, TxnOutcome::Committed { .. }))
 }
 
@@ -426,5 +427,5 @@ fn decide_start(
         (make_tasks(&launch, &assigned, call.now, &mut RandomIds), failures)
     };
     let group = Some(launch.group.as_str());
-    Ok(call.server.placer.place(&call.server.state, &call.scope, &cluster.name, group, place))
+    Ok(call.term()?.placer.place(&call.server.state, &call.scope, &cluster.name, group, place))
 }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::events::tests::steady;
-use crate::test_server::{agents, report};
+use crate::test_server::{agents, report, term};
 
 /// A receiver on a port of this machine.
 struct Receiver {
@@ -82,21 +82,22 @@ fn states(events: &[(u64, Value)]) -> Vec<String> {
 #[tokio::test]
 async fn events_arrive_in_order_and_once_even_over_a_restart() {
     let (server, scheduler, _) = steady().await;
+    let term = term(&server);
     let mut receiver = Receiver::start().await;
     let webhook = Webhook::parse(&receiver.url).expect("a URL");
-    let mut cursor = load(&server, &webhook).await.expect("works");
+    let mut cursor = load(&server, &term, &webhook).await.expect("works");
     let http = client();
-    assert!(!deliver(&server, &webhook, &http, &mut cursor).await.expect("works"));
+    assert!(!deliver(&server, &term, &webhook, &http, &mut cursor).await.expect("works"));
     assert!(receiver.events.try_recv().is_err(), "what happened before is not told");
     let row = server.state.view().tasks.iter().next().expect("a task").clone();
     report(&server, &row, ContainerStatus::Stopped).await;
-    assert!(!deliver(&server, &webhook, &http, &mut cursor).await.expect("works"));
+    assert!(!deliver(&server, &term, &webhook, &http, &mut cursor).await.expect("works"));
     scheduler.settle(&server).await;
     // A new process finds how far the old one got.
-    let mut cursor = load(&server, &webhook).await.expect("works");
+    let mut cursor = load(&server, &term, &webhook).await.expect("works");
     agents(&server).await;
     scheduler.settle(&server).await;
-    assert!(!deliver(&server, &webhook, &http, &mut cursor).await.expect("works"));
+    assert!(!deliver(&server, &term, &webhook, &http, &mut cursor).await.expect("works"));
     let mut events = Vec::new();
     while let Ok(event) = receiver.events.try_recv() {
         events.push(event);
@@ -110,49 +111,54 @@ async fn events_arrive_in_order_and_once_even_over_a_restart() {
 #[tokio::test]
 async fn a_webhook_that_is_down_gets_the_same_event_later() {
     let (server, ..) = steady().await;
+    let term = term(&server);
     let mut receiver = Receiver::start().await;
     let webhook = Webhook::parse(&receiver.url).expect("a URL");
-    let mut cursor = load(&server, &webhook).await.expect("works");
+    let mut cursor = load(&server, &term, &webhook).await.expect("works");
     let http = client();
     receiver.answer(StatusCode::SERVICE_UNAVAILABLE);
     let row = server.state.view().tasks.iter().next().expect("a task").clone();
     report(&server, &row, ContainerStatus::Stopped).await;
-    assert!(deliver(&server, &webhook, &http, &mut cursor).await.expect("works"), "again");
-    assert!(deliver(&server, &webhook, &http, &mut cursor).await.expect("works"), "again");
-    let kept = load(&server, &webhook).await.expect("works");
+    assert!(deliver(&server, &term, &webhook, &http, &mut cursor).await.expect("works"), "again");
+    assert!(deliver(&server, &term, &webhook, &http, &mut cursor).await.expect("works"), "again");
+    let kept = load(&server, &term, &webhook).await.expect("works");
     assert_eq!(kept, cursor, "when to try again outlives the process");
     assert_eq!(kept.failures, 2);
     let wait = kept.retry_at.expect("a time").saturating_since(clock::now());
     assert!(wait > PAUSE.0 / 2 && wait <= PAUSE.0 * 2, "{wait:?}");
     receiver.answer(StatusCode::OK);
-    assert!(!deliver(&server, &webhook, &http, &mut cursor).await.expect("works"));
+    assert!(!deliver(&server, &term, &webhook, &http, &mut cursor).await.expect("works"));
     let attempts = [receiver.next().await, receiver.next().await, receiver.next().await];
     assert!(attempts.iter().all(|attempt| *attempt == attempts[0]), "{attempts:?}");
     assert_eq!((cursor.failures, cursor.retry_at), (0, None));
     // Nobody listens at all.
     let nobody = Webhook::parse("http://127.0.0.1:9/").expect("a URL");
-    let mut cursor = load(&server, &nobody).await.expect("works");
+    let mut cursor = load(&server, &term, &nobody).await.expect("works");
     agents(&server).await;
     let row = server.state.view().tasks.iter().next().expect("a task").clone();
     assert!(row.is_stopped());
-    assert!(!deliver(&server, &nobody, &http, &mut cursor).await.expect("works"), "nothing new");
+    assert!(
+        !deliver(&server, &term, &nobody, &http, &mut cursor).await.expect("works"),
+        "nothing new"
+    );
 }
 
 #[tokio::test]
 async fn a_running_server_delivers_by_itself() {
     let (server, scheduler, _) = steady().await;
+    let term = term(&server);
     let mut receiver = Receiver::start().await;
     let webhook = Webhook::parse(&receiver.url).expect("a URL");
     // The cursor is there before anything happens.
-    load(&server, &webhook).await.expect("works");
-    spawn(&server, webhook);
+    load(&server, &term, &webhook).await.expect("works");
+    let mut parts = JoinSet::new();
+    spawn(&server, &term, &webhook, &mut parts);
     let row = server.state.view().tasks.iter().next().expect("a task").clone();
     report(&server, &row, ContainerStatus::Stopped).await;
     let first = receiver.next().await;
     scheduler.settle(&server).await;
     let second = receiver.next().await;
     assert_eq!(states(&[first, second]), ["STOPPED", "PENDING"]);
-    server.shutdown.send_replace(true);
 }
 
 #[test]

@@ -1,0 +1,323 @@
+//! Several servers on one store in memory, connected in memory, on a clock that only moves when
+//! everybody waits.
+
+use std::io;
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use longshore_auth::{Account, Open, Principal, PrincipalKind};
+use longshore_domain::fidelity::Fidelity;
+use longshore_domain::record::{AgentConnection, ContainerInstance};
+use longshore_store::{MemoryStore, RecordTxn, Txn, TxnOutcome};
+use longshore_wire::ecs::OperationName;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::io::duplex;
+use tokio::time::Instant;
+
+use super::network::Peers;
+use super::*;
+use crate::call::Call;
+use crate::test_records::scope;
+use crate::{Config, Detached, Retention, start_detached};
+
+/// Bytes that a connection holds.
+const BUFFER: usize = 64 * 1024;
+const TARGET: &str = "AmazonEC2ContainerServiceV20141113";
+
+/// Who answers at which host.
+#[derive(Clone, Default)]
+struct Wires(Arc<Mutex<BTreeMap<String, Detached>>>);
+
+impl fmt::Debug for Wires {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wires")
+    }
+}
+
+impl Wires {
+    fn hosts(&self) -> MutexGuard<'_, BTreeMap<String, Detached>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Network for Wires {
+    fn connect(&self, host: String, _: u16) -> BoxFuture<'static, io::Result<Box<dyn Duplex>>> {
+        let found = self.hosts().get(&host).cloned();
+        Box::pin(async move {
+            let server = found.ok_or(io::ErrorKind::ConnectionRefused)?;
+            let (near, far) = duplex(BUFFER);
+            tokio::spawn(async move { server.serve(far).await });
+            Ok(Box::new(near) as Box<dyn Duplex>)
+        })
+    }
+}
+
+/// Servers on one store.
+struct World {
+    store: Arc<dyn Store>,
+    wires: Wires,
+}
+
+impl World {
+    /// Servers of these names, the first of which leads.
+    async fn of(names: &[&str]) -> Self {
+        let world = Self { store: Arc::new(MemoryStore::default()), wires: Wires::default() };
+        for name in names {
+            world.start(name).await;
+        }
+        world
+    }
+
+    async fn start(&self, name: &str) {
+        let config = Config {
+            listen: ([127, 0, 0, 1], 0).into(),
+            tls: None,
+            region: scope().region,
+            identity: Box::new(Open::new(Account::default())),
+            open: true,
+            retention: Retention::default(),
+            fidelity: Fidelity::default(),
+            event_webhook: None,
+            membership: Membership {
+                name: name.to_owned(),
+                advertise: Some(format!("http://{name}")),
+                network: Arc::new(self.wires.clone()),
+            },
+        };
+        let server = start_detached(config, Arc::clone(&self.store)).await.expect("it starts");
+        self.wires.hosts().insert(name.to_owned(), server.clone());
+        let mut roster = server.server.members.roster_changes();
+        let there = |roster: &Arc<Roster>| roster.leader().is_some();
+        roster.wait_for(there).await.expect("the server lives");
+    }
+
+    fn server(&self, name: &str) -> Arc<Server> {
+        Arc::clone(&self.wires.hosts()[name].server)
+    }
+
+    /// Calls an operation at a server, over its front.
+    async fn post(&self, name: &str, operation: &str, input: Value) -> (StatusCode, Value) {
+        let request = Request::post(format!("http://{name}/"))
+            .header("x-amz-target", format!("{TARGET}.{operation}"))
+            .body(Full::new(Bytes::from(input.to_string())))
+            .expect("a request");
+        let answer = self.send(request).await;
+        (answer.status(), serde_json::from_slice(answer.body()).expect("JSON"))
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> Response<Bytes> {
+        let client = Peers::new(Arc::new(self.wires.clone()));
+        client.ask(request, Duration::from_secs(60)).await.expect("an answer")
+    }
+
+    async fn ask(&self, name: &str, operation: &str, input: Value) -> Value {
+        let (status, answer) = self.post(name, operation, input).await;
+        assert_eq!(status, StatusCode::OK, "{operation}: {answer}");
+        answer
+    }
+
+    /// A cluster, a task definition, and an instance whose session a server has.
+    async fn furnish(&self, session: &str) {
+        self.ask(session, "CreateCluster", json!({})).await;
+        let container = json!({"name": "main", "image": "image", "cpu": 100, "memory": 64});
+        let input = json!({"family": "web", "containerDefinitions": [container]});
+        self.ask(session, "RegisterTaskDefinition", input).await;
+        let integer = |name: &str| json!({"name": name, "type": "INTEGER", "integerValue": 4096});
+        let input = json!({"totalResources": [integer("CPU"), integer("MEMORY")]});
+        self.ask(session, "RegisterContainerInstance", input).await;
+        let server = self.server(session);
+        let view = server.state.view();
+        let row = view.container_instances.iter().next().expect("the instance");
+        let id = server.members.id();
+        let connection = AgentConnection { connected: true, since: clock::now(), server: id };
+        let mut txn = RecordTxn::new();
+        txn.update(row, &ContainerInstance { connection, ..row.record.clone() });
+        let outcome = server.commit(txn).await.expect("the store works");
+        assert!(matches!(outcome, TxnOutcome::Committed { .. }));
+    }
+}
+
+fn run_task() -> Value {
+    json!({"taskDefinition": "web"})
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_server_answers_and_the_leader_places() {
+    let world = World::of(&["one", "two", "three"]).await;
+    world.furnish("two").await;
+    let leads = |name: &str| world.server(name).members.term().is_some();
+    assert_eq!([leads("one"), leads("two"), leads("three")], [true, false, false]);
+    for name in ["one", "two", "three"] {
+        let run = world.ask(name, "RunTask", run_task()).await;
+        let arn = &run["tasks"][0]["taskArn"];
+        // At once, and from the server's own view.
+        let described = world.ask(name, "DescribeTasks", json!({"tasks": [arn]})).await;
+        assert_eq!(described["tasks"][0]["taskArn"], *arn, "{described}");
+    }
+    let (status, refused) =
+        world.post("two", "RunTask", json!({"taskDefinition": "nothing"})).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(refused["__type"].as_str().is_some_and(|code| code.ends_with("ClientException")));
+    let input = json!({"taskDefinition": "web", "containerInstances": ["nothing"]});
+    let started = world.ask("three", "StartTask", input).await;
+    assert_eq!(started["failures"][0]["reason"], "MISSING");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deposed_leader_can_commit_nothing() {
+    let world = World::of(&["one", "two"]).await;
+    world.furnish("one").await;
+    let (server, term) = (world.server("one"), world.server("one").members.term().expect("leads"));
+    // Somebody else holds the office before the first one can know.
+    let office = server.members.office(&world.store);
+    let deposed = Txn::default().delete(office.key()).put("/longshore/deposed", "");
+    let TxnOutcome::Committed { .. } = world.store.txn(deposed).await.expect("works") else {
+        panic!("nothing is in the way")
+    };
+    assert!(!term.is_over(), "it believes that it leads");
+    let cluster = server.state.view().clusters.iter().next().expect("the cluster").clone();
+    let mut txn = RecordTxn::new();
+    txn.remove(&cluster);
+    let refused = server.commit_in(&term, txn.clone()).await.expect_err("it is deposed");
+    assert!(term::has_moved(&refused), "{refused}");
+    assert!(term.is_over());
+    assert_eq!(server.commit_in(&term, txn).await.expect_err("it knows now"), refused);
+    assert!(server.state.view().clusters.iter().next().is_some());
+    // Whoever leads next goes on.
+    world.ask("one", "RunTask", run_task()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_stops_hands_over_at_once() {
+    let world = World::of(&["one", "two"]).await;
+    world.furnish("two").await;
+    let began = Instant::now();
+    resign(&world.server("one")).await;
+    let mut terms = world.server("two").members.term.subscribe();
+    terms.wait_for(Option::is_some).await.expect("the server lives");
+    assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
+    // While it drains, it still answers.
+    world.ask("one", "RunTask", run_task()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_leader_a_call_waits_and_is_told_so() {
+    let world = World::of(&["one", "two"]).await;
+    world.furnish("two").await;
+    resign(&world.server("two")).await;
+    resign(&world.server("one")).await;
+    let began = Instant::now();
+    let (status, answer) = world.post("two", "RunTask", run_task()).await;
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(answer["message"].as_str().is_some_and(|text| text.contains("electing a leader")));
+    let waited = began.elapsed();
+    assert!(waited >= Duration::from_secs(10) && waited < Duration::from_secs(11), "{waited:?}");
+    // Everything else goes on.
+    world.ask("two", "ListTasks", json!({})).await;
+    world.ask("two", "CreateCluster", json!({"clusterName": "more"})).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_says_whether_a_server_is_of_use() {
+    let world = World::of(&["one", "two", "three"]).await;
+    world.wires.hosts().remove("three");
+    let get = async |path: &str| {
+        let request = Request::get(format!("http://two{path}")).body(Full::default());
+        let answer = world.send(request.expect("a request")).await;
+        (answer.status(), serde_json::from_slice::<Value>(answer.body()).unwrap_or_default())
+    };
+    assert_eq!(get("/_longshore/health/live").await.0, StatusCode::OK);
+    let (status, ready) = get("/_longshore/health/ready").await;
+    assert_eq!((status, &ready["leader"]), (StatusCode::OK, &json!("one")), "{ready}");
+    let (_, told) = get("/_longshore/members").await;
+    let rows = told["members"].as_array().expect("a list");
+    let of = |name: &str| rows.iter().find(|row| row["name"] == name).expect("the server");
+    assert_eq!([&of("one")["leads"], &of("two")["leads"]], [true, false], "{told}");
+    let well = |name: &str| of(name)["ready"] == true && of(name)["behind"] == 0;
+    assert!(well("one") && well("two") && !well("three"), "{told}");
+    let why = of("three")["why"][0].as_str().expect("a reason");
+    assert!(why.contains("cannot be reached"), "{told}");
+
+    resign(&world.server("two")).await;
+    let (status, ready) = get("/_longshore/health/ready").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(ready["why"], json!(["the server is about to stop"]));
+    assert_eq!(get("/_longshore/health/live").await.0, StatusCode::OK);
+}
+
+/// A call by hop from `from` to `to`, as `from` would send it.
+fn hop(world: &World, from: &str, to: &str, operation: OperationName) -> Request<Full<Bytes>> {
+    let from = world.server(from);
+    let call = Call {
+        server: Arc::clone(&from),
+        scope: scope(),
+        principal: Principal::new(Account::default(), PrincipalKind::Root, None),
+        now: clock::now(),
+        base_url: String::new(),
+        term: None,
+    };
+    let target = format!("{TARGET}.{}", operation.info().name);
+    let body = Bytes::from(run_task().to_string());
+    let member = world.server(to).members.record();
+    from.members.request(&member, &call, &target, &body).expect("a request")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hop_is_believed_once_and_only_with_its_seal() {
+    let world = World::of(&["one", "two"]).await;
+    world.furnish("one").await;
+    let status = async |request| world.send(request).await.status();
+    let good = hop(&world, "two", "one", OperationName::RunTask);
+    assert_eq!(status(good.clone()).await, StatusCode::OK);
+    assert_eq!(status(good).await, NOT_LEADER, "a second time");
+    let onward = hop(&world, "one", "two", OperationName::RunTask);
+    assert_eq!(status(onward).await, NOT_LEADER, "to one that does not lead");
+    let mut elsewhere = hop(&world, "one", "two", OperationName::RunTask);
+    *elsewhere.uri_mut() = "http://one/".parse().expect("a URL");
+    assert_eq!(status(elsewhere).await, NOT_LEADER, "meant for another");
+
+    let mut forged = Vec::new();
+    let mut body = hop(&world, "two", "one", OperationName::RunTask);
+    *body.body_mut() = Full::new(Bytes::from(r#"{"taskDefinition":"web","count":10}"#));
+    forged.push(body);
+    for header in ["longshore-hop", "longshore-hop-seal", "x-amz-target"] {
+        let mut changed = hop(&world, "two", "one", OperationName::RunTask);
+        let other = if header == "x-amz-target" {
+            "AmazonEC2ContainerServiceV20141113.StartTask".to_owned()
+        } else {
+            "00".repeat(32)
+        };
+        changed.headers_mut().insert(header, other.parse().expect("a value"));
+        forged.push(changed);
+    }
+    let mut unsealed = hop(&world, "two", "one", OperationName::RunTask);
+    unsealed.headers_mut().remove("longshore-hop-seal");
+    forged.push(unsealed);
+    forged.push(hop(&world, "two", "one", OperationName::DeleteCluster));
+    for request in forged {
+        let answer = world.send(request).await;
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+        assert_eq!(answer.headers()[crate::front::ERROR_TYPE], "AccessDeniedException");
+    }
+    assert_eq!(world.server("one").state.view().tasks.iter().count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_goes_is_seen_to_leave() {
+    let world = World::of(&["one", "two"]).await;
+    let (one, id) = (world.server("one"), world.server("two").members.id());
+    let mut roster = one.members.roster_changes();
+    roster.wait_for(|roster| roster.members.len() == 2).await.expect("the server lives");
+    assert_eq!(one.members.roster().left_at(id, Timestamp::from_millis(7)), None);
+    let before = clock::now();
+    world.server("two").stop();
+    roster.wait_for(|roster| roster.members.len() == 1).await.expect("the server lives");
+    let left = one.members.roster().left_at(id, Timestamp::from_millis(7));
+    assert!(left.is_some_and(|left| left >= before), "{left:?}");
+    let unseen = one.members.roster().left_at(id + 1, Timestamp::from_millis(7));
+    assert_eq!(unseen, Some(Timestamp::from_millis(7)));
+}
