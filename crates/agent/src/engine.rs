@@ -323,16 +323,18 @@ impl Engine {
                 return;
             }
             What::Exited { code: code @ Some(137) } => {
-                if entry.out_of_memory.contains(&index) && !asked {
-                    let reason = Some(hands::out_of_memory());
-                    TaskEvent::Exited(index, Exit { code, reason, at: event.at })
+                let told = asked || entry.killed.contains(&index);
+                let reason = if entry.out_of_memory.contains(&index) {
+                    Some(hands::out_of_memory())
+                } else if told {
+                    // The runtime was told to, which explains it. A look would wait until the
+                    // runtime has cleaned up.
+                    None
                 } else {
-                    // Killed: by us, by somebody, or for lack of memory. Only a look can tell; one
-                    // is enough where the runtime itself was told to.
-                    let told = asked || entry.killed.contains(&index);
-                    let grace = if told { Duration::ZERO } else { limits::MEMORY_GRACE };
-                    return self.hands.examine(key, index, event.id, code, grace);
-                }
+                    // Killed by somebody, or for lack of memory. Only a look can tell.
+                    return self.hands.examine(key, index, event.id, code);
+                };
+                TaskEvent::Exited(index, Exit { code, reason, at: event.at })
             }
             What::Exited { code } => {
                 TaskEvent::Exited(index, Exit { code, reason: None, at: event.at })

@@ -170,14 +170,13 @@ impl Hands {
     }
 
     /// Looks at a container that exited and tells how; `code` is what its exit event said. The
-    /// runtime may learn only after `grace` that it was for lack of memory.
+    /// runtime may learn only after a while that it was for lack of memory.
     pub(crate) fn examine(
         self: &Arc<Self>,
         task: TaskKey,
         index: ContainerIndex,
         id: String,
         code: Option<i32>,
-        grace: Duration,
     ) {
         let hands = Arc::clone(self);
         self.spawn(async move {
@@ -187,8 +186,8 @@ impl Hands {
                 found.ok().flatten().as_ref().and_then(exit)
             };
             let mut exit = look().await;
-            if !grace.is_zero() && exit.as_ref().is_some_and(|exit| exit.reason.is_none()) {
-                tokio::time::sleep(grace).await;
+            if exit.as_ref().is_some_and(|exit| exit.reason.is_none()) {
+                tokio::time::sleep(limits::MEMORY_GRACE).await;
                 exit = look().await;
             }
             let unseen = Exit { code, reason: None, at: clock::now() };

@@ -15,6 +15,14 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Longest time without a pass: a safety net, nothing depends on it.
 const RESYNC: Duration = Duration::from_secs(60);
 
+/// For how many times what it took to decide a controller rests, so that in a large cluster it does
+/// not think about each of many changes alone. Short decisions are not put off.
+const REST: u32 = 3;
+/// The longest rest.
+const REST_MAX: Duration = Duration::from_millis(250);
+/// Shorter rests are left out.
+const REST_MIN: Duration = Duration::from_millis(1);
+
 /// Works of one pass whose transactions are on their way at the same time.
 const COMMITS: usize = 64;
 
@@ -112,12 +120,18 @@ pub(super) async fn pass<C: Controller>(
 ) -> Option<Option<Timestamp>> {
     let started = Instant::now();
     let view = server.state.view();
+    // By the runtime's clock, so that simulated time decides in no time.
+    let thinking = tokio::time::Instant::now();
     let Pass { works, placed, next } = controller.pass(&view, clock::now());
+    let rest = (thinking.elapsed() * REST).min(REST_MAX);
     // Together, so that the store can write them in groups.
     let commits = works.into_iter().map(|work| work.commit(server, term));
     let went: Vec<bool> = stream::iter(commits).buffer_unordered(COMMITS).collect().await;
     term.placer.landed(&placed);
     server.metrics.pass(C::NAME, started.elapsed());
+    if rest >= REST_MIN {
+        tokio::time::sleep(rest).await;
+    }
     // Where somebody else was faster, the next pass sees what they did.
     went.iter().all(|went| *went).then_some(next)
 }
