@@ -6,7 +6,7 @@ DEBUG_BIN := $(CARGO_TARGET_DIR)/debug/longshore
 RELEASE_BIN := $(CARGO_TARGET_DIR)/release/longshore
 PYTHON := .venv/bin/python
 
-.PHONY: help setup demo demo-reset test unit sim e2e lint bench build release fmt docs stop-docker clean
+.PHONY: help setup setup-tests demo demo-reset test unit sim e2e lint bench build release fmt docs stop-docker clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -20,10 +20,13 @@ demo: setup release ## see it work; ONCE=1 ends after the check
 demo-reset: setup release ## remove the demo's state and containers
 	@LONGSHORE_BIN=$(RELEASE_BIN) $(PYTHON) demo/demo.py --reset
 
-test: setup lint unit e2e ## everything that must hold before a change lands
+test: setup-tests lint unit e2e ## everything that must hold before a change lands
 
-unit: ## Rust tests, without Docker, network or root
-	cargo test --quiet --workspace
+setup-tests: setup
+	@scripts/setup etcd
+
+unit: ## Rust tests, without Docker, network or root; those of etcd where it is installed
+	scripts/etcd run cargo test --quiet --workspace
 	RUST_LOG=off cargo run --quiet --package longshore-sim -- --seeds 20 --random 5
 
 sim: ## run the simulator: SEEDS=N fixed seeds and RANDOM_SEEDS=N others; REPLAY=SEED tells one

@@ -20,7 +20,7 @@ use longshore_domain::task::{
     ContainerIndex, Doing, Effect, Event as TaskEvent, Exit, TaskSpec, TaskState, step,
 };
 use longshore_domain::time::Timestamp;
-use longshore_wire::agent::{AcsToAgent, AcsToServer, RoleCredentials};
+use longshore_wire::agent::RoleCredentials;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
@@ -28,16 +28,19 @@ use crate::hands::{CreateJob, Hands, PullJob, StartJob, Turn};
 use crate::metadata::Routes;
 use crate::record::{Binding, InstanceRecord, TaskRecord};
 use crate::runtime::{Image, Inspection, RuntimeEvent, What};
+use crate::session::acs::Order;
 use crate::store::Store;
 use crate::{clock, hands, limits};
+
+pub(crate) use outbox::{shortened, submit};
 
 /// ARN of a task, shared.
 pub(crate) type TaskKey = Arc<str>;
 
 /// Everything that can happen to an engine.
 pub(crate) enum Event {
-    /// The control plane said something; the answer goes back to it.
-    Order(AcsToAgent, oneshot::Sender<Vec<AcsToServer>>),
+    /// The control plane said something.
+    Order(Order),
     /// A call for a task has ended.
     Outcome {
         /// The task.
@@ -57,6 +60,12 @@ pub(crate) enum Event {
     Cleared(TaskKey),
     /// Somebody wants to know something.
     Query(Query),
+}
+
+impl From<Order> for Event {
+    fn from(order: Order) -> Self {
+        Self::Order(order)
+    }
 }
 
 /// What a call taught about a container.
@@ -168,7 +177,7 @@ impl Engine {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Order(message, reply) => self.order(message, reply),
+            Event::Order(order) => self.order(order),
             Event::Outcome { task, fact, event } => {
                 if let Some(fact) = fact {
                     self.learn(&task, fact);

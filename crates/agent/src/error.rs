@@ -37,6 +37,9 @@ pub enum AgentError {
     /// The control plane refuses the instance.
     #[error("the control plane refuses to register this container instance")]
     Register(#[source] ApiError),
+    /// The control plane refuses to let the instance go.
+    #[error("the control plane refuses to deregister this container instance")]
+    Deregister(#[source] ApiError),
     /// The TLS library has no trusted roots.
     #[error("no trusted certificates were found for TLS")]
     Tls(#[source] std::io::Error),

@@ -8,7 +8,7 @@
 //! `engine` owns every task and is the only one to change it; `hands` makes the calls to the
 //! [`runtime`]; `metadata` answers the containers; `store` keeps what must survive. Several
 //! agents run in one process and on one container runtime; each touches only containers that
-//! carry its own label.
+//! carry its own label. [`hollow`] agents run nothing, thousands of them in one process.
 //!
 //! What it leaves out: choosing what to run, and networks of the kind `awsvpc`.
 
@@ -22,6 +22,7 @@ mod endpoints;
 mod engine;
 mod error;
 mod hands;
+pub mod hollow;
 mod images;
 pub mod labels;
 mod limits;

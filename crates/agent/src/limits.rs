@@ -14,6 +14,8 @@ pub(crate) const EVENTS: usize = 1024;
 pub(crate) const CHANGES_PER_TASK: usize = 32;
 /// Bytes of a frame that the control plane may send (ours; a payload of ten large tasks).
 pub(crate) const FRAME_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes that are read from a session at once; frames may be longer (ours: the buffer stays allocated).
+pub(crate) const SOCKET_BUFFER_BYTES: usize = 4 * 1024;
 /// Bytes of an API answer (ours).
 pub(crate) const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// Time for one API call (as the ECS agent).
@@ -61,3 +63,10 @@ pub(crate) const PROTECTION_CALL: Duration = Duration::from_secs(4);
 /// How long after a kill the runtime may still learn that it was for lack of memory (ours: the
 /// kernel tells both by different ways).
 pub(crate) const MEMORY_GRACE: Duration = Duration::from_millis(250);
+/// Hollow agents that register, or deregister, at the same time (ours: what keeps a server busy
+/// without making a queue of it).
+pub(crate) const HOLLOW_JOINING: usize = 64;
+/// Orders that wait for a hollow agent (as with a real one, the session waits then).
+pub(crate) const HOLLOW_ORDERS: usize = 8;
+/// Ended tasks that a hollow agent remembers, so as not to start them again (ours).
+pub(crate) const HOLLOW_ENDED: usize = 1000;

@@ -24,6 +24,7 @@ use crate::runtime::{Description, DockerRuntime, RuntimeError, SharedRuntime};
 use crate::session::{Links, acs, tcs};
 use crate::store::{Saved, Store};
 use crate::task::Surroundings;
+use crate::telemetry::Collector;
 use crate::{AgentError, Config, labels, limits};
 
 /// Runs an agent on Docker until `shutdown` is ready. Containers go on running after that.
@@ -166,10 +167,11 @@ fn start_sessions(
     let shared = Arc::<acs::Shared>::default();
     let (inactive, is_inactive) = watch::channel(false);
     if config.metrics {
+        let (cluster, arn) = (links.cluster(), links.container_instance_arn());
+        let collector = Collector::new(Arc::clone(hands), events.clone(), cluster, arn);
         parts.spawn(tcs::run(
             Arc::clone(&links),
-            Arc::clone(hands),
-            events.clone(),
+            collector,
             Arc::clone(&shared),
             is_inactive,
             config.timeouts.metrics,

@@ -256,6 +256,7 @@ impl Links {
         }
         let upgraded = hyper::upgrade::on(response).await.map_err(|e| broken(&e))?;
         let config = WebSocketConfig::default()
+            .read_buffer_size(limits::SOCKET_BUFFER_BYTES)
             .max_message_size(Some(limits::FRAME_BYTES))
             .max_frame_size(Some(limits::FRAME_BYTES));
         Ok(WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Client, Some(config))

@@ -22,6 +22,7 @@ use crate::engine::{Event, Query};
 use crate::hands::Hands;
 use crate::record::TaskRecord;
 use crate::runtime::Stats;
+use crate::session::tcs::Telemetry;
 use crate::{clock, limits, random};
 
 const MIB: f64 = 1_048_576.0;
@@ -30,8 +31,7 @@ const MIB: f64 = 1_048_576.0;
 pub(crate) struct Collector {
     hands: Arc<Hands>,
     events: mpsc::Sender<Event>,
-    cluster: String,
-    container_instance: String,
+    frames: Frames,
     /// What each container had used, and how often it had been restarted, the time before.
     before: BTreeMap<String, (Stats, u32)>,
     runtime_status: Option<(&'static str, Timestamp)>,
@@ -49,41 +49,11 @@ impl Collector {
         Self {
             hands,
             events,
-            cluster: cluster.to_owned(),
-            container_instance: container_instance.to_owned(),
+            frames: Frames::new(cluster, container_instance),
             before: BTreeMap::new(),
             runtime_status: None,
             published: BTreeMap::new(),
         }
-    }
-
-    /// The frames of one period; `check` asks for the health of the machine too.
-    pub(crate) async fn collect(&mut self, check: bool) -> Vec<TcsToServer> {
-        let Some(tasks) = self.tasks().await else { return Vec::new() };
-        let mut frames = self.metrics(&tasks).await;
-        let health: Vec<TaskHealth> = tasks.iter().filter_map(task_health).collect();
-        frames.extend(self.health_frames(&health));
-        self.published = by_arn(health);
-        if check || self.runtime_status.is_none() {
-            frames.push(self.instance_status().await);
-        }
-        frames
-    }
-
-    /// Ready when the health of a container may have changed since the last frames of it.
-    pub(crate) async fn health_changed(&self) {
-        self.hands.health_changed.notified().await;
-    }
-
-    /// The frames of the tasks whose health is not what was published last.
-    pub(crate) async fn changed_health(&mut self) -> Vec<TcsToServer> {
-        let Some(tasks) = self.tasks().await else { return Vec::new() };
-        let health = by_arn(tasks.iter().filter_map(task_health).collect());
-        let changed =
-            health.iter().filter(|(arn, health)| self.published.get(*arn) != Some(health));
-        let changed: Vec<TaskHealth> = changed.map(|(_, health)| health.clone()).collect();
-        self.published = health;
-        self.health_frames(&changed)
     }
 
     /// The tasks that have not stopped; `None` without an engine.
@@ -134,10 +104,64 @@ impl Collector {
             }
         }
         self.before = now;
-        self.metric_frames(&metrics)
+        self.frames.metrics(&metrics)
     }
 
-    fn metric_frames(&self, metrics: &[TaskMetric]) -> Vec<TcsToServer> {
+    async fn instance_status(&mut self) -> TcsToServer {
+        let limit = self.hands.config.timeouts.inspect;
+        let answers = Hands::within(limit, self.hands.runtime.describe()).await.is_ok();
+        let status = if answers { "OK" } else { "IMPAIRED" };
+        let now = clock::now();
+        let since = match self.runtime_status {
+            Some((before, since)) if before == status => since,
+            _ => now,
+        };
+        self.runtime_status = Some((status, since));
+        self.frames.runtime_status(status, since)
+    }
+}
+
+impl Telemetry for Collector {
+    async fn collect(&mut self, check: bool) -> Vec<TcsToServer> {
+        let Some(tasks) = self.tasks().await else { return Vec::new() };
+        let mut frames = self.metrics(&tasks).await;
+        let health: Vec<TaskHealth> = tasks.iter().filter_map(task_health).collect();
+        frames.extend(self.frames.health(&health));
+        self.published = by_arn(health);
+        if check || self.runtime_status.is_none() {
+            frames.push(self.instance_status().await);
+        }
+        frames
+    }
+
+    async fn health_changed(&self) {
+        self.hands.health_changed.notified().await;
+    }
+
+    async fn changed_health(&mut self) -> Vec<TcsToServer> {
+        let Some(tasks) = self.tasks().await else { return Vec::new() };
+        let health = by_arn(tasks.iter().filter_map(task_health).collect());
+        let changed =
+            health.iter().filter(|(arn, health)| self.published.get(*arn) != Some(health));
+        let changed: Vec<TaskHealth> = changed.map(|(_, health)| health.clone()).collect();
+        self.published = health;
+        self.frames.health(&changed)
+    }
+}
+
+/// Makes the frames of one instance.
+pub(crate) struct Frames {
+    cluster: String,
+    container_instance: String,
+}
+
+impl Frames {
+    pub(crate) fn new(cluster: &str, container_instance: &str) -> Self {
+        Self { cluster: cluster.to_owned(), container_instance: container_instance.to_owned() }
+    }
+
+    /// What containers use; an instance without tasks says that it is idle.
+    pub(crate) fn metrics(&self, metrics: &[TaskMetric]) -> Vec<TcsToServer> {
         let message_id = random::uuid();
         let frame = |tasks: &[TaskMetric], fin| {
             TcsToServer::PublishMetrics(PublishMetricsRequest {
@@ -161,7 +185,8 @@ impl Collector {
         chunks.map(|(index, tasks)| frame(tasks, index + 1 == count)).collect()
     }
 
-    fn health_frames(&self, health: &[TaskHealth]) -> Vec<TcsToServer> {
+    /// How containers with a health check feel.
+    pub(crate) fn health(&self, health: &[TaskHealth]) -> Vec<TcsToServer> {
         let message_id = random::uuid();
         let count = health.len().div_ceil(limits::TASKS_PER_FRAME);
         let chunks = health.chunks(limits::TASKS_PER_FRAME).enumerate();
@@ -180,16 +205,9 @@ impl Collector {
         chunks.map(frame).collect()
     }
 
-    async fn instance_status(&mut self) -> TcsToServer {
-        let limit = self.hands.config.timeouts.inspect;
-        let answers = Hands::within(limit, self.hands.runtime.describe()).await.is_ok();
-        let status = if answers { "OK" } else { "IMPAIRED" };
-        let now = clock::now();
-        let since = match self.runtime_status {
-            Some((before, since)) if before == status => since,
-            _ => now,
-        };
-        self.runtime_status = Some((status, since));
+    /// Whether the container runtime answers, and since when it has been so.
+    pub(crate) fn runtime_status(&self, status: &str, since: Timestamp) -> TcsToServer {
+        let now = clock::now().as_epoch_seconds();
         TcsToServer::PublishInstanceStatus(PublishInstanceStatusRequest {
             metadata: StatusMetadata {
                 cluster: self.cluster.clone(),
@@ -199,10 +217,10 @@ impl Collector {
             statuses: vec![InstanceStatus {
                 kind: "ContainerRuntime".to_owned(),
                 status: status.to_owned(),
-                last_updated: now.as_epoch_seconds(),
+                last_updated: now,
                 last_status_change: since.as_epoch_seconds(),
             }],
-            timestamp: now.as_epoch_seconds(),
+            timestamp: now,
         })
     }
 }
@@ -234,7 +252,7 @@ fn task_health(task: &TaskRecord) -> Option<TaskHealth> {
 }
 
 /// What a container used between two readings; gauges only, when there is one.
-fn measure(before: Option<&Stats>, now: &Stats) -> ContainerMetric {
+pub(crate) fn measure(before: Option<&Stats>, now: &Stats) -> ContainerMetric {
     let mut metric = ContainerMetric {
         memory_stats_set: Some(gauge(as_float(now.memory_bytes) / MIB)),
         ..ContainerMetric::default()

@@ -40,7 +40,10 @@ pub(crate) fn failure(error: &AgentError) -> Failure {
     let terminal = match error {
         AgentError::Endpoint(_) | AgentError::OtherCluster { .. } => true,
         AgentError::Register(cause) => !cause.is_temporary(),
-        AgentError::Runtime(_) | AgentError::DataDir { .. } | AgentError::Tls(_) => false,
+        AgentError::Runtime(_)
+        | AgentError::DataDir { .. }
+        | AgentError::Deregister(_)
+        | AgentError::Tls(_) => false,
     };
     if terminal { failure.exit_code(TERMINAL) } else { failure }
 }

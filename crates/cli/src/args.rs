@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -9,6 +10,7 @@ use longshore_domain::fidelity::{self, Fidelity};
 use longshore_server::Webhook;
 
 use crate::output::Output;
+use crate::store::Place;
 
 /// Where emulators of AWS listen, and so do we.
 pub(crate) const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:4566";
@@ -50,6 +52,9 @@ pub(crate) enum Command {
     Run(RunOptions),
     /// Deploy a Docker Compose file as services.
     Deploy(DeployOptions),
+    /// Simulate, for load tests and for planning.
+    #[command(subcommand)]
+    Sim(SimCommand),
     /// Print the exports that point AWS's tools here.
     Env,
     /// Print shell completions.
@@ -100,6 +105,10 @@ pub(crate) struct ServerOptions {
     /// Where state is kept [default: /var/lib/longshore for root, else ~/.local/share/longshore].
     #[arg(long, env = "LONGSHORE_DATA_DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// The store: redb (a file in the data directory), redb:FILE, or
+    /// etcd://[USER@]HOST:PORT,HOST:PORT[/NAMESPACE][?OPTION=VALUE&...] and etcds:// for TLS.
+    #[arg(long, env = "LONGSHORE_STORE", hide_env_values = true, default_value = "redb")]
+    pub(crate) store: Place,
     /// Accept anybody as root of their account; only on a loopback address.
     #[arg(long, conflicts_with = "keys")]
     pub(crate) open: bool,
@@ -272,6 +281,64 @@ fn switch(text: &str) -> Result<String, String> {
 
 fn days(text: &str) -> Result<String, String> {
     fidelity::days(text).map(|_| text.to_owned())
+}
+
+/// Commands of `longshore sim`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SimCommand {
+    /// Join a control plane with many hollow agents, which do all that agents do except run
+    /// containers. Ends with Ctrl-C.
+    Agents(HollowOptions),
+}
+
+/// Options of `longshore sim agents`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct HollowOptions {
+    /// Number of agents.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) count: u32,
+    /// Cluster to join.
+    #[arg(long, default_value = "default")]
+    pub(crate) cluster: String,
+    /// CPU units of each instance.
+    #[arg(long, default_value_t = 65_536)]
+    pub(crate) cpu: u32,
+    /// Memory in MiB of each instance.
+    #[arg(long, default_value_t = 262_144)]
+    pub(crate) memory: u32,
+    /// Availability zones that the instances are spread over.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=26))]
+    pub(crate) zones: u32,
+    /// How long a container takes to start, and to stop: 50ms, 2s.
+    #[arg(long, default_value = "50ms", value_parser = duration)]
+    pub(crate) start_delay: Duration,
+    /// Share of the tasks that cannot start, from 0 to 1.
+    #[arg(long, default_value_t = 0.0, value_parser = share)]
+    pub(crate) failure_rate: f64,
+    /// Share of the running tasks that exit by themselves each minute, from 0 to 1.
+    #[arg(long, default_value_t = 0.0, value_parser = share)]
+    pub(crate) exit_rate: f64,
+    /// Deregister the instances in the end, with whatever tasks they have.
+    #[arg(long)]
+    pub(crate) deregister: bool,
+}
+
+/// A duration of milliseconds, seconds or minutes.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().map_err(|_| format!("'{text}' is not like 50ms, 2s or 1m"))?;
+    match text.strip_prefix(digits) {
+        Some("ms") => Ok(Duration::from_millis(number)),
+        Some("s" | "") => Ok(Duration::from_secs(number)),
+        Some("m") => Ok(Duration::from_secs(number.saturating_mul(60))),
+        _ => Err(format!("'{text}' has no unit of ms, s or m")),
+    }
+}
+
+/// A number from 0 to 1.
+fn share(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| format!("'{text}' is not a number"))?;
+    if (0.0..=1.0).contains(&number) { Ok(number) } else { Err("it is from 0 to 1".to_owned()) }
 }
 
 /// Options of `longshore run`.

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::args::{self, DevOptions};
 use crate::failure::Failure;
+use crate::store::Place;
 use crate::{agent, client, output, server, shutdown};
 
 /// Availability zones of a development region.
@@ -41,7 +42,7 @@ pub(crate) async fn run(options: DevOptions, region: &str) -> Result<(), Failure
         event_webhook: options.fidelity.event_webhook.clone(),
         membership: server::membership(None, None),
     };
-    let started = server::start(config, &data_dir).await?;
+    let started = server::start(config, &Place::DataDirectory, &data_dir).await?;
     let scope = Scope { account: longshore_domain::ids::AccountId::default(), region: region_name };
     started
         .ensure_cluster(&scope, ClusterName::default_cluster())

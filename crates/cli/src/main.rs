@@ -12,6 +12,7 @@ mod ctl;
 mod deploy;
 mod dev;
 mod failure;
+mod files;
 mod logging;
 mod logs;
 mod output;
@@ -20,6 +21,8 @@ mod rollout;
 mod run;
 mod server;
 mod shutdown;
+mod sim;
+mod store;
 mod task;
 
 use std::process::ExitCode;
@@ -55,6 +58,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Ctl(command) => ctl::run(command, &client()?, output).await,
         Command::Run(options) => run::run(options, &client()?, output).await,
         Command::Deploy(options) => deploy::run(options, &client()?, output).await,
+        Command::Sim(command) => sim::run(command, &endpoint, &region, output).await,
         Command::Env => {
             output::line(&args::exports(&endpoint, &region));
             Ok(())

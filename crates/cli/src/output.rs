@@ -26,6 +26,13 @@ pub(crate) fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
+/// Writes progress over the line of progress before it.
+pub(crate) fn same_line(text: &str) {
+    let mut stderr = std::io::stderr();
+    let _ = write!(stderr, "\r{text}\x1b[K");
+    let _ = stderr.flush();
+}
+
 /// Writes an error.
 pub(crate) fn error(text: &str) {
     let _ = writeln!(std::io::stderr(), "longshore: {text}");

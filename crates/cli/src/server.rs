@@ -1,24 +1,25 @@
 //! `longshore server`: the control plane.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use longshore_auth::{
     Account, Credentials, IdentityProvider, Keys, Open, PrincipalKind, StaticKey,
 };
 use longshore_server::{Config, Membership, Retention, Started, TlsFiles};
-use longshore_store::{EmbeddedOptions, EmbeddedStore, StateError, Store, StoreId};
+use longshore_store::StateError;
 use serde::Deserialize;
 
 use crate::args::ServerOptions;
 use crate::failure::Failure;
-use crate::{output, shutdown};
+use crate::store::Place;
+use crate::{files, output, shutdown};
 
-/// File of the embedded store within the data directory.
-const STORE_FILE: &str = "longshore.redb";
+/// Files and connections that a server may have open: an agent has up to a dozen.
+const FILES: u64 = 1 << 18;
 
 /// Runs the control plane until it is asked to stop.
 pub(crate) async fn run(options: ServerOptions, region: &str) -> Result<(), Failure> {
+    files::allow(FILES);
     let data_dir = data_dir(options.data_dir)?;
     let identity: Box<dyn IdentityProvider> = match &options.keys {
         Some(file) => Box::new(Keys::new(read_keys(file)?)),
@@ -39,7 +40,7 @@ pub(crate) async fn run(options: ServerOptions, region: &str) -> Result<(), Fail
         event_webhook: options.fidelity.event_webhook.clone(),
         membership: membership(options.name, options.advertise),
     };
-    let started = start(config, &data_dir).await?;
+    let started = start(config, &options.store, &data_dir).await?;
     output::note(&format!("longshore server listens on {}", started.url()));
     started.serve(shutdown::requested()).await.map_err(|error| failure(&error))
 }
@@ -50,17 +51,13 @@ pub(crate) fn membership(name: Option<String>, advertise: Option<String>) -> Mem
     Membership { name: name.unwrap_or_else(machine), advertise, ..Membership::default() }
 }
 
-/// Opens the store in `data_dir` and starts a server on it.
-pub(crate) async fn start(config: Config, data_dir: &Path) -> Result<Started, Failure> {
-    let path = data_dir.join(STORE_FILE);
-    let opened = tokio::task::spawn_blocking(move || {
-        EmbeddedStore::open(&path, EmbeddedOptions::new(StoreId(random())))
-    });
-    let store = opened
-        .await
-        .map_err(|error| Failure::new("cannot open the store", error))?
-        .map_err(|error| Failure::caused("cannot open the store", &error))?;
-    let store: Arc<dyn Store> = Arc::new(store);
+/// Opens the store and starts a server on it.
+pub(crate) async fn start(
+    config: Config,
+    place: &Place,
+    data_dir: &Path,
+) -> Result<Started, Failure> {
+    let store = place.open(data_dir).await?;
     longshore_server::start(config, store)
         .await
         .map_err(|error| Failure::caused("cannot start the server", &error))
@@ -69,11 +66,7 @@ pub(crate) async fn start(config: Config, data_dir: &Path) -> Result<Started, Fa
 /// The failure of a server whose store failed.
 pub(crate) fn failure(error: &StateError) -> Failure {
     Failure::caused("the server stopped", error)
-        .fix("look at the disk and the log, and start it again")
-}
-
-fn random() -> u64 {
-    getrandom::u64().expect("the operating system has a random source")
+        .fix("look at the store and the log, and start it again")
 }
 
 /// The region of the command line.

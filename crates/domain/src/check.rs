@@ -8,6 +8,7 @@ mod task_sets;
 
 pub use deployment::{DeploymentViolation, deployment};
 
+use alloc::borrow::Cow;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
@@ -114,10 +115,10 @@ impl<'a> World<'a> {
                 _ => found.push(Violation::Attribute(task)),
             }
         }
-        let mut groups: BTreeMap<&str, u32> = BTreeMap::new();
+        let mut groups: BTreeMap<Cow<'_, str>, u32> = BTreeMap::new();
         let mut running_tasks = 0;
         for task in self.present(instance).filter(|t| t.desired == DesiredStatus::Running) {
-            *groups.entry(&task.group).or_insert(0) += 1;
+            *groups.entry(Cow::from(&task.group)).or_insert(0) += 1;
             running_tasks += 1;
         }
         let placed = self.placed_on(instance);

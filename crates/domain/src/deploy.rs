@@ -23,6 +23,7 @@ mod draft;
 mod events;
 mod failures;
 mod images;
+mod portion;
 mod process;
 mod replica;
 mod rollout;
@@ -45,7 +46,6 @@ pub use sets::{NewTaskSet, make_primary, new_task_set};
 
 use crate::fidelity::Fidelity;
 use crate::ids::{Family, IdSource, InstanceId, Revision, TaskId};
-use crate::limits;
 use crate::record::{
     DeploymentController, SchedulingStrategy, Service, ServiceDeployment, ServiceEvent,
     ServiceStatus, StopCode, Task, TaskSpec,
@@ -53,7 +53,7 @@ use crate::record::{
 use crate::schedule::{Fleet, Report};
 use crate::time::Timestamp;
 use buckets::Buckets;
-use draft::Draft;
+use draft::{Budget, Draft};
 use events::Subject;
 
 /// Everything that a decision about a service reads.
@@ -81,23 +81,23 @@ impl<'a> Situation<'a> {
     }
 }
 
-/// What to do. Everything in it belongs into one transaction, which holds only if the service is
-/// unchanged.
+/// What to do. Everything in it but the portions [`ahead`](Plan::ahead) belongs into one transaction,
+/// which holds only if the service is unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// Tasks to start.
-    pub start: Option<Start>,
-    /// Tasks to stop.
-    pub stop: Vec<Stop>,
+    /// Starts and stops that have no room beside the rest. Each portion is a transaction of its own
+    /// before that, which holds only if the service is unchanged too: what of it happens leaves the
+    /// others as right as they were.
+    pub ahead: Vec<Portion>,
+    /// The last starts and stops, and the events of the rest.
+    pub last: Portion,
     /// Stopped tasks whose failure is counted now.
     pub counted: Vec<TaskId>,
     /// The service, if it changes.
     pub service: Option<Service>,
     /// The service deployment, if it changes.
     pub deployment: Option<ServiceDeployment>,
-    /// New events, oldest first.
-    pub events: Vec<ServiceEvent>,
-    /// What each of these events tells.
+    /// What each event tells.
     pub told: Vec<EventKind>,
     /// Why tasks have no place.
     pub unplaced: Option<Report>,
@@ -108,12 +108,49 @@ pub struct Plan {
 impl Plan {
     /// Whether there is nothing to commit.
     pub fn is_empty(&self) -> bool {
-        self.start.is_none()
-            && self.stop.is_empty()
+        self.ahead.is_empty()
+            && self.last.is_empty()
             && self.counted.is_empty()
             && self.service.is_none()
             && self.deployment.is_none()
-            && self.events.is_empty()
+    }
+
+    /// All portions, the last one last.
+    pub fn portions(&self) -> impl Iterator<Item = &Portion> {
+        self.ahead.iter().chain([&self.last])
+    }
+
+    /// All starts.
+    pub fn starts(&self) -> impl Iterator<Item = &Start> {
+        self.portions().filter_map(|portion| portion.start.as_ref())
+    }
+
+    /// All stops.
+    pub fn stops(&self) -> impl Iterator<Item = &Stop> {
+        self.portions().flat_map(|portion| &portion.stop)
+    }
+}
+
+/// Starts and stops that fit one transaction.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Portion {
+    /// Tasks to start.
+    pub start: Option<Start>,
+    /// Tasks to stop.
+    pub stop: Vec<Stop>,
+    /// New events, oldest first.
+    pub events: Vec<ServiceEvent>,
+}
+
+impl Portion {
+    /// Whether there is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        self.start.is_none() && self.stop.is_empty() && self.events.is_empty()
+    }
+
+    /// Number of tasks that it starts and stops.
+    pub fn len(&self) -> usize {
+        self.stop.len() + self.start.as_ref().map_or(0, |start| start.assigned.len())
     }
 }
 
@@ -155,7 +192,7 @@ pub fn plan(situation: &Situation<'_>, ids: &mut dyn IdSource) -> Plan {
         return sets::plan(situation, ids);
     }
     let subject = Subject::service(&service.name);
-    decide(Draft::new(situation, subject, limits::SERVICE_CHANGES, ids))
+    decide(Draft::new(situation, subject, Budget::whole(), ids))
 }
 
 /// Decides for a service without task sets.

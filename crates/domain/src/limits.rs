@@ -60,9 +60,15 @@ pub const STOP_ATTEMPTS: u32 = 3;
 pub const STOP_RETRY: Duration = Duration::from_secs(2);
 /// Exit code of a container that was never made because of its dependencies (as the ECS agent reports).
 pub const UNSTARTABLE_EXIT_CODE: i32 = 143;
-/// Tasks that one pass over a service starts, stops or settles; with two compares each they fit one
-/// store transaction (ours). The next pass follows at once.
+/// Tasks of a service or daemon that one transaction starts, stops or settles; with two compares
+/// each they fit one of the store (ours).
 pub const SERVICE_CHANGES: usize = 56;
+/// Tasks that one pass over a service starts and stops, in as many transactions as that takes
+/// (ours; bounds what is on its way to the store). The next pass follows at once.
+pub const SERVICE_MOVES: usize = 2_016;
+/// Tasks that one pass starts for all services together, before the others wait for the next (ours;
+/// bounds how long placement is kept from everybody else).
+pub const PASS_STARTS: usize = 8_064;
 /// Longest delay between attempts to start tasks that never run (ECS: 15 minutes).
 pub const RESTART_DELAY_MAX: Duration = Duration::from_secs(15 * 60);
 /// First such delay; it doubles with each round of failures (ours; ECS does not document the curve).

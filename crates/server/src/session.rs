@@ -38,6 +38,10 @@ type Socket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
 /// Largest frame that an agent may send: its metrics of ten tasks stay below 1 MiB.
 const FRAME_BYTES: usize = 4 * 1024 * 1024;
 
+/// Bytes that are read of a session at once; frames may be longer. The buffer stays allocated, and there
+/// are thousands of sessions.
+const BUFFER_BYTES: usize = 2 * 1024;
+
 /// Which session of an instance is the current one.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
@@ -124,6 +128,7 @@ pub(crate) fn open(server: Arc<Server>, mut request: Request<Incoming>) -> Reply
             Err(error) => return tracing::debug!(%error, "websocket upgrade failed"),
         };
         let config = WebSocketConfig::default()
+            .read_buffer_size(BUFFER_BYTES)
             .max_frame_size(Some(FRAME_BYTES))
             .max_message_size(Some(FRAME_BYTES));
         let socket = WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(config)).await;

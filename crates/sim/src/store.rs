@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use longshore_store::{
-    KeyValue, Lease, LeaseId, MemoryStore, Page, Range, Store, StoreError, StoreFuture, StoreId,
-    StoreRevision, Txn, TxnOutcome, Watch,
+    KeyValue, Lease, LeaseId, MemoryStore, Page, Range, Snapshot, Store, StoreError, StoreFuture,
+    StoreId, StoreRevision, Txn, TxnOutcome, Watch,
 };
 
 use crate::life::Life;
@@ -97,7 +97,10 @@ impl Handle {
                 Err(_) if life.is_over() => pending().await,
                 // A process that stands still does not see how time goes by.
                 Err(_) if life.is_paused() => life.moves().await,
-                Err(_) => return Err(StoreError::Stopped("no answer in time".to_owned())),
+                Err(_) => {
+                    let detail = "no answer in time".to_owned();
+                    return Err(StoreError::Uncertain { detail });
+                }
             }
         }
     }
@@ -146,6 +149,10 @@ impl Store for Handle {
             self.step().await;
             self.store.range(range).await
         }))
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.store.snapshot()
     }
 
     fn txn(&self, txn: Txn) -> StoreFuture<'_, TxnOutcome> {

@@ -1,5 +1,6 @@
 //! Prints what the store costs: acknowledged transactions per second, and the view with
-//! 100,000 tasks. Run with `cargo bench -p longshore-store`.
+//! 100,000 tasks. Run with `cargo bench -p longshore-store`; by `scripts/etcd run` it also measures
+//! etcd, beside what etcd does through its own client.
 #![expect(clippy::print_stdout, reason = "a bench prints its numbers")]
 #![expect(clippy::cast_precision_loss, reason = "numbers for people")]
 
@@ -16,8 +17,8 @@ use longshore_domain::record::{Task, TaskStatus};
 use longshore_domain::time::Timestamp;
 use longshore_store::tables::TaskIndex;
 use longshore_store::{
-    Durability, EmbeddedOptions, EmbeddedStore, HistoryLimits, MemoryStore, Record, RecordTxn,
-    State, Store, StoreId, TxnOutcome,
+    Durability, EmbeddedOptions, EmbeddedStore, EtcdOptions, EtcdStore, HistoryLimits, MemoryStore,
+    Record, RecordTxn, State, Store, StoreId, TxnOutcome, Write,
 };
 
 const TASKS: u128 = 100_000;
@@ -48,8 +49,49 @@ async fn committed(state: &State, txn: RecordTxn) {
 /// Commits task changes by `writers` at once for a while.
 async fn throughput(directory: &Path, durability: Durability, writers: u128, journal: bool) {
     let path = directory.join(format!("throughput-{durability:?}-{writers}-{journal}"));
-    let store: Arc<dyn Store> =
-        Arc::new(EmbeddedStore::open(&path, options(durability)).expect("creates"));
+    let store = Arc::new(EmbeddedStore::open(&path, options(durability)).expect("creates"));
+    commits(&format!("{durability:?}"), store, writers, journal).await;
+}
+
+/// Commits into etcd through the store, and puts the same values through etcd's own client.
+async fn etcd(endpoints: &str, writers: u128) {
+    let address = format!("etcd://{endpoints}/bench-{}", std::process::id());
+    let mut rates = Vec::new();
+    for journal in [false, true] {
+        let options = EtcdOptions::parse(&address, StoreId(1)).expect("an address");
+        let store = Arc::new(EtcdStore::open(options).await.expect("opens"));
+        rates.push(commits("etcd", store, writers, journal).await);
+    }
+    let first = endpoints.split(',').next().expect("a member");
+    let started = Instant::now();
+    let tasks = (0..writers).map(|writer| {
+        let endpoint = [first.to_owned()];
+        tokio::spawn(async move {
+            let mut client = etcd_client::Client::connect(endpoint, None).await.expect("connects");
+            let mut times = Vec::new();
+            while started.elapsed() < MEASURED {
+                let mut txn = RecordTxn::new();
+                let number = writer * 1_000_000 + times.len() as u128;
+                let Some(Write::Put { value, .. }) =
+                    txn.put(&task(number)).clone().into_txn().writes.pop()
+                else {
+                    panic!("a put is a put");
+                };
+                let sent = Instant::now();
+                client.put(format!("/raw/{number}"), value.to_vec(), None).await.expect("works");
+                times.push(sent.elapsed());
+            }
+            times
+        })
+    });
+    let raw = report(&format!("etcd's client, {writers:>2} connections"), started, tasks).await;
+    for (rate, journal) in rates.into_iter().zip(["", ", journal"]) {
+        println!("etcd, {writers:>2} writers{journal}: {:.2} of etcd's own client", rate / raw);
+    }
+}
+
+/// Commits task changes by `writers` at once for a while; returns how many a second.
+async fn commits(name: &str, store: Arc<dyn Store>, writers: u128, journal: bool) -> f64 {
     let started = Instant::now();
     let tasks = (0..writers).map(|writer| {
         let store = store.clone();
@@ -68,6 +110,16 @@ async fn throughput(directory: &Path, durability: Durability, writers: u128, jou
             times
         })
     });
+    let journal = if journal { ", journal" } else { "" };
+    report(&format!("{name}, {writers:>2} writers{journal}"), started, tasks).await
+}
+
+/// Prints what writers took; returns how many a second they did.
+async fn report(
+    name: &str,
+    started: Instant,
+    tasks: impl Iterator<Item = tokio::task::JoinHandle<Vec<Duration>>>,
+) -> f64 {
     let mut times = Vec::new();
     for task in tasks.collect::<Vec<_>>() {
         times.extend(task.await.expect("a writer ends well"));
@@ -75,10 +127,8 @@ async fn throughput(directory: &Path, durability: Durability, writers: u128, jou
     let rate = times.len() as f64 / started.elapsed().as_secs_f64();
     times.sort_unstable();
     let (p50, p99) = (times[times.len() / 2], times[times.len() * 99 / 100]);
-    println!(
-        "{durability:?}, {writers:>2} writers{}: {rate:>7.0} txn/s, p50 {p50:.1?}, p99 {p99:.1?}",
-        if journal { ", journal" } else { "" }
-    );
+    println!("{name}: {rate:>7.0} txn/s, p50 {p50:.1?}, p99 {p99:.1?}");
+    rate
 }
 
 /// A view with many tasks: what it takes, and what a change of it takes.
@@ -184,6 +234,11 @@ fn lookups(state: &State) {
 #[tokio::main]
 async fn main() {
     let directory = tempfile::tempdir().expect("a temporary directory");
+    if let Ok(endpoints) = std::env::var("LONGSHORE_TEST_ETCD") {
+        for writers in [1, 32] {
+            etcd(&endpoints, writers).await;
+        }
+    }
     for durability in [Durability::Immediate, Durability::Relaxed] {
         for writers in [1, 32] {
             for journal in [false, true] {

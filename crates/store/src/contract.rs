@@ -2,7 +2,8 @@
 //!
 //! One number, the revision, orders all changes of the whole store. A transaction compares
 //! revisions of keys and writes several keys at once; a watch gives back the transactions in
-//! order. Nothing here is beyond etcd 3.4: no reads of the past, no scan within a transaction.
+//! order. Nothing here is beyond etcd 3.4: no reads of the past but a snapshot of now, no scan
+//! within a transaction.
 //!
 //! What it leaves out: the meaning of keys and values (`record`, `tables`) and of leadership
 //! (`leadership`, which needs only leases and transactions).
@@ -27,8 +28,11 @@ pub type StoreFuture<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 /// Batches in order of revision. Ends after its first error.
 pub type Watch = BoxStream<'static, Result<Batch, StoreError>>;
 
-/// A point in the history of the store. Grows by one with each transaction that changes
-/// something (etcd's `revision`).
+/// Pages of one moment. Ends after its first error.
+pub type Snapshot = BoxStream<'static, Result<Page, StoreError>>;
+
+/// A point in the history of the store. Grows with each transaction that changes something, by
+/// one unless others use the same etcd (etcd's `revision`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StoreRevision(pub u64);
 
@@ -288,7 +292,10 @@ impl Txn {
         let writes = self.writes.iter().map(|w| {
             let value = match w {
                 Write::Put { value, .. } => value.len(),
-                Write::Append { value, .. } => value.len() + REVISION_BYTES,
+                // etcd also compares, gives back and puts what says where the log is.
+                Write::Append { log, value } => {
+                    value.len() + REVISION_BYTES + 3 * (log.len() + limits::OP_OVERHEAD_BYTES)
+                }
                 Write::Delete { .. } => 0,
             };
             w.key().len() + value + limits::OP_OVERHEAD_BYTES
@@ -301,7 +308,10 @@ impl Txn {
     /// # Errors
     /// [`StoreError::Refused`] with the limit and how far it was exceeded.
     pub fn check(&self) -> Result<(), StoreError> {
-        for (what, count) in [("compares", self.compares.len()), ("writes", self.writes.len())] {
+        // An append is a compare and two writes in etcd.
+        let appends = self.writes.iter().filter(|w| matches!(w, Write::Append { .. })).count();
+        let (compares, writes) = (self.compares.len() + appends, self.writes.len() + appends);
+        for (what, count) in [("compares", compares), ("writes", writes)] {
             if count > limits::TXN_OPS {
                 return refuse(format!(
                     "a transaction may have {} {what}, this one has {count}; split it",
@@ -430,11 +440,21 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Which store this is.
     fn id(&self) -> StoreId;
 
+    /// Whether no other process can have it open, so that all that was ever acknowledged was
+    /// acknowledged here. Its leases end with the process that had it open.
+    fn is_exclusive(&self) -> bool {
+        false
+    }
+
     /// The current value of `key`.
     fn get(&self, key: &str) -> StoreFuture<'_, Option<KeyValue>>;
 
     /// A page of key-values, all read at one revision.
     fn range(&self, range: Range) -> StoreFuture<'_, Page>;
+
+    /// All key-values in order of their keys, as they were at one revision. It may be slow: nothing
+    /// waits for it, and what changes meanwhile is not in it.
+    fn snapshot(&self) -> Snapshot;
 
     /// Commits `txn` if all its compares hold. The answer comes when the writes are durable.
     fn txn(&self, txn: Txn) -> StoreFuture<'_, TxnOutcome>;
@@ -443,9 +463,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     ///
     /// While it has nothing to deliver, the watch says by batches without events how far it
     /// is; it does so at least up to every revision that an answer of this store has named.
-    /// (An etcd backend asks for a progress notification when an answer names a revision that
-    /// its watches have not reached.) When the history no longer reaches back to `after`, the
-    /// first item is [`StoreError::Compacted`].
+    /// When the history no longer reaches back to `after`, the first item is
+    /// [`StoreError::Compacted`]. That something appended was removed need not be shown.
     fn watch(&self, prefix: &str, after: StoreRevision) -> Watch;
 
     /// Forgets the history before `revision`. A watch from after `revision` still sees

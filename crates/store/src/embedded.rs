@@ -18,15 +18,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use redb::{Database, ReadableDatabase};
-use tokio::sync::{Semaphore, oneshot};
+use futures_util::stream;
+use redb::{Database, ReadableDatabase, ReadableTable};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use self::file::{CELLS, META, decode_cell, fault};
 use self::writer::{Command, Writer};
 use crate::contract::{
-    KeyValue, Lease, LeaseId, Page, Range, Store, StoreFuture, StoreId, StoreRevision, Txn,
-    TxnOutcome, Watch, check_key, check_ttl,
+    KeyValue, Lease, LeaseId, Page, Range, Snapshot, Store, StoreFuture, StoreId, StoreRevision,
+    Txn, TxnOutcome, Watch, check_key, check_ttl,
 };
 use crate::history::{History, HistoryLimits};
 use crate::leases::Leases;
@@ -225,9 +226,35 @@ fn page(db: &Database, range: &Range) -> Result<Page, redb::Error> {
     Ok(page)
 }
 
+/// Sends all key-values of one moment, until nobody takes them.
+fn send_snapshot(
+    db: &Database,
+    pages: &mpsc::Sender<Result<Page, StoreError>>,
+) -> Result<(), redb::Error> {
+    let tx = db.begin_read()?;
+    let cells = tx.open_table(CELLS)?;
+    let revision = file::read_revision(&tx.open_table(META)?)?;
+    let mut found = cells.iter()?.peekable();
+    loop {
+        let mut kvs = Vec::new();
+        for cell in found.by_ref().take(limits::SNAPSHOT_PAGE) {
+            let (key, value) = cell?;
+            kvs.push(decode_cell(value.value())?.with_key(key.value().into()));
+        }
+        let more = found.peek().is_some();
+        if pages.blocking_send(Ok(Page { kvs, revision, more })).is_err() || !more {
+            return Ok(());
+        }
+    }
+}
+
 impl Store for EmbeddedStore {
     fn id(&self) -> StoreId {
         self.shared.id
+    }
+
+    fn is_exclusive(&self) -> bool {
+        true
     }
 
     fn get(&self, key: &str) -> StoreFuture<'_, Option<KeyValue>> {
@@ -240,6 +267,20 @@ impl Store for EmbeddedStore {
 
     fn range(&self, range: Range) -> StoreFuture<'_, Page> {
         Box::pin(self.shared.read(move |db| page(db, &range)))
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let (db, path) = (self.shared.db.clone(), self.shared.path.clone());
+        let (pages, taken) = mpsc::channel(1);
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = send_snapshot(&db, &pages) {
+                // Nobody takes it any more, or it is taken.
+                let _ = pages.blocking_send(Err(fault("read", &path, error)));
+            }
+        });
+        Box::pin(stream::unfold(taken, |mut taken| async {
+            taken.recv().await.map(|page| (page, taken))
+        }))
     }
 
     fn txn(&self, txn: Txn) -> StoreFuture<'_, TxnOutcome> {

@@ -90,6 +90,68 @@ pub enum StoreError {
     /// again.
     #[error("the store stopped after a failed write ({0}); restart longshore")]
     Stopped(String),
+    /// No member of etcd answers.
+    #[error(
+        "cannot reach etcd at {endpoints} ({detail}); check that its members run, that a majority \
+         of them sees each other, and that the network lets this machine through"
+    )]
+    Unreachable {
+        /// Where it was looked for.
+        endpoints: String,
+        /// What happened.
+        detail: String,
+    },
+    /// etcd is there but does not do it now; nothing happened.
+    #[error("etcd is too busy ({detail}); look at its disks and its load, and try again")]
+    Busy {
+        /// What it said, or how long nothing was said.
+        detail: String,
+    },
+    /// etcd has not said whether a write happened.
+    #[error(
+        "etcd has not said whether it did a write ({detail}); it may have happened: read before \
+         trying again"
+    )]
+    Uncertain {
+        /// What came instead of an answer.
+        detail: String,
+    },
+    /// etcd's database has reached its quota.
+    #[error(
+        "etcd takes no writes since its database is full; compact and defragment it \
+         (etcdctl compact, etcdctl defrag) or raise --quota-backend-bytes, then clear the alarm \
+         (etcdctl alarm disarm)"
+    )]
+    NoSpace,
+    /// etcd does not let this user in, or not at these keys.
+    #[error(
+        "etcd refuses this user ({detail}); check user and password (or the client certificate), \
+         and that its role may read and write the keys under {namespace}/"
+    )]
+    Denied {
+        /// What it said.
+        detail: String,
+        /// Beginning of all keys of this store.
+        namespace: String,
+    },
+    /// What answers now is not the store that was opened: what this process knows is not
+    /// what the store holds.
+    #[error(
+        "this is not the store that was opened: {detail}; make sure that it is the one you mean, \
+         then restart every longshore server, so that each begins with what it holds now"
+    )]
+    Replaced {
+        /// How that was noticed.
+        detail: String,
+    },
+    /// The address of the store is no address of a store.
+    #[error("{address:?} is no store: {why}")]
+    Address {
+        /// The address, without its password.
+        address: String,
+        /// What is wrong with it, and what to write.
+        why: String,
+    },
     /// The store was shut down.
     #[error("the store is shut down")]
     Closed,
@@ -114,11 +176,18 @@ impl StoreError {
             | Self::LeaseNotFound(_)
             | Self::Corrupt { .. }
             | Self::NewerFormat { .. }
+            | Self::Denied { .. }
+            | Self::Replaced { .. }
+            | Self::Address { .. }
             | Self::Closed => Retry::Never,
-            Self::Locked { .. } => Retry::Later,
-            Self::Compacted { .. } | Self::DiskFull { .. } | Self::Io { .. } | Self::Stopped(_) => {
-                Retry::AfterReading
+            Self::Locked { .. } | Self::Unreachable { .. } | Self::Busy { .. } | Self::NoSpace => {
+                Retry::Later
             }
+            Self::Compacted { .. }
+            | Self::DiskFull { .. }
+            | Self::Io { .. }
+            | Self::Stopped(_)
+            | Self::Uncertain { .. } => Retry::AfterReading,
         }
     }
 

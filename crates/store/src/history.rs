@@ -3,6 +3,8 @@
 //! A watch is a position in the ring, so a slow watcher costs nothing and holds up nobody; it
 //! gets [`StoreError::Compacted`] when the ring has left it behind. After a restart the ring is
 //! empty and reaches back to the revision at which the store was opened.
+//!
+//! The backends of this process fill it as they commit, the etcd backend from its one watch.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,15 +38,34 @@ pub(crate) struct History {
     wake: watch::Sender<Wake>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Wake {
+    /// Everything up to it is in the ring, or was.
     tip: StoreRevision,
-    closed: bool,
+    end: Option<End>,
+}
+
+/// Why nothing more will happen.
+#[derive(Clone, Debug)]
+pub(crate) enum End {
+    /// The store is shut down, or cannot write any more.
+    Closed,
+    /// What answers now is not the store that was opened.
+    Replaced(String),
+}
+
+impl End {
+    pub(crate) fn error(&self) -> StoreError {
+        match self {
+            Self::Closed => StoreError::Closed,
+            Self::Replaced(detail) => StoreError::Replaced { detail: detail.clone() },
+        }
+    }
 }
 
 #[derive(Debug)]
 struct Ring {
-    /// Without gaps: the first batch has the revision after `compacted`.
+    /// In order, the first after `compacted`. Revisions that are no batch changed nothing here.
     batches: VecDeque<Batch>,
     bytes: usize,
     /// Newest revision that is forgotten.
@@ -55,7 +76,7 @@ struct Ring {
 impl History {
     pub(crate) fn new(current: StoreRevision, limits: HistoryLimits) -> Arc<Self> {
         let ring = Ring { batches: VecDeque::new(), bytes: 0, compacted: current, limits };
-        let wake = watch::Sender::new(Wake { tip: current, closed: false });
+        let wake = watch::Sender::new(Wake { tip: current, end: None });
         Arc::new(Self { ring: Mutex::new(ring), wake })
     }
 
@@ -83,7 +104,44 @@ impl History {
 
     /// Ends all watches.
     pub(crate) fn close(&self) {
-        self.wake.send_modify(|wake| wake.closed = true);
+        self.end(End::Closed);
+    }
+
+    /// Ends all watches, and says why; only the first reason counts.
+    pub(crate) fn end(&self, end: End) {
+        self.wake.send_modify(|wake| {
+            wake.end.get_or_insert(end);
+        });
+    }
+
+    /// Goes on from `revision`, where what happened before could not be had: watches that have
+    /// not seen it end with [`StoreError::Compacted`].
+    pub(crate) fn restart(&self, revision: StoreRevision) {
+        let mut ring = self.ring();
+        ring.batches.clear();
+        ring.bytes = 0;
+        ring.compacted = revision;
+        drop(ring);
+        self.wake.send_modify(|wake| wake.tip = revision);
+    }
+
+    /// How far it is.
+    pub(crate) fn tip(&self) -> StoreRevision {
+        self.wake.borrow().tip
+    }
+
+    /// Waits until it has reached `revision`.
+    ///
+    /// # Errors
+    /// Nothing more will happen.
+    pub(crate) async fn reached(&self, revision: StoreRevision) -> Result<(), StoreError> {
+        let mut wake = self.wake.subscribe();
+        let there = |wake: &Wake| wake.tip >= revision || wake.end.is_some();
+        let now = wake.wait_for(there).await.map_err(|_| StoreError::Closed)?;
+        match &now.end {
+            Some(end) if now.tip < revision => Err(end.error()),
+            _ => Ok(()),
+        }
     }
 
     /// A watch of keys with `prefix`, from after revision `after`.
@@ -124,10 +182,12 @@ impl Ring {
     /// empty one at the newest revision, else nothing when the watch has seen all.
     fn read(&self, after: StoreRevision, prefix: &str) -> Result<Option<Batch>, StoreError> {
         let compacted = self.compacted;
-        let skip =
-            after.0.checked_sub(compacted.0).ok_or(StoreError::Compacted { after, compacted })?;
+        if after < compacted {
+            return Err(StoreError::Compacted { after, compacted });
+        }
+        let seen = self.batches.partition_point(|batch| batch.revision <= after);
         let mut last = None;
-        for batch in self.batches.iter().skip(usize::try_from(skip).unwrap_or(usize::MAX)) {
+        for batch in self.batches.range(seen..) {
             let matching = filtered(batch, prefix);
             if !matching.events.is_empty() {
                 return Ok(Some(matching));
@@ -166,14 +226,15 @@ struct Cursor {
 impl Cursor {
     async fn next(&mut self) -> Result<Batch, StoreError> {
         loop {
-            let wake = *self.wake.borrow_and_update();
+            let end = self.wake.borrow_and_update().end.clone();
             if let Some(batch) = self.history.ring().read(self.after, &self.prefix)? {
                 self.after = batch.revision;
                 return Ok(batch);
             }
-            if wake.closed || self.wake.changed().await.is_err() {
-                return Err(StoreError::Closed);
+            if let Some(end) = end {
+                return Err(end.error());
             }
+            self.wake.changed().await.map_err(|_| StoreError::Closed)?;
         }
     }
 }

@@ -8,16 +8,17 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use futures_util::stream;
 use tokio::time::{Instant, sleep_until};
 
-use crate::StoreError;
 use crate::apply::{Applied, Cell, Cells, apply, removal};
 use crate::contract::{
-    Key, KeyValue, Lease, LeaseId, Page, Range, Store, StoreFuture, StoreId, StoreRevision, Txn,
-    TxnOutcome, Watch, check_key, check_ttl,
+    Key, KeyValue, Lease, LeaseId, Page, Range, Snapshot, Store, StoreFuture, StoreId,
+    StoreRevision, Txn, TxnOutcome, Watch, check_key, check_ttl,
 };
 use crate::history::{History, HistoryLimits};
 use crate::leases::Leases;
+use crate::{StoreError, limits};
 
 /// A store in memory.
 pub struct MemoryStore {
@@ -179,6 +180,18 @@ impl Store for MemoryStore {
 
     fn range(&self, range: Range) -> StoreFuture<'_, Page> {
         ready(Ok(self.shared.page(&range)))
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let inner = self.shared.inner();
+        let (cells, revision) = (inner.cells.clone(), inner.revision);
+        drop(inner);
+        let kvs: Vec<_> = cells.into_iter().map(|(key, cell)| cell.with_key(key)).collect();
+        let chunks = kvs.chunks(limits::SNAPSHOT_PAGE).map(<[_]>::to_vec).collect::<Vec<_>>();
+        let last = chunks.len().saturating_sub(1);
+        let page = move |(n, kvs)| Ok(Page { kvs, revision, more: n < last });
+        let empty = chunks.is_empty().then(|| Ok(Page { kvs: Vec::new(), revision, more: false }));
+        Box::pin(stream::iter(chunks.into_iter().enumerate().map(page).chain(empty)))
     }
 
     fn txn(&self, txn: Txn) -> StoreFuture<'_, TxnOutcome> {

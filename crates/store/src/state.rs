@@ -6,23 +6,29 @@
 //! wakes reads the view.
 
 mod follow;
+mod wakes;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use longshore_domain::ids::InstanceId;
 use longshore_domain::time::Timestamp;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 use self::follow::Follower;
-use crate::StoreError;
-use crate::contract::{Key, Store, StoreRevision, TxnOutcome};
+pub use self::wakes::InstanceChanges;
+use self::wakes::Wakes;
+use crate::contract::{Key, Range, Store, StoreRevision, TxnOutcome};
 use crate::journal::Journal;
 use crate::limits;
 use crate::record::RecordError;
 use crate::record_txn::RecordTxn;
 use crate::view::{Kind, View};
+use crate::{Retry, StoreError};
 
 /// A store with the view that follows it. Clones share both; the view stops following when
 /// the last clone is dropped.
@@ -54,6 +60,7 @@ impl fmt::Debug for State {
 struct Published {
     view: ArcSwap<View>,
     progress: watch::Sender<Progress>,
+    wakes: Wakes,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -74,9 +81,26 @@ pub enum StateError {
     /// The store holds what is no record.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// The store is not whole yet.
+    #[error(
+        "an import into this store was interrupted; finish it (longshore ctl store import, with the \
+         same file), or begin with an empty store"
+    )]
+    Unfinished,
     /// The view follows the store no more; the reason was logged when it happened.
     #[error("the view of the store has stopped; restart longshore")]
     Stopped(#[source] Arc<StateError>),
+    /// The view has not reached a revision in time, since the store does not tell of it.
+    #[error(
+        "the view has not reached revision {revision} of the store within {waited:?}; look at the \
+         store and the network"
+    )]
+    Behind {
+        /// The revision.
+        revision: StoreRevision,
+        /// How long that was waited for.
+        waited: Duration,
+    },
     /// Other writers got in between each time.
     #[error("{key} changed under {attempts} attempts in a row; try again")]
     Contended {
@@ -87,11 +111,22 @@ pub enum StateError {
     },
 }
 
+impl StateError {
+    /// Whether what was asked for may have happened, as far as anybody knows.
+    pub fn may_have_happened(&self) -> bool {
+        match self {
+            Self::Store(error) => error.retry() == Retry::AfterReading,
+            Self::Stopped(_) | Self::Behind { .. } => true,
+            Self::Record(_) | Self::Unfinished | Self::Contended { .. } => false,
+        }
+    }
+}
+
 impl State {
     /// Reads all of `store`, and follows it from then on.
     ///
     /// # Errors
-    /// The store fails, or holds what is no record.
+    /// The store fails, holds what is no record, or is not wholly imported.
     pub async fn open(store: Arc<dyn Store>) -> Result<Self, StateError> {
         let follower = Follower::start(store.clone()).await?;
         let published = follower.published();
@@ -126,7 +161,8 @@ impl State {
     ///
     /// # Errors
     /// [`StateError::Store`]; what [`StoreError::retry`] says decides. [`StateError::Stopped`]
-    /// when the view cannot reach the revision; the transaction may have happened.
+    /// and [`StateError::Behind`] when the view cannot reach the revision, or not in time; the
+    /// transaction may have happened.
     pub async fn commit(&self, txn: RecordTxn) -> Result<TxnOutcome, StateError> {
         let txn = match self.now {
             Some(now) => txn.into_told_txn(now()),
@@ -134,37 +170,82 @@ impl State {
         };
         let outcome = self.store.txn(txn).await?;
         let (TxnOutcome::Committed { revision } | TxnOutcome::Conflict { revision, .. }) = &outcome;
-        self.reached(*revision).await?;
+        self.reached_in_time(*revision).await?;
         Ok(outcome)
     }
 
     /// Decides and commits, again with a newer view as long as others get in between. The
-    /// refusal of `decide` is the inner error; a decision that changes nothing is not sent.
+    /// refusal of `decide` is the inner error; a decision that changes nothing is not sent. One
+    /// that may have happened is not made again: whoever asked must look first.
+    ///
+    /// What is refused, or needs no change, is so as the store is now, and not as this process
+    /// happens to see it: where others write too, the view is brought up to date before it is
+    /// believed.
     ///
     /// # Errors
     /// Those of [`State::commit`], and [`StateError::Contended`] after
     /// [`limits::COMMIT_ATTEMPTS`].
     pub async fn decide<T, E>(
         &self,
+        decide: impl FnMut(&View, &mut RecordTxn) -> Result<T, E>,
+    ) -> Result<Result<T, E>, StateError> {
+        self.decide_from(decide, self.store.is_exclusive()).await
+    }
+
+    /// The same, for decisions that are made time and again: what needs no change as this process
+    /// sees it is believed, and costs nothing.
+    ///
+    /// # Errors
+    /// Those of [`State::decide`].
+    pub async fn decide_as_seen<T, E>(
+        &self,
+        decide: impl FnMut(&View, &mut RecordTxn) -> Result<T, E>,
+    ) -> Result<Result<T, E>, StateError> {
+        self.decide_from(decide, true).await
+    }
+
+    async fn decide_from<T, E>(
+        &self,
         mut decide: impl FnMut(&View, &mut RecordTxn) -> Result<T, E>,
+        mut up_to_date: bool,
     ) -> Result<Result<T, E>, StateError> {
         let mut contended = None;
         for _ in 0..limits::COMMIT_ATTEMPTS {
             let mut txn = RecordTxn::new();
-            let decision = match decide(&self.view(), &mut txn) {
-                Ok(decision) => decision,
-                Err(refusal) => return Ok(Err(refusal)),
-            };
-            if txn.is_empty() {
-                return Ok(Ok(decision));
+            let view = self.view();
+            let decision = decide(&view, &mut txn);
+            if decision.is_err() || txn.is_empty() {
+                if up_to_date || self.current().await?.revision == view.revision {
+                    return Ok(decision);
+                }
+                up_to_date = true;
+                continue;
             }
             match self.commit(txn).await? {
-                TxnOutcome::Committed { .. } => return Ok(Ok(decision)),
+                TxnOutcome::Committed { .. } => return Ok(decision),
                 TxnOutcome::Conflict { key, .. } => contended = Some(key),
             }
+            // The view shows what was in the way, so it is newer than the call.
+            up_to_date = true;
         }
         let key = contended.unwrap_or_else(|| "/".into());
         Err(StateError::Contended { key, attempts: limits::COMMIT_ATTEMPTS })
+    }
+
+    /// A view that shows all that was acknowledged before this call, by whichever process.
+    ///
+    /// # Errors
+    /// The store fails, and [`StateError::Stopped`] and [`StateError::Behind`].
+    pub async fn current(&self) -> Result<Arc<View>, StateError> {
+        let anything = Range::prefix("/").limit(1);
+        let revision = self.store.range(anything).await?.revision;
+        self.reached_in_time(revision).await
+    }
+
+    async fn reached_in_time(&self, revision: StoreRevision) -> Result<Arc<View>, StateError> {
+        let waited = limits::VIEW_REACH;
+        let reached = timeout(waited, self.reached(revision)).await;
+        reached.unwrap_or(Err(StateError::Behind { revision, waited }))
     }
 
     /// Waits until the view has reached `revision`, and returns it.
@@ -195,6 +276,16 @@ impl State {
         let progress = self.published.progress.subscribe();
         let seen = progress.borrow().revision;
         Changes { progress, seen }
+    }
+
+    /// Lets those who listen for news of `instance` look again.
+    pub fn wake(&self, instance: InstanceId) {
+        self.published.wakes.wake([instance]);
+    }
+
+    /// Tells of news for the agent of `instance` from now on.
+    pub fn changes_for(&self, instance: InstanceId) -> InstanceChanges {
+        InstanceChanges::new(&self.published, instance)
     }
 }
 

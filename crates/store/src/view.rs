@@ -113,24 +113,51 @@ impl View {
         self.usage.get(instance)
     }
 
-    /// Takes in a change, and says which table it changed.
+    /// Takes in a change, and says what it changed, if anything.
     ///
     /// # Errors
     /// The value is no record; the view is unchanged.
-    pub fn apply(&mut self, event: &Event) -> Result<Option<Kind>, RecordError> {
+    pub fn apply(&mut self, event: &Event) -> Result<Option<Applied>, RecordError> {
         let Some(kind) = Kind::of_key(event.key()) else { return Ok(None) };
         let task = |view: &Self| view.tasks.get_encoded(event.key()).cloned();
-        let old = if kind == Kind::Task { task(self) } else { None };
+        let instance =
+            |view: &Self| view.container_instances.get_encoded(event.key()).map(|row| row.id);
+        let (mut old, mut known) = (None, None);
+        match kind {
+            Kind::Task => old = task(self),
+            Kind::ContainerInstance => known = instance(self),
+            _ => {}
+        }
         if !self.apply_to_table(kind, event)? {
             return Ok(None);
         }
-        if kind == Kind::Task {
-            let new = task(self);
-            self.usage.replace(
-                old.as_deref().map(|row| &row.record),
-                new.as_deref().map(|row| &row.record),
-            );
-        }
-        Ok(Some(kind))
+        let news = match kind {
+            Kind::Task => {
+                let new = task(self);
+                let (old, new) = (old.as_deref(), new.as_deref());
+                self.usage.replace(old.map(|row| &row.record), new.map(|row| &row.record));
+                news_for(old.map(|row| &row.record), new.map(|row| &row.record))
+            }
+            Kind::ContainerInstance => known.or_else(|| instance(self)),
+            _ => None,
+        };
+        Ok(Some(Applied { kind, news }))
     }
+}
+
+/// What an event changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// The table.
+    pub kind: Kind,
+    /// The instance for whose agent this may be news.
+    pub news: Option<InstanceId>,
+}
+
+/// The instance whose agent has to be told when a task becomes `new`: not of what it said itself,
+/// except that a task has stopped, after which nothing is repeated.
+fn news_for(old: Option<&Task>, new: Option<&Task>) -> Option<InstanceId> {
+    let told = |task: &Task| (task.desired, task.is_stopped());
+    let changed = old.map(told) != new.map(told);
+    new.or(old).filter(|_| changed).map(|task| task.instance)
 }

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use super::{Engine, Entry, TaskKey, outbox};
 use crate::record::TaskRecord;
+use crate::session::acs::Order;
 use crate::store;
 use crate::{clock, task};
 
@@ -23,7 +24,7 @@ use crate::{clock, task};
 const NOTHING_TO_STOP: &str = "Agent could not progress task's state to stopped";
 
 impl Engine {
-    pub(super) fn order(&mut self, message: AcsToAgent, reply: oneshot::Sender<Vec<AcsToServer>>) {
+    pub(super) fn order(&mut self, Order { message, reply }: Order) {
         let answers = match message {
             AcsToAgent::Heartbeat(heartbeat) => heartbeat
                 .message_id

@@ -167,7 +167,11 @@ impl Engine {
 }
 
 /// Sends a report until it is acknowledged, or refused for good.
-async fn submit(api: &Api, slots: &Semaphore, request: &ecs::SubmitTaskStateChangeRequest) {
+pub(crate) async fn submit(
+    api: &Api,
+    slots: &Semaphore,
+    request: &ecs::SubmitTaskStateChangeRequest,
+) {
     let mut backoff = Backoff::report();
     loop {
         let result = {
@@ -290,6 +294,6 @@ fn bindings(
 }
 
 /// A text within the API's limit.
-pub(super) fn shortened(text: &str) -> String {
+pub(crate) fn shortened(text: &str) -> String {
     text.chars().take(limits::REASON_LEN).collect()
 }

@@ -13,7 +13,6 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::{End, Links, SessionError, Socket, is_normal_close};
 use crate::backoff::Backoff;
-use crate::engine::Event;
 use crate::{limits, random};
 
 /// What the two sessions know of each other.
@@ -21,12 +20,22 @@ use crate::{limits, random};
 pub(crate) struct Shared {
     /// Set by every heartbeat: the machine's health is to be looked at.
     pub(crate) check_health: AtomicBool,
+    /// Whether the session is open.
+    pub(crate) connected: AtomicBool,
 }
 
-/// Keeps a session open until the agent ends.
-pub(crate) async fn run(
+/// Something that the control plane said; the answers go back to it.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) message: AcsToAgent,
+    pub(crate) reply: oneshot::Sender<Vec<AcsToServer>>,
+}
+
+/// Keeps a session open until the agent ends. Orders go to whoever holds the other end of
+/// `events`.
+pub(crate) async fn run<E: From<Order>>(
     links: Arc<Links>,
-    events: mpsc::Sender<Event>,
+    events: mpsc::Sender<E>,
     shared: Arc<Shared>,
     inactive: watch::Sender<bool>,
     inactive_wait: std::time::Duration,
@@ -53,7 +62,9 @@ pub(crate) async fn run(
         tracing::info!("connected to the control plane");
         send_credentials = false;
         let opened = Instant::now();
+        shared.connected.store(true, Ordering::Relaxed);
         let end = talk(socket, &events, &shared).await;
+        shared.connected.store(false, Ordering::Relaxed);
         if opened.elapsed() >= limits::SESSION_SILENCE {
             backoff.reset();
         }
@@ -68,7 +79,11 @@ pub(crate) async fn run(
     }
 }
 
-async fn talk(mut socket: Socket, events: &mpsc::Sender<Event>, shared: &Shared) -> End {
+async fn talk<E: From<Order>>(
+    mut socket: Socket,
+    events: &mpsc::Sender<E>,
+    shared: &Shared,
+) -> End {
     let silence =
         || Instant::now() + limits::SESSION_SILENCE + random::up_to(limits::SESSION_SILENCE);
     let age = limits::SESSION_AGE + random::up_to(limits::SESSION_AGE_SPREAD);
@@ -110,7 +125,7 @@ async fn talk(mut socket: Socket, events: &mpsc::Sender<Event>, shared: &Shared)
             shared.check_health.store(true, Ordering::Relaxed);
         }
         let (reply, answers) = oneshot::channel();
-        if events.send(Event::Order(message, reply)).await.is_err() {
+        if events.send(Order { message, reply }.into()).await.is_err() {
             return End::Normal;
         }
         for answer in answers.await.unwrap_or_default() {

@@ -7,30 +7,36 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use longshore_wire::agent::{TcsToAgent, TcsToServer, sign_frame};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::acs::Shared;
 use super::{End, Links, SessionError, Socket, is_normal_close};
 use crate::backoff::Backoff;
-use crate::engine::Event;
-use crate::hands::Hands;
-use crate::telemetry::Collector;
 use crate::{limits, random};
+
+/// Gathers what is published: by asking a container runtime, or by making it up (hollow agents).
+pub(crate) trait Telemetry: Send + 'static {
+    /// The frames of one period; `check` asks for the health of the machine too.
+    fn collect(&mut self, check: bool) -> impl Future<Output = Vec<TcsToServer>> + Send;
+
+    /// Ready when the health of a container may have changed since the last frames of it.
+    fn health_changed(&self) -> impl Future<Output = ()> + Send;
+
+    /// The frames of the tasks whose health is not what was published last.
+    fn changed_health(&mut self) -> impl Future<Output = Vec<TcsToServer>> + Send;
+}
 
 /// Keeps a session open until the agent ends.
 pub(crate) async fn run(
     links: Arc<Links>,
-    hands: Arc<Hands>,
-    events: mpsc::Sender<Event>,
+    mut telemetry: impl Telemetry,
     shared: Arc<Shared>,
     mut inactive: watch::Receiver<bool>,
     period: Duration,
 ) {
     let mut backoff = Backoff::tcs();
-    let mut collector =
-        Collector::new(hands, events, links.cluster(), links.container_instance_arn());
     loop {
         if inactive.wait_for(|inactive| !inactive).await.is_err() {
             return;
@@ -39,7 +45,7 @@ pub(crate) async fn run(
             Ok(socket) => {
                 tokio::select! {
                     biased;
-                    end = talk(socket, &links, &mut collector, &shared, period) => end,
+                    end = talk(socket, &links, &mut telemetry, &shared, period) => end,
                     _ = inactive.wait_for(|inactive| *inactive) => End::Normal,
                 }
             }
@@ -59,7 +65,7 @@ pub(crate) async fn run(
 async fn talk(
     mut socket: Socket,
     links: &Links,
-    collector: &mut Collector,
+    telemetry: &mut impl Telemetry,
     shared: &Shared,
     period: Duration,
 ) -> End {
@@ -75,14 +81,14 @@ async fn talk(
             message = socket.next() => message,
             _ = ticks.tick() => {
                 let check = shared.check_health.swap(false, Ordering::Relaxed);
-                let frames = collector.collect(check).await;
+                let frames = telemetry.collect(check).await;
                 if let Err(error) = send_all(&mut socket, links, &frames).await {
                     return End::Failed(error);
                 }
                 continue;
             }
-            () = collector.health_changed() => {
-                let frames = collector.changed_health().await;
+            () = telemetry.health_changed() => {
+                let frames = telemetry.changed_health().await;
                 if let Err(error) = send_all(&mut socket, links, &frames).await {
                     return End::Failed(error);
                 }

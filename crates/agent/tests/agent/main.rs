@@ -3,6 +3,7 @@
 
 mod control_plane;
 mod docker;
+mod hollow;
 mod metadata;
 mod protocol;
 mod restart;

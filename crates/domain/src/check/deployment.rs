@@ -111,7 +111,7 @@ impl<'a> Judge<'a> {
     fn service_deployment(&self) -> Vec<DeploymentViolation> {
         let mut found = Vec::new();
         let after = self.plan.service.as_ref().unwrap_or(self.situation.service);
-        if let Some(start) = &self.plan.start {
+        for start in self.plan.starts() {
             let place = after.deployments.iter().position(|d| d.id == start.deployment);
             let failed = place.and_then(|place| after.deployments.get(place));
             if failed.is_none_or(|deployment| deployment.rollout == RolloutState::Failed) {
@@ -130,9 +130,9 @@ impl<'a> Judge<'a> {
 
     fn stops(&self) -> Vec<DeploymentViolation> {
         let mut found = Vec::new();
-        for (i, stop) in self.plan.stop.iter().enumerate() {
+        for (i, stop) in self.plan.stops().enumerate() {
             let task = self.wanted().find(|task| task.id == stop.task);
-            let again = self.plan.stop.iter().take(i).any(|other| other.task == stop.task);
+            let again = self.plan.stops().take(i).any(|other| other.task == stop.task);
             let in_use = self.situation.service.status == ServiceStatus::Active;
             match task {
                 Some(task) if in_use && task.is_protected(self.situation.now) => {
@@ -147,8 +147,8 @@ impl<'a> Judge<'a> {
 
     fn starts(&self) -> Vec<DeploymentViolation> {
         let mut found = Vec::new();
-        let Some(start) = &self.plan.start else { return found };
-        for (i, (id, instance)) in start.assigned.iter().enumerate() {
+        let assigned = || self.plan.starts().flat_map(|start| &start.assigned);
+        for (i, (id, instance)) in assigned().enumerate() {
             let known = self.situation.tasks.iter().any(|task| task.id == *id);
             let node = self.situation.fleet.node(*instance);
             let takes = node.is_some_and(|node| {
@@ -160,7 +160,7 @@ impl<'a> Judge<'a> {
             let there = self.situation.tasks.iter();
             let there = there.filter(|task| task.observed.status != TaskStatus::Stopped);
             let twice = there.clone().any(|task| task.instance == *instance)
-                || start.assigned.iter().take(i).any(|(_, other)| other == instance);
+                || assigned().take(i).any(|(_, other)| other == instance);
             if self.situation.service.scheduling_strategy == SchedulingStrategy::Daemon && twice {
                 found.push(DeploymentViolation::Twice(*id));
             }
@@ -171,28 +171,30 @@ impl<'a> Judge<'a> {
         });
         // One task more moves to another zone.
         let moving = usize::from(self.situation.service.zone_rebalancing);
-        if usable.count() + start.assigned.len() > self.desired() + moving {
+        let starts = assigned().count();
+        if starts > 0 && usable.count() + starts > self.desired() + moving {
             found.push(DeploymentViolation::TooMany);
         }
         found
     }
 
     fn maximum(&self) -> Option<DeploymentViolation> {
-        let start = self.plan.start.as_ref()?;
+        let starts = self.plan.starts().map(|start| start.assigned.len()).sum::<usize>();
         let there = self.situation.tasks.iter();
         let there = there.filter(|task| task.observed.status != TaskStatus::Stopped).count();
-        let tasks = there + start.assigned.len();
+        let tasks = there + starts;
         let percent = self.situation.service.deployment_configuration.maximum_percent;
         let max = self.desired() * usize::try_from(percent).unwrap_or(usize::MAX) / 100;
         // A daemon's instance counts for itself: tasks that leave other instances are not in the
         // way.
         let replica = self.situation.service.scheduling_strategy == SchedulingStrategy::Replica;
-        (replica && tasks > max).then_some(DeploymentViolation::AboveMaximum { tasks, max })
+        (replica && starts > 0 && tasks > max)
+            .then_some(DeploymentViolation::AboveMaximum { tasks, max })
     }
 
     fn minimum(&self) -> Option<DeploymentViolation> {
         let healthy: Vec<&Task> = self.wanted().filter(|task| self.is_healthy(task)).collect();
-        let stops = |task: &&&Task| self.plan.stop.iter().any(|stop| stop.task == task.id);
+        let stops = |task: &&&Task| self.plan.stops().any(|stop| stop.task == task.id);
         // A daemon's task leaves a draining instance whatever the minimum is.
         let daemon = self.situation.service.scheduling_strategy == SchedulingStrategy::Daemon;
         let excused = |task: &&&Task| daemon && !self.on_active_instance(task);

@@ -5,7 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::deployment::{DeploymentViolation, deployment};
-use crate::deploy::{Plan, Situation};
+use crate::deploy::{Plan, Portion, Situation};
 use crate::ids::TaskId;
 use crate::record::{DeploymentController, Service, ServiceStatus, Task, TaskSet, TaskSetStatus};
 
@@ -21,23 +21,21 @@ pub(super) fn task_sets(situation: &Situation<'_>, plan: &Plan) -> Vec<Deploymen
         let part = Situation { service: &alone, deployment: None, tasks: &tasks, ..*situation };
         found.extend(deployment(&part, &share(plan, set.deployment.id, &tasks)));
         if set.status == TaskSetStatus::Draining
-            && let Some(start) = plan.start.as_ref().filter(|s| s.deployment == set.deployment.id)
+            && let Some(start) = plan.starts().find(|s| s.deployment == set.deployment.id)
         {
             found.push(DeploymentViolation::StartsForWrong(start.deployment));
         }
     }
-    if let Some(start) = &plan.start
-        && sets.iter().all(|set| set.deployment.id != start.deployment)
-    {
-        found.push(DeploymentViolation::StartsForWrong(start.deployment));
-    }
+    let of_none =
+        plan.starts().filter(|s| sets.iter().all(|set| set.deployment.id != s.deployment));
+    found.extend(of_none.map(|start| DeploymentViolation::StartsForWrong(start.deployment)));
     let labels: Vec<_> =
         sets.iter().map(|set| alloc::format!("ecs-svc/{}", set.deployment.id)).collect();
     let of_a_set = |id: TaskId| {
         let task = situation.tasks.iter().find(|task| task.id == id);
         task.is_some_and(|task| labels.iter().any(|label| task.started_by.as_ref() == Some(label)))
     };
-    let strays = plan.stop.iter().filter(|stop| !of_a_set(stop.task));
+    let strays = plan.stops().filter(|stop| !of_a_set(stop.task));
     found.extend(strays.map(|stop| DeploymentViolation::Stop(stop.task)));
     found
 }
@@ -62,9 +60,10 @@ fn alone(service: &Service, set: &TaskSet) -> Service {
 /// What of a plan is about one set.
 fn share(plan: &Plan, set: u64, tasks: &[&Task]) -> Plan {
     let own = |id: &TaskId| tasks.iter().any(|task| task.id == *id);
-    Plan {
-        start: plan.start.clone().filter(|start| start.deployment == set),
-        stop: plan.stop.iter().filter(|stop| own(&stop.task)).cloned().collect(),
-        ..Plan::default()
-    }
+    let part = |portion: &Portion| Portion {
+        start: portion.start.clone().filter(|start| start.deployment == set),
+        stop: portion.stop.iter().filter(|stop| own(&stop.task)).cloned().collect(),
+        events: Vec::new(),
+    };
+    Plan { ahead: plan.ahead.iter().map(part).collect(), last: part(&plan.last), ..Plan::default() }
 }

@@ -137,11 +137,7 @@ fn start(
             assigned.push((TaskId::fresh(draft.ids), id));
         }
     }
-    if !assigned.is_empty() {
-        let message = draft.subject.started(&assigned, 0);
-        draft.messages.push(message);
-        draft.start(assigned);
-    }
+    draft.start(assigned, 0, None);
     if !report.refusals.is_empty() {
         replica::refuse(draft, report);
     }

@@ -1,14 +1,16 @@
 //! A plan in the making.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::buckets::{Condition, Live};
 use super::events::{EventKind, Message, Subject};
-use super::{Plan, Situation, Start, Stop, events, zones};
+use super::portion::{self, Starting, Stopping};
+use super::{Plan, Portion, Situation, Start, Stop, events, zones};
 use crate::ids::{EventId, IdSource, InstanceId, TaskId};
+use crate::limits;
 use crate::record::{
     Cause, Deployment, RolloutState, Service, ServiceDeployment, ServiceEvent, StopCode,
 };
@@ -36,6 +38,32 @@ pub(super) enum Hold {
     CleanUp,
 }
 
+/// How many changes a plan may still have.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Budget {
+    /// Tasks that start or stop.
+    pub(super) moves: usize,
+    /// Changes in the transaction that also changes the service.
+    pub(super) with_service: usize,
+}
+
+impl Budget {
+    /// All of it.
+    pub(super) fn whole() -> Self {
+        Self { moves: limits::SERVICE_MOVES, with_service: limits::SERVICE_CHANGES }
+    }
+
+    /// What is left beside a plan.
+    pub(super) fn less(self, plan: &Plan) -> Self {
+        let moves: usize = plan.portions().map(Portion::len).sum();
+        let with_service = plan.last.len() + plan.counted.len();
+        Self {
+            moves: self.moves.saturating_sub(moves),
+            with_service: self.with_service.saturating_sub(with_service),
+        }
+    }
+}
+
 /// A plan in the making: the record as it will be, and what is decided so far.
 pub(super) struct Draft<'a, 'i> {
     pub(super) situation: Situation<'a>,
@@ -50,6 +78,7 @@ pub(super) struct Draft<'a, 'i> {
     pub(super) hold: Hold,
     /// Whether the service goes back to another deployment from now on.
     pub(super) turned_back: bool,
+    /// Everything but starts, stops and events.
     pub(super) plan: Plan,
     /// Conditions that hold, with what distinguishes them and the event that tells of them.
     pub(super) conditions: Vec<(Cause, String, Message)>,
@@ -57,19 +86,18 @@ pub(super) struct Draft<'a, 'i> {
     pub(super) messages: Vec<Message>,
     /// Whether the start of tasks waits for the next pass.
     pub(super) starts_later: bool,
-    /// Changes of tasks that still fit into the transaction.
-    budget: usize,
-    stopped: Vec<(TaskId, Condition)>,
-    /// Tasks that stop to level the zones, by zone.
-    moved: BTreeMap<String, Vec<TaskId>>,
+    budget: Budget,
+    starting: Option<Starting>,
+    stopping: Vec<Stopping>,
+    stopping_ids: BTreeSet<TaskId>,
 }
 
 impl<'a, 'i> Draft<'a, 'i> {
-    /// A plan that changes at most `budget` tasks.
+    /// A plan within `budget`.
     pub(super) fn new(
         situation: &Situation<'a>,
         subject: Subject,
-        budget: usize,
+        budget: Budget,
         ids: &'i mut dyn IdSource,
     ) -> Self {
         Self {
@@ -85,8 +113,9 @@ impl<'a, 'i> Draft<'a, 'i> {
             messages: Vec::new(),
             starts_later: false,
             budget,
-            stopped: Vec::new(),
-            moved: BTreeMap::new(),
+            starting: None,
+            stopping: Vec::new(),
+            stopping_ids: BTreeSet::new(),
         }
     }
 
@@ -119,9 +148,14 @@ impl<'a, 'i> Draft<'a, 'i> {
             || self.current().is_none_or(|current| current.rollout == RolloutState::Failed)
     }
 
-    /// How many more tasks this plan can change.
+    /// How many more tasks this plan can start or stop. Nothing goes ahead of a change of course.
     pub(super) fn budget(&self) -> usize {
-        self.budget
+        if self.turned_back {
+            let starts = self.starting.as_ref().map_or(0, |s| s.start.assigned.len());
+            let moves = self.stopping.len() + starts;
+            return self.budget.with_service.saturating_sub(moves);
+        }
+        self.budget.moves
     }
 
     pub(super) fn look_again(&mut self, at: Timestamp) {
@@ -141,32 +175,43 @@ impl<'a, 'i> Draft<'a, 'i> {
 
     /// Counts the failure of a stopped task; `false` when the plan is full.
     pub(super) fn count(&mut self, task: TaskId) -> bool {
-        if self.budget == 0 {
+        if self.budget.with_service == 0 {
             return false;
         }
-        self.budget -= 1;
+        self.budget.with_service -= 1;
         self.plan.counted.push(task);
         true
     }
 
-    /// Starts tasks of the current deployment.
-    pub(super) fn start(&mut self, assigned: Vec<(TaskId, InstanceId)>) {
+    /// Starts tasks of the current deployment: `replaced` of them in place of unhealthy ones, or
+    /// all of them in a zone for balance.
+    pub(super) fn start(
+        &mut self,
+        assigned: Vec<(TaskId, InstanceId)>,
+        replaced: usize,
+        zone: Option<&str>,
+    ) {
         if assigned.is_empty() {
             return;
         }
         let Some(current) = self.current() else { return };
         let (deployment, family, revision) = (current.id, current.family.clone(), current.revision);
         let images = current.images.clone();
-        self.budget = self.budget.saturating_sub(assigned.len());
-        self.plan.start = Some(Start { deployment, family, revision, images, assigned });
+        self.budget.moves = self.budget.moves.saturating_sub(assigned.len());
+        self.starting = Some(Starting {
+            start: Start { deployment, family, revision, images, assigned },
+            replaced,
+            zone: zone.map(Into::into),
+            after: self.messages.len(),
+        });
     }
 
     /// Stops a task; `false` when the plan is full.
     pub(super) fn stop(&mut self, live: &Live<'_>, why: Why) -> bool {
-        if self.budget == 0 {
+        if self.budget() == 0 {
             return false;
         }
-        self.budget -= 1;
+        self.budget.moves -= 1;
         let deployment = live.task.started_by.as_deref().unwrap_or_default();
         let reason = match why {
             Why::Unhealthy => events::UNHEALTHY.into(),
@@ -175,23 +220,30 @@ impl<'a, 'i> Draft<'a, 'i> {
                 format!("Availability-zone rebalancing initiated by (deployment {deployment})")
             }
         };
-        match zones::zone_of(self, live).filter(|_| why == Why::Rebalancing) {
-            Some(zone) if live.condition != Condition::Pending => {
-                self.moved.entry(zone.clone()).or_default().push(live.task.id);
-            }
-            _ => self.stopped.push((live.task.id, live.condition)),
-        }
-        self.plan.stop.push(Stop {
-            task: live.task.id,
-            code: StopCode::ServiceSchedulerInitiated,
-            reason,
+        let moved = zones::zone_of(self, live)
+            .filter(|_| why == Why::Rebalancing && live.condition != Condition::Pending);
+        self.stopping.push(Stopping {
+            stop: Stop { task: live.task.id, code: StopCode::ServiceSchedulerInitiated, reason },
+            condition: live.condition,
+            moved_from: moved.cloned(),
         });
+        self.stopping_ids.insert(live.task.id);
         true
     }
 
     /// Whether this plan stops the task.
     pub(super) fn stops(&self, task: TaskId) -> bool {
-        self.plan.stop.iter().any(|stop| stop.task == task)
+        self.stopping_ids.contains(&task)
+    }
+
+    /// Whether this plan starts any task.
+    pub(super) fn starts_any(&self) -> bool {
+        self.starting.is_some()
+    }
+
+    /// Whether this plan stops any task.
+    pub(super) fn stops_any(&self) -> bool {
+        !self.stopping.is_empty()
     }
 
     /// The `count` candidates that should stop first, in order; never a protected one.
@@ -199,13 +251,14 @@ impl<'a, 'i> Draft<'a, 'i> {
         let tasks: Vec<_> = candidates.iter().map(|live| live.task).collect();
         let request = StopRequest {
             tasks: &tasks,
-            count: count.min(self.budget),
+            count: count.min(self.budget()),
             strategies: &self.situation.service.placement_strategy,
             now: self.now(),
         };
         let order = stop_order(&request, self.situation.fleet);
-        let find = |id: &TaskId| candidates.iter().find(|live| live.task.id == *id).copied();
-        order.iter().filter_map(find).collect()
+        let by_id: BTreeMap<TaskId, &Live<'l>> =
+            candidates.iter().map(|live| (live.task.id, live)).collect();
+        order.iter().filter_map(|id| by_id.get(id).copied().copied()).collect()
     }
 
     /// Protected tasks are in the way of `count` stops.
@@ -229,27 +282,53 @@ impl<'a, 'i> Draft<'a, 'i> {
             self.situation.now,
         );
         // Why tasks move is told before they do.
-        let (mut messages, told): (Vec<_>, Vec<_>) =
+        let (mut script, told): (Vec<_>, Vec<_>) =
             told.into_iter().partition(|(message, _)| message.kind == EventKind::ZonesUnbalanced);
-        let mut done: Vec<Message> = self.subject.stopped(&self.stopped).into_iter().collect();
-        done.extend(self.moved.iter().map(|(zone, ids)| self.subject.stopped_in(ids, zone)));
-        done.append(&mut self.messages);
-        messages.extend(done.into_iter().map(|message| (message, String::new())));
-        messages.extend(told);
         if let Some(at) = events::next_repetition(&self.service.notices) {
             self.look_again(at);
         }
+        let before = self.starting.as_ref().map_or(0, |starting| starting.after);
+        let rest = self.messages.split_off(before);
+        let (ahead, last) = portion::cut(
+            core::mem::take(&mut self.stopping),
+            self.starting.take(),
+            self.budget.with_service,
+        );
+        let plain = |message: Message| (message, String::new());
+        let subject = &self.subject;
+        script.extend(last.stopped(subject).into_iter().map(plain));
+        script.extend(self.messages.drain(..).chain(last.started(subject)).map(plain));
+        script.extend(rest.into_iter().map(plain));
+        script.extend(told);
+        for moves in ahead {
+            let told = moves.stopped(&self.subject).into_iter().chain(moves.started(&self.subject));
+            let events = self.events(told.map(plain).collect());
+            self.plan.ahead.push(moves.with(events));
+        }
+        let events = self.events(script);
+        self.plan.last = last.with(events);
+        if self.deployment.as_ref() != self.situation.deployment {
+            self.plan.deployment = self.deployment;
+        }
+        if self.service != *self.situation.service {
+            self.plan.service = Some(self.service);
+        }
+        self.plan
+    }
+
+    /// Events of these messages.
+    fn events(&mut self, script: Vec<(Message, String)>) -> Vec<ServiceEvent> {
         // Events of one moment are in the order of their ids.
-        let mut event_ids: Vec<EventId> =
-            messages.iter().map(|_| EventId::fresh(self.ids)).collect();
-        event_ids.sort_unstable();
+        let mut ids: Vec<EventId> = script.iter().map(|_| EventId::fresh(self.ids)).collect();
+        ids.sort_unstable();
         let strategy = self.service.scheduling_strategy;
-        for (id, (Message { kind, text }, detail)) in event_ids.into_iter().zip(messages) {
-            let of_set = self.subject.is_task_set();
+        let of_set = self.subject.is_task_set();
+        let mut events = Vec::with_capacity(script.len());
+        for (id, (Message { kind, text }, detail)) in ids.into_iter().zip(script) {
             let unplaced = self.plan.unplaced.as_ref();
             let action = events::action(kind, &detail, of_set, strategy, unplaced);
             self.plan.told.push(kind);
-            self.plan.events.push(ServiceEvent {
+            events.push(ServiceEvent {
                 scope: self.service.scope.clone(),
                 cluster: self.service.cluster.clone(),
                 service: self.service.name.clone(),
@@ -259,12 +338,6 @@ impl<'a, 'i> Draft<'a, 'i> {
                 action,
             });
         }
-        if self.deployment.as_ref() != self.situation.deployment {
-            self.plan.deployment = self.deployment;
-        }
-        if self.service != *self.situation.service {
-            self.plan.service = Some(self.service);
-        }
-        self.plan
+        events
     }
 }

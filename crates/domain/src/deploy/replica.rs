@@ -113,11 +113,7 @@ fn start(
     let placement = place(&request, draft.situation.fleet);
     if !placement.assigned.is_empty() {
         let replaced = unhealthy.min(placement.assigned.len());
-        draft.messages.push(match zone {
-            None => draft.subject.started(&placement.assigned, replaced),
-            Some(zone) => draft.subject.started_in(&placement.assigned, zone),
-        });
-        draft.start(placement.assigned);
+        draft.start(placement.assigned, replaced, zone.map(String::as_str));
     }
     (!placement.unplaced.is_empty()).then_some(placement.report)
 }
@@ -232,8 +228,8 @@ fn stop_unhealthy(
     let replaced = (serving + candidates.len()).saturating_sub(desired).min(candidates.len());
     let running = buckets.live.iter().filter(|l| l.condition != Condition::Pending).count();
     let in_the_way = starts != Starts::Enough
-        && draft.plan.start.is_none()
-        && draft.plan.stop.is_empty()
+        && !draft.starts_any()
+        && !draft.stops_any()
         && buckets.stopping.is_empty()
         && running > bounds.min;
     let count = if in_the_way { replaced.max(1) } else { replaced };
@@ -248,8 +244,8 @@ fn stop_unhealthy(
 fn is_blocked(draft: &Draft<'_, '_>, buckets: &Buckets<'_>) -> bool {
     let now = draft.now();
     let waits = |live: &Live<'_>| !live.is_good() && !live.task.is_protected(now);
-    draft.plan.start.is_none()
-        && draft.plan.stop.is_empty()
+    !draft.starts_any()
+        && !draft.stops_any()
         && buckets.stopping.is_empty()
         && buckets.next_settled(now).is_none()
         && buckets.good().all(|live| live.condition == Condition::Serving)

@@ -180,7 +180,7 @@ fn is_steady(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) -> bool {
     let count = left.by_ref().count();
     let proven = all_proven(draft, buckets);
     proven
-        && draft.plan.start.is_none()
+        && !draft.starts_any()
         && draft.plan.unplaced.is_none()
         && all_serve
         && u32::try_from(count) == Ok(draft.service.desired_count)

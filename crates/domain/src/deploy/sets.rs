@@ -9,11 +9,10 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::draft::Draft;
+use super::draft::{Budget, Draft};
 use super::events::Subject;
 use super::{Plan, Situation, rollout};
 use crate::ids::{EventId, Family, IdSource, Revision};
-use crate::limits;
 use crate::record::{
     Cause, DeploymentController, Document, LaunchType, Scale, Service, ServiceStatus, Tags, Task,
     TaskSet, TaskSetStatus,
@@ -69,7 +68,7 @@ pub fn new_task_set(
 pub(super) fn plan(situation: &Situation<'_>, ids: &mut dyn IdSource) -> Plan {
     let mut whole = Plan::default();
     let mut service = situation.service.clone();
-    let mut budget = limits::SERVICE_CHANGES;
+    let mut budget = Budget::whole();
     let mut kept = Vec::new();
     for set in core::mem::take(&mut service.task_sets) {
         let alone = as_service(situation.service, &set);
@@ -79,11 +78,9 @@ pub(super) fn plan(situation: &Situation<'_>, ids: &mut dyn IdSource) -> Plan {
         let part = Situation { service: &alone, deployment: None, tasks: &tasks, ..*situation };
         let subject = Subject::task_set(&alone.name, label);
         let mut draft = Draft::new(&part, subject, budget, ids);
-        draft.starts_later = whole.start.is_some();
+        draft.starts_later = whole.starts().next().is_some();
         let part = super::decide(draft);
-        budget -= part.stop.len()
-            + part.counted.len()
-            + part.start.as_ref().map_or(0, |start| start.assigned.len());
+        budget = budget.less(&part);
         kept.extend(after(set, part.service.as_ref().unwrap_or(&alone), situation.now));
         merge(&mut whole, part);
     }
@@ -124,10 +121,11 @@ fn after(set: TaskSet, alone: &Service, now: Timestamp) -> Option<TaskSet> {
 }
 
 fn merge(whole: &mut Plan, part: Plan) {
-    whole.start = whole.start.take().or(part.start);
-    whole.stop.extend(part.stop);
+    whole.ahead.extend(part.ahead);
+    whole.last.start = whole.last.start.take().or(part.last.start);
+    whole.last.stop.extend(part.last.stop);
+    whole.last.events.extend(part.last.events);
     whole.counted.extend(part.counted);
-    whole.events.extend(part.events);
     whole.told.extend(part.told);
     whole.unplaced = whole.unplaced.take().or(part.unplaced);
     whole.next = whole.next.into_iter().chain(part.next).min();
@@ -137,7 +135,7 @@ fn merge(whole: &mut Plan, part: Plan) {
 fn settle(whole: &mut Plan, service: Service, situation: &Situation<'_>, ids: &mut dyn IdSource) {
     let subject = Subject::service(&service.name);
     let steady = !service.task_sets.is_empty() && service.task_sets.iter().all(|set| set.is_steady);
-    let mut draft = Draft::new(situation, subject, 0, ids);
+    let mut draft = Draft::new(situation, subject, Budget::whole(), ids);
     draft.service = service;
     if steady {
         let message = draft.subject.steady();
@@ -147,9 +145,9 @@ fn settle(whole: &mut Plan, service: Service, situation: &Situation<'_>, ids: &m
     whole.service = own.service.take();
     merge(whole, own);
     // Events of one moment are in the order of their ids.
-    let mut event_ids: Vec<EventId> = whole.events.iter().map(|event| event.id).collect();
+    let mut event_ids: Vec<EventId> = whole.last.events.iter().map(|event| event.id).collect();
     event_ids.sort_unstable();
-    for (event, id) in whole.events.iter_mut().zip(event_ids) {
+    for (event, id) in whole.last.events.iter_mut().zip(event_ids) {
         event.id = id;
     }
 }

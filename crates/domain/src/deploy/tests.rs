@@ -11,11 +11,14 @@ mod world;
 mod zones;
 
 use alloc::string::{String, ToString};
-use alloc::vec;
 use alloc::vec::Vec;
 
 use self::world::World;
-use crate::record::{HealthStatus, InstanceStatus, Protection, RolloutState, ServiceStatus};
+use crate::deploy::{EventKind, Plan, Portion};
+use crate::limits;
+use crate::record::{
+    ContainerStatus, HealthStatus, InstanceStatus, Protection, RolloutState, ServiceStatus,
+};
 
 /// Replaces ids by what they are of, in order of appearance.
 fn plain(world: &World) -> Vec<String> {
@@ -72,16 +75,16 @@ fn a_deployment_starts_new_tasks_at_once_and_stops_old_ones_when_they_have_settl
     assert_eq!(world.counts(), (3, 3));
     world.agents();
     let plan = world.pass();
-    assert!(plan.stop.is_empty(), "new tasks have not settled");
-    assert_eq!(plan.next, Some(world.now + crate::limits::SETTLING_TIME));
+    assert!(plan.last.stop.is_empty(), "new tasks have not settled");
+    assert_eq!(plan.next, Some(world.now + limits::SETTLING_TIME));
     world.advance(40);
     let plan = world.pass();
-    assert_eq!(plan.stop.len(), 3);
+    assert_eq!(plan.last.stop.len(), 3);
     let reason = alloc::format!(
         "Scaling activity initiated by (deployment ecs-svc/{})",
         world.deployments[0]
     );
-    assert!(plan.stop.iter().all(|stop| stop.reason == reason));
+    assert!(plan.last.stop.iter().all(|stop| stop.reason == reason));
     assert_eq!(world.service.deployments.len(), 1);
     assert_eq!(world.service.deployments[0].rollout, RolloutState::Completed);
     assert_eq!(
@@ -102,15 +105,15 @@ fn without_headroom_tasks_are_replaced_in_turns() {
     world.service.deployment_configuration.maximum_percent = 100;
     world.deploy();
     let plan = world.pass();
-    assert_eq!((plan.start, plan.stop.len()), (None, 2));
+    assert_eq!((plan.last.start, plan.last.stop.len()), (None, 2));
     assert!(world.pass().is_empty(), "tasks that stop still take up room");
     world.agents();
     let plan = world.pass();
-    assert_eq!(plan.start.map(|start| start.assigned.len()), Some(2));
+    assert_eq!(plan.last.start.map(|start| start.assigned.len()), Some(2));
     world.agents();
-    assert!(world.pass().stop.is_empty());
+    assert!(world.pass().last.stop.is_empty());
     world.advance(40);
-    assert_eq!(world.pass().stop.len(), 2);
+    assert_eq!(world.pass().last.stop.len(), 2);
 }
 
 #[test]
@@ -143,9 +146,9 @@ fn a_health_check_decides_instead_of_time() {
     world.deploy();
     world.pass();
     world.agents();
-    assert!(world.pass().stop.is_empty());
+    assert!(world.pass().last.stop.is_empty());
     world.health(HealthStatus::Healthy);
-    assert_eq!(world.pass().stop.len(), 1, "healthy is enough, whatever the time");
+    assert_eq!(world.pass().last.stop.len(), 1, "healthy is enough, whatever the time");
 }
 
 #[test]
@@ -156,11 +159,11 @@ fn an_unhealthy_task_is_replaced_before_it_stops() {
     world.settle();
     world.health(HealthStatus::Unhealthy);
     let plan = world.pass();
-    assert_eq!((plan.start.is_some(), plan.stop.len()), (true, 0));
+    assert_eq!((plan.last.start.is_some(), plan.last.stop.len()), (true, 0));
     world.agents();
     world.pending_health(HealthStatus::Healthy);
     let plan = world.pass();
-    assert_eq!(plan.stop[0].reason, "Task failed container health checks");
+    assert_eq!(plan.last.stop[0].reason, "Task failed container health checks");
     assert_eq!(
         plain(&world)[3],
         "(service web) has started 1 tasks: (task T2). Amazon ECS replaced 1 tasks due to an \
@@ -182,7 +185,7 @@ fn tasks_that_never_run_are_retried_ever_more_slowly() {
         world.pass();
         world.agents_fail();
         let plan = world.pass();
-        assert_eq!(plan.start, None);
+        assert_eq!(plan.last.start, None);
         assert_eq!(plan.next, world.service.retry_at);
         let retry = world.service.retry_at.expect("throttled");
         delays.push(retry.saturating_since(world.now).as_secs());
@@ -193,7 +196,7 @@ fn tasks_that_never_run_are_retried_ever_more_slowly() {
     assert_eq!(plain(&world).iter().filter(|text| *text == impaired).count(), 1);
     // A new deployment begins anew.
     world.deploy();
-    assert!(world.pass().start.is_some());
+    assert!(world.pass().last.start.is_some());
     world.agents();
     world.pass();
     assert_eq!(world.service.deployments.len(), 1);
@@ -205,7 +208,7 @@ fn a_task_that_runs_and_dies_is_replaced_at_once() {
     let mut world = World::steady(1, 1);
     world.agents_die();
     let plan = world.pass();
-    assert!(plan.start.is_some());
+    assert!(plan.last.start.is_some());
     assert!(plan.counted.is_empty());
     assert_eq!(world.service.deployments[0].rollout, RolloutState::Completed);
 }
@@ -219,7 +222,7 @@ fn scaling_in_spares_protected_tasks() {
     }
     world.scale(1);
     let plan = world.pass();
-    assert_eq!(plan.stop.iter().map(|s| s.task).collect::<Vec<_>>(), [world.tasks[2].id]);
+    assert_eq!(plan.last.stop.iter().map(|s| s.task).collect::<Vec<_>>(), [world.tasks[2].id]);
     assert_eq!(plan.next, Some(until));
     assert_eq!(
         plain(&world).last().expect("an event"),
@@ -228,7 +231,7 @@ fn scaling_in_spares_protected_tasks() {
     );
     world.agents();
     world.advance(600);
-    assert_eq!(world.pass().stop.len(), 1);
+    assert_eq!(world.pass().last.stop.len(), 1);
 }
 
 #[test]
@@ -240,11 +243,11 @@ fn a_draining_instance_is_left() {
     let instance = world.tasks[2].instance;
     world.set_status(instance, InstanceStatus::Draining);
     let plan = world.pass();
-    assert_eq!(plan.stop.iter().map(|s| s.task).collect::<Vec<_>>(), [world.tasks[2].id]);
-    assert_eq!(plan.start.expect("replacements").assigned.len(), 2);
+    assert_eq!(plan.last.stop.iter().map(|s| s.task).collect::<Vec<_>>(), [world.tasks[2].id]);
+    assert_eq!(plan.last.start.expect("replacements").assigned.len(), 2);
     world.agents();
     let plan = world.pass();
-    assert_eq!(plan.stop.len(), 1, "its replacement runs");
+    assert_eq!(plan.last.stop.len(), 1, "its replacement runs");
     world.agents();
     world.pass();
     assert!(world.running().all(|task| task.instance != instance));
@@ -286,7 +289,7 @@ fn a_deleted_service_drains_and_is_gone() {
     let mut world = World::steady(2, 2);
     world.scale(0);
     world.service.status = ServiceStatus::Draining;
-    assert_eq!(world.pass().stop.len(), 2);
+    assert_eq!(world.pass().last.stop.len(), 2);
     assert!(world.pass().is_empty());
     world.agents();
     world.pass();
@@ -296,11 +299,40 @@ fn a_deleted_service_drains_and_is_gone() {
 }
 
 #[test]
-fn a_large_service_starts_in_batches() {
-    let mut world = World::new(100, 20);
-    let sizes: Vec<usize> =
-        (0..3).map(|_| world.pass().start.map_or(0, |start| start.assigned.len())).collect();
-    assert_eq!(sizes, vec![56, 44, 0]);
+fn a_large_service_starts_and_stops_in_portions() {
+    let sizes = |plan: &Plan| plan.portions().map(Portion::len).collect::<Vec<_>>();
+    let mut world = World::new(150, 20);
+    let plan = world.pass();
+    assert_eq!(sizes(&plan), [56, 56, 38]);
+    assert!(world.events[0].contains("has started 56 tasks: (task"), "{:?}", world.events);
+    assert!(world.events[2].contains("has started 38 tasks: (task"));
+    world.settle();
+    world.service.desired_count = 0;
+    assert_eq!(sizes(&world.pass()), [56, 56, 38]);
+}
+
+#[test]
+fn a_very_large_service_starts_in_several_passes() {
+    let mut world = World::new(3_000, 400);
+    let starts = |plan: Plan| plan.portions().map(Portion::len).sum::<usize>();
+    let sizes: Vec<usize> = (0..3).map(|_| starts(world.pass())).collect();
+    assert_eq!(sizes, [limits::SERVICE_MOVES, 3_000 - limits::SERVICE_MOVES, 0]);
+}
+
+#[test]
+fn nothing_goes_ahead_of_a_change_of_course() {
+    let mut world = World::new(150, 40);
+    world.settle();
+    let breaker = &mut world.service.deployment_configuration.circuit_breaker;
+    (breaker.enable, breaker.rollback) = (true, true);
+    breaker.threshold = crate::record::Threshold::Count(1);
+    world.deploy();
+    world.pass();
+    world.report(150, ContainerStatus::Stopped, None);
+    let plan = world.pass();
+    assert!(world.told.contains(&EventKind::RollingBack), "{:?}", world.events);
+    assert!(plan.ahead.is_empty() && !plan.last.stop.is_empty(), "{plan:?}");
+    assert!(world.pass().stops().count() > 56, "the others follow");
 }
 
 #[test]
@@ -317,13 +349,13 @@ fn a_daemon_runs_once_on_each_instance() {
     let drained = world.instances[0].id;
     world.set_status(drained, InstanceStatus::Draining);
     let plan = world.pass();
-    assert_eq!(plan.stop.len(), 1);
+    assert_eq!(plan.last.stop.len(), 1);
     world.settle();
     assert_eq!((world.counts(), world.service.desired_count), ((3, 0), 3));
     // A new revision replaces in place: the old task goes first.
     world.deploy();
     let plan = world.pass();
-    assert_eq!((plan.stop.len(), plan.start), (3, None));
+    assert_eq!((plan.last.stop.len(), plan.last.start), (3, None));
     world.settle();
     assert_eq!(world.counts(), (3, 0));
 }

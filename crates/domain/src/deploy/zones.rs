@@ -95,8 +95,8 @@ pub(super) fn surplus<'a>(
 
 /// Whether exactly the wanted tasks are there, all of them serving, and nothing happens to them.
 fn rests(draft: &Draft<'_, '_>, buckets: &Buckets<'_>) -> bool {
-    draft.plan.start.is_none()
-        && draft.plan.stop.is_empty()
+    !draft.starts_any()
+        && !draft.stops_any()
         && draft.plan.unplaced.is_none()
         && buckets.stopping.is_empty()
         && u32::try_from(buckets.live.len()) == Ok(draft.service.desired_count)

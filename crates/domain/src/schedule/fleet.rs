@@ -1,5 +1,6 @@
 //! The instances of a cluster with what their tasks take of them.
 
+use alloc::borrow::{Cow, ToOwned};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -7,7 +8,7 @@ use alloc::vec::Vec;
 use super::query::Facts;
 use super::resource::Amount;
 use crate::ids::InstanceId;
-use crate::record::{ContainerInstance, DesiredStatus, PortClaim, Task};
+use crate::record::{ContainerInstance, Demand, DesiredStatus, PortClaim, Task};
 
 /// The instances of one cluster, sorted by id, with their load.
 #[derive(Clone, Debug, Default)]
@@ -28,7 +29,7 @@ pub struct Node<'a> {
     /// Host ports that its tasks hold.
     pub ports: BTreeSet<PortClaim>,
     /// Tasks that should run, by group.
-    pub groups: BTreeMap<&'a str, u32>,
+    pub groups: BTreeMap<Cow<'a, str>, u32>,
     /// Tasks that should run.
     pub running_tasks: u32,
     /// A critical managed daemon that does not run there yet; until it does, the instance takes
@@ -53,30 +54,30 @@ impl<'a> Fleet<'a> {
         fleet
     }
 
-    /// A fleet of nodes whose loads are known already. Tasks of `counted` are only counted by
-    /// group, since their load is known; `pending` ones add to the load too.
-    pub fn with_loads(
-        nodes: impl IntoIterator<Item = Node<'a>>,
-        counted: impl IntoIterator<Item = &'a Task>,
-        pending: impl IntoIterator<Item = &'a Task>,
-    ) -> Self {
+    /// A fleet of nodes whose loads are known already, tasks not counted by group yet.
+    pub fn of_nodes(nodes: impl IntoIterator<Item = Node<'a>>) -> Self {
         let mut nodes: Vec<Node<'a>> = nodes.into_iter().collect();
         nodes.sort_by_key(|node| node.instance.id);
-        let mut fleet = Self { nodes };
-        for task in counted {
+        Self { nodes }
+    }
+
+    /// Counts tasks by group whose load is known already.
+    pub fn count(&mut self, tasks: impl IntoIterator<Item = &'a Task>) {
+        for task in tasks {
             if !task.is_stopped()
                 && task.desired == DesiredStatus::Running
-                && let Some(node) = fleet.node_mut(task.instance)
+                && let Some(node) = self.node_mut(task.instance)
             {
-                *node.groups.entry(&task.group).or_default() += 1;
+                *node.groups.entry(Cow::Borrowed(&task.group)).or_default() += 1;
             }
         }
-        for task in pending {
-            if let Some(node) = fleet.node_mut(task.instance) {
-                node.add(task);
-            }
+    }
+
+    /// Puts a task that is to run on an instance, with its load.
+    pub fn put(&mut self, instance: InstanceId, group: &str, demand: &Demand) {
+        if let Some(node) = self.node_mut(instance) {
+            node.put(Cow::Owned(group.to_owned()), demand);
         }
-        fleet
     }
 
     /// Every instance, by id.
@@ -128,12 +129,22 @@ impl<'a> Node<'a> {
         if task.is_stopped() {
             return;
         }
-        self.used = self.used.plus(Amount::of(&task.demand));
-        self.ports.extend(task.demand.ports.iter().copied());
         if task.desired == DesiredStatus::Running {
-            *self.groups.entry(&task.group).or_default() += 1;
-            self.running_tasks += 1;
+            self.put(Cow::Borrowed(&task.group), &task.demand);
+        } else {
+            self.load(&task.demand);
         }
+    }
+
+    fn put(&mut self, group: Cow<'a, str>, demand: &Demand) {
+        self.load(demand);
+        *self.groups.entry(group).or_default() += 1;
+        self.running_tasks += 1;
+    }
+
+    fn load(&mut self, demand: &Demand) {
+        self.used = self.used.plus(Amount::of(demand));
+        self.ports.extend(demand.ports.iter().copied());
     }
 
     /// What is left for new tasks (AWS's `remainingResources`).

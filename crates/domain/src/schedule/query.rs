@@ -22,6 +22,7 @@ mod print;
 mod tests;
 mod value;
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -130,7 +131,7 @@ pub struct Facts<'a> {
     /// Tasks on it that should run.
     pub running_tasks: u32,
     /// How many of them belong to which group.
-    pub groups: &'a BTreeMap<&'a str, u32>,
+    pub groups: &'a BTreeMap<Cow<'a, str>, u32>,
     /// Tasks of one group that a plan has just put there and `groups` does not hold yet.
     pub placed: (&'a str, u32),
 }
@@ -246,7 +247,12 @@ fn group_test(facts: &Facts<'_>, predicate: &Predicate) -> bool {
     let (group, placed) = facts.placed;
     let placed = (placed > 0).then_some(group);
     let any = |positive: &Predicate| {
-        facts.groups.keys().copied().chain(placed).any(|group| text_test(Some(group), positive))
+        facts
+            .groups
+            .keys()
+            .map(AsRef::as_ref)
+            .chain(placed)
+            .any(|group| text_test(Some(group), positive))
     };
     match predicate {
         Predicate::Compare(Comparison::NotEquals, value) => {

@@ -41,6 +41,7 @@ pub fn stop_order(request: &StopRequest<'_>, fleet: &Fleet<'_>) -> Vec<TaskId> {
     for task in request.tasks {
         service.add(task, fleet, request.now);
     }
+    service.ready();
     core::iter::from_fn(|| service.stop_one()).take(request.count).collect()
 }
 
@@ -56,25 +57,45 @@ struct Group {
     urgency: Urgency,
     demand: Amount,
     tasks: BinaryHeap<Own>,
+    /// Number of times that its instance has changed.
+    turn: u32,
 }
 
 /// An instance, as the service's tasks see it.
 struct Host {
     tasks: u32,
     available: Amount,
+    branch: usize,
     takes_tasks: bool,
-    /// For each strategy, the tally of the value that the instance has.
-    tallies: Vec<Option<usize>>,
+    groups: Vec<usize>,
 }
 
-/// The tasks of the service that are left. The strategies judge groups, so that one more stop costs
-/// a look at each group, not at each task.
+/// What a strategy makes of the first task of a group: the highest stops first.
+type Worth = [u64; PLACEMENT_STRATEGIES];
+
+/// How much the first task of a group should stop. The tasks counted for the values of its branch
+/// are not in it.
+type Key = (Urgency, Worth, u32, Timestamp, Reverse<TaskId>);
+
+/// Instances that agree on all attributes that the strategies spread over. What is counted for their
+/// values adds the same to each of their keys, so it never changes the order inside a branch.
+struct Branch {
+    /// For each strategy, the tally of the value that the instances have.
+    tallies: Vec<Option<usize>>,
+    /// Groups with their keys and turns; one whose turn is over is not meant any more.
+    groups: BinaryHeap<(Key, u32, usize)>,
+}
+
+/// The tasks of the service that are left. One more stop costs a look at each branch, not at each
+/// task.
 struct Service<'a> {
     strategies: &'a [PlacementStrategy],
     groups: Vec<Group>,
     group_of: BTreeMap<(usize, Urgency, [u32; 3]), usize>,
     hosts: Vec<Host>,
     host_of: BTreeMap<InstanceId, usize>,
+    branches: Vec<Branch>,
+    branch_of: BTreeMap<Vec<Option<usize>>, usize>,
     /// Tasks for each value of each attribute that is spread over.
     tallies: Vec<u32>,
     tally_of: BTreeMap<(usize, Option<&'a str>), usize>,
@@ -88,6 +109,8 @@ impl<'a> Service<'a> {
             group_of: BTreeMap::new(),
             hosts: Vec::new(),
             host_of: BTreeMap::new(),
+            branches: Vec::new(),
+            branch_of: BTreeMap::new(),
             tallies: Vec::new(),
             tally_of: BTreeMap::new(),
         }
@@ -110,13 +133,19 @@ impl<'a> Service<'a> {
                 tally
             }));
         }
+        let branches = &mut self.branches;
+        let branch = *self.branch_of.entry(tallies).or_insert_with_key(|tallies| {
+            branches.push(Branch { tallies: tallies.clone(), groups: BinaryHeap::new() });
+            branches.len() - 1
+        });
         let host = self.hosts.len();
         self.host_of.insert(instance, host);
         self.hosts.push(Host {
             tasks: 0,
             available: node.map(Node::available).unwrap_or_default(),
+            branch,
             takes_tasks: node.is_some_and(|n| n.instance.status == InstanceStatus::Active),
-            tallies,
+            groups: Vec::new(),
         });
         host
     }
@@ -125,7 +154,7 @@ impl<'a> Service<'a> {
         let place = self.host(task.instance, fleet);
         let host = &mut self.hosts[place];
         host.tasks += 1;
-        for tally in host.tallies.iter().flatten() {
+        for tally in self.branches[host.branch].tallies.iter().flatten() {
             self.tallies[*tally] += 1;
         }
         if task.is_protected(now) {
@@ -138,7 +167,9 @@ impl<'a> Service<'a> {
         let fresh = self.groups.len();
         let group = *self.group_of.entry(alike).or_insert(fresh);
         if group == fresh {
-            self.groups.push(Group { host: place, urgency, demand, tasks: BinaryHeap::new() });
+            host.groups.push(group);
+            let tasks = BinaryHeap::new();
+            self.groups.push(Group { host: place, urgency, demand, tasks, turn: 0 });
         }
         let mut shares = [0; PLACEMENT_STRATEGIES];
         for (share, strategy) in shares.iter_mut().zip(self.strategies) {
@@ -149,39 +180,76 @@ impl<'a> Service<'a> {
         self.groups[group].tasks.push((shares, task.created_at, Reverse(task.id)));
     }
 
+    /// All tasks are added.
+    fn ready(&mut self) {
+        for group in 0..self.groups.len() {
+            self.announce(group);
+        }
+    }
+
+    /// Tells the branch what the group's first task is worth now.
+    fn announce(&mut self, place: usize) {
+        if let Some(key) = self.key(&self.groups[place]) {
+            let group = &mut self.groups[place];
+            group.turn += 1;
+            let branch = self.hosts[group.host].branch;
+            self.branches[branch].groups.push((key, group.turn, place));
+        }
+    }
+
+    /// The best group of a branch, with the tasks counted for the branch's values.
+    fn best_of(&mut self, place: usize) -> Option<(Key, usize)> {
+        let branch = &mut self.branches[place];
+        while let Some(((urgency, worth, tasks, created_at, id), turn, group)) =
+            branch.groups.peek().copied()
+        {
+            if self.groups[group].turn == turn {
+                let mut worth = worth;
+                for (worth, tally) in worth.iter_mut().zip(&branch.tallies) {
+                    *worth = tally.map_or(*worth, |tally| self.tallies[tally].into());
+                }
+                return Some(((urgency, worth, tasks, created_at, id), group));
+            }
+            branch.groups.pop();
+        }
+        None
+    }
+
     fn stop_one(&mut self) -> Option<TaskId> {
-        let groups = self.groups.iter().enumerate();
-        let first = groups.filter_map(|(i, group)| Some((self.key(group)?, i)));
-        let (_, i) = first.max_by(|(a, _), (b, _)| a.cmp(b))?;
-        let group = &mut self.groups[i];
+        let best = (0..self.branches.len()).filter_map(|branch| self.best_of(branch)).max()?;
+        let group = &mut self.groups[best.1];
         let (_, _, Reverse(task)) = group.tasks.pop()?;
-        let host = &mut self.hosts[group.host];
+        // Its entry is not meant any more, even if it was its last task.
+        group.turn += 1;
+        let place = group.host;
+        let host = &mut self.hosts[place];
         host.tasks -= 1;
         host.available = host.available.plus(group.demand);
-        for tally in host.tallies.iter().flatten() {
+        for tally in self.branches[host.branch].tallies.iter().flatten() {
             self.tallies[*tally] -= 1;
+        }
+        for n in 0..self.hosts[place].groups.len() {
+            self.announce(self.hosts[place].groups[n]);
         }
         Some(task)
     }
 
-    /// How much the first task of a group should stop; the highest goes first.
-    fn key(&self, group: &Group) -> Option<impl Ord + use<>> {
-        let (shares, created_at, id) = group.tasks.peek()?;
+    /// How much the first task of a group should stop.
+    fn key(&self, group: &Group) -> Option<Key> {
+        let (shares, created_at, id) = *group.tasks.peek()?;
         let host = &self.hosts[group.host];
         let after = host.available.plus(group.demand);
-        let mut worth = *shares;
-        for ((worth, strategy), tally) in worth.iter_mut().zip(self.strategies).zip(&host.tallies) {
+        let mut worth = shares;
+        for (worth, strategy) in worth.iter_mut().zip(self.strategies) {
             *worth = match strategy {
-                PlacementStrategy::Spread(Spread::Attribute(_)) => {
-                    tally.map_or(0, |tally| self.tallies[tally]).into()
-                }
+                PlacementStrategy::Spread(Spread::Attribute(_)) => 0,
                 PlacementStrategy::Spread(Spread::InstanceId) => host.tasks.into(),
                 PlacementStrategy::Binpack(StrategyField::Cpu) => after.cpu_units.into(),
                 PlacementStrategy::Binpack(StrategyField::Memory) => after.memory_mib.into(),
                 PlacementStrategy::Random => *worth,
             };
         }
-        Some((group.urgency, worth, host.tasks, *created_at, *id))
+        Some((group.urgency, worth, host.tasks, created_at, id))
     }
 }
 
@@ -190,96 +258,4 @@ fn is_unhealthy(task: &Task) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::record::{ContainerInstance, Protection};
-    use crate::schedule::testing::{any_cluster, any_strategy, instance, spread, task};
-    use alloc::vec;
-    use proptest::prelude::*;
-
-    fn order(
-        instances: &[ContainerInstance],
-        tasks: &[Task],
-        strategies: &[PlacementStrategy],
-        count: usize,
-    ) -> Vec<u128> {
-        let fleet = Fleet::new(instances, tasks);
-        let refs: Vec<&Task> = tasks.iter().collect();
-        let now = Timestamp::from_millis(1000);
-        let request = StopRequest { tasks: &refs, count, strategies, now };
-        stop_order(&request, &fleet).into_iter().map(TaskId::bits).collect()
-    }
-
-    fn zones() -> Vec<ContainerInstance> {
-        vec![instance(0, "a"), instance(1, "a"), instance(2, "b")]
-    }
-
-    #[test]
-    fn the_default_takes_from_the_fullest_zone_then_instance() {
-        let tasks = [task(1, 0), task(2, 1), task(3, 1), task(4, 2), task(5, 2)];
-        // Zone a; then both zones have two, but one instance has both of zone b's; then zone a.
-        assert_eq!(order(&zones(), &tasks, &[], 3), [2, 4, 1]);
-    }
-
-    #[test]
-    fn protected_never_and_the_unfit_first() {
-        let mut tasks = [task(1, 0), task(2, 1), task(3, 2), task(4, 2), task(5, 2)];
-        tasks[2].protection = Some(Protection { expires_at: Timestamp::from_millis(1001) });
-        tasks[3].protection = Some(Protection { expires_at: Timestamp::from_millis(1000) });
-        tasks[0].observed.status = TaskStatus::Pending;
-        let mut instances = zones();
-        instances[1].status = InstanceStatus::Draining;
-        assert_eq!(order(&instances, &tasks, &[], 9), [1, 2, 4, 5]);
-    }
-
-    #[test]
-    fn binpack_empties_the_emptiest_instance() {
-        let tasks = [task(1, 0), task(2, 0), task(3, 1), task(4, 2), task(5, 2), task(6, 2)];
-        let pack = [PlacementStrategy::Binpack(StrategyField::Memory)];
-        assert_eq!(order(&zones(), &tasks, &pack, 3), [3, 1, 2]);
-    }
-
-    #[test]
-    fn the_newest_of_equals_goes() {
-        let mut tasks = [task(1, 0), task(2, 0)];
-        tasks[1].created_at = Timestamp::from_millis(5);
-        let host = [PlacementStrategy::Spread(Spread::InstanceId)];
-        assert_eq!(order(&zones(), &tasks, &host, 1), [2]);
-    }
-
-    proptest! {
-        #[test]
-        fn every_unprotected_task_goes_once_and_zones_stay_even(
-            (instances, tasks) in any_cluster(), count in 0..20_usize,
-            strategies in prop::collection::vec(any_strategy(), 0..5),
-        ) {
-            let stopped = order(&instances, &tasks, &strategies, count);
-            prop_assert_eq!(stopped.len(), count.min(tasks.len()));
-            let mut unique = stopped.clone();
-            unique.sort_unstable();
-            unique.dedup();
-            prop_assert_eq!(unique.len(), stopped.len());
-            // The first ones do not depend on how many follow.
-            let more = order(&instances, &tasks, &strategies, count + 3);
-            prop_assert_eq!(&more[..stopped.len()], &stopped[..]);
-        }
-
-        /// Stopping never takes from a zone that has fewer tasks than another.
-        #[test]
-        fn spread_levels_zones(on in prop::collection::vec(0..3_u128, 1..12)) {
-            let instances = zones();
-            let tasks: Vec<Task> = (0..).zip(&on).map(|(id, on)| task(id, *on)).collect();
-            let zone = |instance: u128| usize::from(instance == 2);
-            let mut left = [0_i32; 2];
-            for on in &on {
-                left[zone(*on)] += 1;
-            }
-            let strategies = [spread("ecs.availability-zone")];
-            for id in order(&instances, &tasks, &strategies, on.len()) {
-                let from = zone(on[usize::try_from(id).expect("small")]);
-                prop_assert!(left[from] >= left[1 - from], "{:?}", left);
-                left[from] -= 1;
-            }
-        }
-    }
-}
+mod tests;

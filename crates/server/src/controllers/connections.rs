@@ -50,7 +50,7 @@ impl Controller for Connections {
                 ContainerInstance { connection, version: row.version + 1, ..row.record.clone() };
             txn.update(row, &record);
             if txn.len() == BATCH {
-                pass.txns.push(std::mem::take(&mut txn));
+                pass.push(std::mem::take(&mut txn));
             }
         }
         pass.push(txn);
@@ -81,8 +81,12 @@ mod tests {
         let began = clock::now();
         let controller = Connections { server: Arc::clone(&server), began };
         let early = controller.pass(&view, began + RECONNECT / 2);
-        assert_eq!((early.txns.len(), early.next), (0, Some(began + RECONNECT)));
+        assert_eq!((early.works.len(), early.next), (0, Some(began + RECONNECT)));
         let due = controller.pass(&view, began + RECONNECT);
-        assert_eq!(due.txns.iter().map(RecordTxn::len).sum::<usize>(), 1, "not the other one's");
+        assert_eq!(
+            due.works.iter().map(|work| work.last.len()).sum::<usize>(),
+            1,
+            "not the other one's"
+        );
     }
 }

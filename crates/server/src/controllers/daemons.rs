@@ -282,7 +282,7 @@ impl Daemons {
                 stop = plan.stop.len(),
                 "daemon planned"
             );
-            pass.txns.push(of.transaction(&plan, &started, now));
+            pass.push(of.transaction(&plan, &started, now));
             pass.placed.extend(started);
         }
         plan

@@ -15,25 +15,44 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Longest time without a pass: a safety net, nothing depends on it.
 const RESYNC: Duration = Duration::from_secs(60);
 
-/// Transactions of one pass that are on their way at the same time.
+/// Works of one pass whose transactions are on their way at the same time.
 const COMMITS: usize = 64;
 
 /// What a pass decided.
 #[derive(Debug, Default)]
 pub(super) struct Pass {
-    /// Transactions to commit, each by itself.
-    pub(super) txns: Vec<RecordTxn>,
+    /// What to commit; one does not wait for another.
+    pub(super) works: Vec<Work>,
     /// Tasks in these transactions that hold their place until then.
     pub(super) placed: Vec<Task>,
     /// When the records give a reason to look again.
     pub(super) next: Option<Timestamp>,
 }
 
+/// Transactions that belong together.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    /// These first, in any order.
+    pub(super) ahead: Vec<RecordTxn>,
+    /// This one when all of them are committed.
+    pub(super) last: RecordTxn,
+}
+
+impl Work {
+    /// Commits them; whether nobody was in the way.
+    pub(super) async fn commit(self, server: &Server, term: &Term) -> bool {
+        let ahead = self.ahead.into_iter().map(|txn| server.commit_in(term, txn));
+        let outcomes = futures_util::future::join_all(ahead).await;
+        let went = |outcome| matches!(outcome, Ok(TxnOutcome::Committed { .. }));
+        outcomes.into_iter().all(went) && went(server.commit_in(term, self.last).await)
+    }
+}
+
 impl Pass {
     /// Adds a transaction that changes something.
     pub(super) fn push(&mut self, txn: RecordTxn) {
         if !txn.is_empty() {
-            self.txns.push(txn);
+            self.works.push(Work { ahead: Vec::new(), last: txn });
         }
     }
 
@@ -93,13 +112,12 @@ pub(super) async fn pass<C: Controller>(
 ) -> Option<Option<Timestamp>> {
     let started = Instant::now();
     let view = server.state.view();
-    let Pass { txns, placed, next } = controller.pass(&view, clock::now());
+    let Pass { works, placed, next } = controller.pass(&view, clock::now());
     // Together, so that the store can write them in groups.
-    let commits = txns.into_iter().map(|txn| server.commit_in(term, txn));
-    let outcomes: Vec<_> = stream::iter(commits).buffer_unordered(COMMITS).collect().await;
+    let commits = works.into_iter().map(|work| work.commit(server, term));
+    let went: Vec<bool> = stream::iter(commits).buffer_unordered(COMMITS).collect().await;
     term.placer.landed(&placed);
-    // Where somebody else was faster, the next pass sees what they did.
-    let again = outcomes.iter().any(|outcome| !matches!(outcome, Ok(TxnOutcome::Committed { .. })));
     server.metrics.pass(C::NAME, started.elapsed());
-    (!again).then_some(next)
+    // Where somebody else was faster, the next pass sees what they did.
+    went.iter().all(|went| *went).then_some(next)
 }

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use longshore_domain::record::{ContainerStatus, DesiredStatus, TaskStatus};
 use longshore_domain::time::Timestamp;
-use longshore_store::TxnOutcome;
 use serde_json::Value;
 
 use super::driver::{Controller, Pass};
@@ -87,14 +86,14 @@ impl Bench {
         let view = self.server.state.view();
         let now = later();
         let started = Instant::now();
-        let Pass { txns, placed, .. } = self.services.pass(&view, now);
+        let Pass { works, placed, .. } = self.services.pass(&view, now);
         let took = started.elapsed();
-        let changes = txns.len();
-        for txn in txns {
-            let outcome = self.server.commit(txn).await.expect("the store is in memory");
-            assert!(matches!(outcome, TxnOutcome::Committed { .. }), "nobody gets in the way");
+        let changes = works.len();
+        let term = test_server::term(&self.server);
+        for work in works {
+            assert!(work.commit(&self.server, &term).await, "nobody gets in the way");
         }
-        test_server::term(&self.server).placer.landed(&placed);
+        term.placer.landed(&placed);
         Measured { took, changes }
     }
 

@@ -31,7 +31,7 @@ impl Controller for Orphans {
                 if let Some(ended) = lifecycle::lost(task, DEREGISTERED, now) {
                     txn.update(task, &ended);
                     if txn.len() == BATCH {
-                        pass.txns.push(std::mem::take(&mut txn));
+                        pass.push(std::mem::take(&mut txn));
                     }
                 }
             }

@@ -71,7 +71,7 @@ impl Bin {
     fn change(&mut self, change: impl FnOnce(&mut RecordTxn)) {
         change(&mut self.txn);
         if self.txn.len() >= BATCH {
-            self.pass.txns.push(std::mem::take(&mut self.txn));
+            self.pass.push(std::mem::take(&mut self.txn));
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Services: carries out what `domain::deploy` plans, one transaction per service and pass.
+//! Services: carries out what `domain::deploy` plans, one piece of work per service and pass.
 //!
-//! Each transaction holds only if the service is unchanged, so a service has one writer at a time;
-//! what did not fit into it follows in the next pass, which the commit itself wakes. A service that
+//! Each of its transactions holds only if the service is unchanged, so a service has one writer at a
+//! time; what did not fit follows in the next pass, which the commits themselves wake. A service that
 //! was found in order is skipped until one of its records or an instance of its cluster changes,
 //! or its next deadline comes; one that has no place for a task, also until any task of its cluster
 //! begins or ends. That memory only saves work.
@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use longshore_domain::deploy::{self, Plan, Situation, Start};
+use longshore_domain::deploy::{self, Plan, Portion, Situation, Start};
 use longshore_domain::ids::{ClusterName, Family, Revision, Scope, TaskId};
 use longshore_domain::journal::Refused;
 use longshore_domain::limits;
@@ -24,10 +24,11 @@ use longshore_store::{Change, Kind, RecordTxn, Row, StoreRevision, View};
 use longshore_wire::ecs as wire;
 use longshore_wire::ecs::enums::VersionConsistency;
 
-use super::driver::{Controller, Pass};
+use super::driver::{Controller, Pass, Work};
 use crate::Server;
 use crate::clock::RandomIds;
-use crate::ecs::{Launch, encode, lookup, make_tasks, placement};
+use crate::ecs::placement::{self, Placing};
+use crate::ecs::{Launch, encode, lookup, make_tasks};
 use crate::members::Term;
 
 /// Starts and stops the tasks of services.
@@ -95,52 +96,90 @@ impl Controller for Services {
     ];
 
     fn pass(&self, view: &View, now: Timestamp) -> Pass {
-        let mut pass = Pass::default();
         let mut known = self.in_order.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::take(&mut *known);
-        let mut instances = BTreeMap::new();
-        let mut fillings = BTreeMap::new();
+        let survey = Survey { view, now, instances: BTreeMap::new(), fillings: BTreeMap::new() };
+        self.term.placer.exclusively(&self.server.state, |placing| {
+            self.look(survey, &before, &mut known, placing)
+        })
+    }
+}
+
+impl Services {
+    /// Looks at every service that may need something.
+    fn look(
+        &self,
+        mut survey: Survey<'_>,
+        before: &BTreeMap<Name, InOrder>,
+        known: &mut BTreeMap<Name, InOrder>,
+        placing: &mut Placing<'_>,
+    ) -> Pass {
+        let mut pass = Pass::default();
+        let (view, now) = (survey.view, survey.now);
         for row in view.services.iter().filter(|row| row.status != ServiceStatus::Inactive) {
-            let fleet = (row.scope.clone(), row.cluster.clone());
-            let instances = *instances
-                .entry(fleet)
-                .or_insert_with_key(|(scope, cluster)| instances_stamp(view, scope, cluster));
-            let index = TaskIndex::service(&row.scope, &row.cluster, &row.name);
             let deployment = lookup::current_deployment(view, row);
-            let stamp = Stamp {
-                service: row.mod_revision,
-                deployment: deployment.map(|row| row.mod_revision).unwrap_or_default(),
-                tasks: view.tasks.stamp_by(&index),
-                instances,
-            };
+            let stamp = survey.stamp(row, deployment);
             let name = (row.scope.clone(), row.cluster.clone(), row.name.to_string());
-            let mut filling = || {
-                *fillings
-                    .entry((row.scope.clone(), row.cluster.clone()))
-                    .or_insert_with_key(|(scope, cluster)| Filling::of(view, scope, cluster))
-            };
             let quiet = before.get(&name).filter(|known| {
                 known.stamp == stamp
                     && known.until.is_none_or(|until| until > now)
-                    && known.blocked_by.is_none_or(|by| by == filling())
+                    && known.blocked_by.is_none_or(|by| by == survey.filling(row))
             });
             let (until, blocked_by) = if let Some(quiet) = quiet {
                 (quiet.until, quiet.blocked_by)
+            } else if pass.placed.len() >= limits::PASS_STARTS {
+                pass.look_again(now);
+                continue;
             } else {
+                let index = TaskIndex::service(&row.scope, &row.cluster, &row.name);
                 let tasks: Vec<_> = view.tasks.by(&index).collect();
-                let plan = self.reconcile(view, row, deployment, &tasks, now, &mut pass);
+                let of = Of { view, row, deployment, tasks: &tasks, now };
+                let plan = self.reconcile(&of, placing, &mut pass);
                 if !plan.is_empty() {
                     pass.look_again_if(plan.next);
                     continue;
                 }
                 // What was in the way may have been a task that never came to be.
                 let retry = plan.unplaced.as_ref().map(|_| now + limits::BLOCKED_RETRY);
-                (plan.next.into_iter().chain(retry).min(), plan.unplaced.map(|_| filling()))
+                let until = plan.next.into_iter().chain(retry).min();
+                (until, plan.unplaced.map(|_| survey.filling(row)))
             };
             pass.look_again_if(until);
             known.insert(name, InOrder { stamp, until, blocked_by });
         }
         pass
+    }
+}
+
+/// What a pass reads of clusters, once for all of their services.
+struct Survey<'v> {
+    view: &'v View,
+    now: Timestamp,
+    instances: BTreeMap<(Scope, ClusterName), (usize, StoreRevision)>,
+    fillings: BTreeMap<(Scope, ClusterName), Filling>,
+}
+
+impl Survey<'_> {
+    fn stamp(
+        &mut self,
+        row: &Row<Service>,
+        deployment: Option<&Arc<Row<ServiceDeployment>>>,
+    ) -> Stamp {
+        let view = self.view;
+        let instances = self.instances.entry((row.scope.clone(), row.cluster.clone()));
+        Stamp {
+            service: row.mod_revision,
+            deployment: deployment.map(|row| row.mod_revision).unwrap_or_default(),
+            tasks: view.tasks.stamp_by(&TaskIndex::service(&row.scope, &row.cluster, &row.name)),
+            instances: *instances
+                .or_insert_with_key(|(scope, cluster)| instances_stamp(view, scope, cluster)),
+        }
+    }
+
+    fn filling(&mut self, row: &Service) -> Filling {
+        let view = self.view;
+        let filling = self.fillings.entry((row.scope.clone(), row.cluster.clone()));
+        *filling.or_insert_with_key(|(scope, cluster)| Filling::of(view, scope, cluster))
     }
 }
 
@@ -151,69 +190,52 @@ fn instances_stamp(view: &View, scope: &Scope, cluster: &ClusterName) -> (usize,
     })
 }
 
+/// A service, as the view has it.
+struct Of<'v> {
+    view: &'v View,
+    row: &'v Row<Service>,
+    deployment: Option<&'v Arc<Row<ServiceDeployment>>>,
+    tasks: &'v [&'v Arc<Row<Task>>],
+    now: Timestamp,
+}
+
 impl Services {
-    /// Plans for one service, and adds the transaction to the pass.
-    fn reconcile(
-        &self,
-        view: &View,
-        row: &Row<Service>,
-        deployment: Option<&Arc<Row<ServiceDeployment>>>,
-        tasks: &[&Arc<Row<Task>>],
-        now: Timestamp,
-        pass: &mut Pass,
-    ) -> Plan {
-        let records: Vec<&Task> = tasks.iter().map(|task| &task.record).collect();
-        let definitions = definitions(view, row, &records);
+    /// Plans for one service, and adds the transactions to the pass.
+    fn reconcile(&self, of: &Of<'_>, placing: &mut Placing<'_>, pass: &mut Pass) -> Plan {
+        let row = of.row;
+        let records: Vec<&Task> = of.tasks.iter().map(|task| &task.record).collect();
+        let definitions = definitions(of.view, row, &records);
         let specs: BTreeMap<(Family, Revision), &TaskSpec> = definitions
             .iter()
             .map(|(name, definition)| (name.clone(), &definition.record.spec))
             .collect();
         let group = format!("service:{}", row.name);
         let counted = counted_group(row, &specs, &group);
-        let (started, plan) = self.term.placer.place(
-            &self.server.state,
-            &row.scope,
-            &row.cluster,
-            counted,
-            |fleet| {
-                let situation = Situation {
-                    service: row,
-                    deployment: deployment.map(|row| &row.record),
-                    tasks: &records,
-                    specs: &specs,
-                    fleet,
-                    fidelity: self.server.fidelity,
-                    now,
-                };
-                let plan = deploy::plan(&situation, &mut RandomIds);
-                let definition = |start: &Start| {
-                    let name = (start.family.clone(), start.revision);
-                    Some((start.clone(), *definitions.get(&name)?))
-                };
-                let start = plan.start.as_ref().and_then(definition);
-                let tasks = start.map(|(start, of)| new_tasks(row, &start, of, now));
-                (tasks.unwrap_or_default(), plan)
-            },
-        );
+        let situation = Situation {
+            service: row,
+            deployment: of.deployment.map(|row| &row.record),
+            tasks: &records,
+            specs: &specs,
+            fleet: placing.fleet(&row.scope, &row.cluster, counted),
+            fidelity: self.server.fidelity,
+            now: of.now,
+        };
+        let plan = deploy::plan(&situation, &mut RandomIds);
         if let Some(report) = &plan.unplaced {
-            self.server.refusals.keep((row.scope.clone(), row.cluster.clone(), group), now, report);
+            let place = (row.scope.clone(), row.cluster.clone(), group);
+            self.server.refusals.keep(place, of.now, report);
         }
         if !plan.is_empty() {
+            let (work, started) = of.work(&plan, &definitions);
             tracing::debug!(
                 service = %row.name,
                 cluster = %row.cluster,
                 start = started.len(),
-                stop = plan.stop.len(),
+                stop = plan.stops().count(),
                 "service planned"
             );
-            let mut txn = transaction(view, row, tasks, &plan, &started, now);
-            match (deployment, &plan.deployment) {
-                (Some(row), Some(next)) => _ = txn.update(row, next),
-                // What somebody asks of it is not overlooked.
-                (Some(row), None) => _ = txn.expect_unchanged(row),
-                (None, _) => {}
-            }
-            pass.txns.push(txn);
+            placing.took(&started);
+            pass.works.push(work);
             pass.placed.extend(started);
         }
         plan
@@ -313,55 +335,83 @@ fn new_tasks(
     make_tasks(&launch, &start.assigned, now, &mut RandomIds)
 }
 
-fn transaction(
-    view: &View,
-    row: &Row<Service>,
-    tasks: &[&Arc<Row<Task>>],
-    plan: &Plan,
-    started: &[Task],
-    now: Timestamp,
-) -> RecordTxn {
-    let mut txn = RecordTxn::new();
-    match &plan.service {
-        Some(service) => txn.update(row, service),
-        None => txn.expect_unchanged(row),
-    };
-    for task in started {
-        let instance = lookup::instance(view, &task.scope, &task.cluster, task.instance);
-        if let Some(instance) = instance {
-            txn.expect_unchanged::<ContainerInstance>(instance);
+type Definitions<'v> = BTreeMap<(Family, Revision), &'v Arc<Row<TaskDefinition>>>;
+
+impl Of<'_> {
+    /// The transactions of a plan, and the tasks that they start.
+    fn work(&self, plan: &Plan, definitions: &Definitions<'_>) -> (Work, Vec<Task>) {
+        let by_id: BTreeMap<TaskId, _> = self.tasks.iter().map(|task| (task.id, *task)).collect();
+        let mut started = Vec::new();
+        let mut ahead = Vec::with_capacity(plan.ahead.len());
+        for portion in &plan.ahead {
+            let mut txn = RecordTxn::new();
+            txn.expect_unchanged(self.row);
+            started.extend(self.carry_out(&mut txn, portion, definitions, &by_id));
+            ahead.push(txn);
         }
-        txn.insert(task);
-    }
-    let by_id: BTreeMap<TaskId, _> = tasks.iter().map(|task| (task.id, task)).collect();
-    for stop in &plan.stop {
-        if let Some(task) = by_id.get(&stop.task) {
-            let order = StopOrder { code: stop.code, reason: stop.reason.clone(), at: now };
-            let stopped = Task {
-                desired: DesiredStatus::Stopped,
-                stop: Some(order),
-                version: task.version + 1,
-                ..task.record.clone()
-            };
-            txn.update(task, &stopped);
+        let mut last = RecordTxn::new();
+        match &plan.service {
+            Some(service) => last.update(self.row, service),
+            None => last.expect_unchanged(self.row),
+        };
+        match (self.deployment, &plan.deployment) {
+            (Some(row), Some(next)) => _ = last.update(row, next),
+            // What somebody asks of it is not overlooked.
+            (Some(row), None) => _ = last.expect_unchanged(row),
+            (None, _) => {}
         }
-    }
-    for id in &plan.counted {
-        if let Some(task) = by_id.get(id) {
-            txn.update(task, &Task { failure_counted: true, ..task.record.clone() });
+        started.extend(self.carry_out(&mut last, &plan.last, definitions, &by_id));
+        for id in &plan.counted {
+            if let Some(task) = by_id.get(id) {
+                last.update(task, &Task { failure_counted: true, ..task.record.clone() });
+            }
         }
+        // Once for each time that an event says so, since the attempt itself is repeated.
+        let is_news = plan.last.events.iter().any(|event| {
+            event.action.as_ref().is_some_and(|action| action.name.kind() == ActionType::Error)
+        });
+        if let Some(report) = plan.unplaced.as_ref().filter(|_| is_news) {
+            last.tell(Change::Refused(refused(self.row, report)));
+        }
+        (Work { ahead, last }, started)
     }
-    for event in &plan.events {
-        txn.insert(event);
+
+    /// Adds what starts and stops, and gives the tasks that start.
+    fn carry_out(
+        &self,
+        txn: &mut RecordTxn,
+        portion: &Portion,
+        definitions: &Definitions<'_>,
+        by_id: &BTreeMap<TaskId, &Arc<Row<Task>>>,
+    ) -> Vec<Task> {
+        let definition = |start: &Start| definitions.get(&(start.family.clone(), start.revision));
+        let start = portion.start.as_ref().and_then(|start| Some((start, definition(start)?)));
+        let started = start.map(|(start, of)| new_tasks(self.row, start, of, self.now));
+        let started = started.unwrap_or_default();
+        for task in &started {
+            let instance = lookup::instance(self.view, &task.scope, &task.cluster, task.instance);
+            if let Some(instance) = instance {
+                txn.expect_unchanged::<ContainerInstance>(instance);
+            }
+            txn.insert(task);
+        }
+        for stop in &portion.stop {
+            if let Some(task) = by_id.get(&stop.task) {
+                let (code, reason, at) = (stop.code, stop.reason.clone(), self.now);
+                let stopped = Task {
+                    desired: DesiredStatus::Stopped,
+                    stop: Some(StopOrder { code, reason, at }),
+                    version: task.version + 1,
+                    ..task.record.clone()
+                };
+                txn.update(task, &stopped);
+            }
+        }
+        for event in &portion.events {
+            txn.insert(event);
+        }
+        started
     }
-    // Once for each time that an event says so, since the attempt itself is repeated.
-    let is_news = plan.events.iter().any(|event| {
-        event.action.as_ref().is_some_and(|action| action.name.kind() == ActionType::Error)
-    });
-    if let Some(report) = plan.unplaced.as_ref().filter(|_| is_news) {
-        txn.tell(Change::Refused(refused(row, report)));
-    }
-    txn
 }
 
 /// What the journal keeps of a refused placement.

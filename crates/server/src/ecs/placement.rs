@@ -5,14 +5,15 @@
 //! placed and are not in the view yet. The lock is held only while deciding, so that commits
 //! still go to the store in groups.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
-use longshore_domain::ids::{ClusterName, Scope, TaskId};
+use longshore_domain::ids::{ClusterName, InstanceId, Scope, TaskId};
 use longshore_domain::limits;
 use longshore_domain::record::{
-    ConstraintKind, ContainerInstance, NetworkMode, PlacementConstraint, PlacementStrategy, Spread,
-    StrategyField, Task,
+    ConstraintKind, ContainerInstance, Demand, NetworkMode, PlacementConstraint, PlacementStrategy,
+    Spread, StrategyField, Task,
 };
 use longshore_domain::schedule::query::{Expression, Facts};
 use longshore_domain::schedule::{Amount, Fleet, Node};
@@ -27,13 +28,40 @@ use super::{daemons, invalid_parameter};
 /// Tasks that were placed and are not in the view yet.
 #[derive(Debug, Default)]
 pub(crate) struct Placer {
-    in_flight: Mutex<BTreeMap<TaskId, Task>>,
+    in_flight: Mutex<BTreeMap<TaskId, InFlight>>,
+}
+
+/// A task that was placed and may not be in the view yet.
+#[derive(Debug)]
+struct InFlight {
+    key: TaskKey,
+    instance: InstanceId,
+    group: String,
+    demand: Demand,
 }
 
 impl Placer {
-    /// Decides with exclusive access: `decide` sees the fleet with all tasks in flight, and the
-    /// tasks that it makes stay in flight until [`Placer::landed`]. The view is taken under the
-    /// lock: what has landed is in it.
+    /// Decides with exclusive access, on the newest view: what has landed is in it.
+    pub(crate) fn exclusively<T>(
+        &self,
+        state: &State,
+        decide: impl FnOnce(&mut Placing<'_>) -> T,
+    ) -> T {
+        let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        let view = state.view();
+        let mut placing = Placing {
+            view: &view,
+            in_flight: &in_flight,
+            fleets: BTreeMap::new(),
+            placed: Vec::new(),
+        };
+        let result = decide(&mut placing);
+        let placed = placing.placed;
+        in_flight.extend(placed.into_iter().map(|task| (task.key.id, task)));
+        result
+    }
+
+    /// The same for a single decision.
     pub(crate) fn place<T>(
         &self,
         state: &State,
@@ -42,19 +70,11 @@ impl Placer {
         group: Option<&str>,
         decide: impl FnOnce(&Fleet<'_>) -> (Vec<Task>, T),
     ) -> (Vec<Task>, T) {
-        let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
-        let view = state.view();
-        let (tasks, result) = {
-            let pending: Vec<&Task> = in_flight
-                .values()
-                .filter(|task| task.scope == *scope && task.cluster == *cluster)
-                .filter(|task| view.tasks.get(&key(task)).is_none())
-                .collect();
-            let fleet = fleet(&view, scope, cluster, group, &pending);
-            decide(&fleet)
-        };
-        in_flight.extend(tasks.iter().map(|task| (task.id, task.clone())));
-        (tasks, result)
+        self.exclusively(state, |placing| {
+            let (tasks, result) = decide(placing.fleet(scope, cluster, group));
+            placing.took(&tasks);
+            (tasks, result)
+        })
     }
 
     /// The tasks are in the view, or will never be.
@@ -66,34 +86,107 @@ impl Placer {
     }
 }
 
-fn key(task: &Task) -> TaskKey {
-    TaskKey { scope: task.scope.clone(), cluster: task.cluster.clone(), id: task.id }
+/// The right to place tasks. Fleets are made once, and know of what was placed since.
+pub(crate) struct Placing<'v> {
+    view: &'v View,
+    in_flight: &'v BTreeMap<TaskId, InFlight>,
+    fleets: BTreeMap<(Scope, ClusterName), Known<'v>>,
+    placed: Vec<InFlight>,
 }
 
-/// The fleet of a cluster. Loads come from the view's aggregate; tasks are counted by group for
-/// `group` alone, or for every group where an expression may ask for any (`None`).
-pub(crate) fn fleet<'a>(
-    view: &'a View,
-    scope: &Scope,
-    cluster: &ClusterName,
-    group: Option<&str>,
-    pending: &[&'a Task],
-) -> Fleet<'a> {
-    let instances: Vec<&'a ContainerInstance> = view
-        .container_instances
-        .range(&ContainerInstanceKey::in_cluster(scope, cluster))
-        .map(|row| &row.record)
-        .collect();
-    let waiting = daemons::waiting(view, scope, cluster);
-    let Some(group) = group else {
-        let tasks = view.tasks.range(&TaskKey::in_cluster(scope, cluster)).map(|row| &row.record);
-        let fleet = Fleet::new(instances, tasks.chain(pending.iter().copied()));
-        return fleet.holding_back(waiting);
-    };
-    let nodes = instances.into_iter().map(|instance| node(view, instance));
-    let index = TaskIndex::Group(scope.clone(), cluster.clone(), group.to_owned());
-    let of_group = view.tasks.by(&index).map(|row| &row.record);
-    Fleet::with_loads(nodes, of_group, pending.iter().copied()).holding_back(waiting)
+/// A fleet and the groups whose tasks it counts.
+struct Known<'v> {
+    fleet: Fleet<'v>,
+    groups: Groups,
+}
+
+/// Groups whose tasks are counted.
+enum Groups {
+    These(BTreeSet<String>),
+    All,
+}
+
+impl<'v> Placing<'v> {
+    /// The fleet of a cluster with all tasks in flight; tasks are counted by group for `group` at
+    /// least, or for every group where an expression may ask for any (`None`).
+    pub(crate) fn fleet(
+        &mut self,
+        scope: &Scope,
+        cluster: &ClusterName,
+        group: Option<&str>,
+    ) -> &Fleet<'v> {
+        let (view, in_flight, placed) = (self.view, self.in_flight, &self.placed);
+        let make = |(scope, cluster): &(Scope, ClusterName)| {
+            let mut fleet = bare_fleet(view, scope, cluster);
+            let is_missing = |task: &&InFlight| view.tasks.get(&task.key).is_none();
+            let pending = in_flight.values().filter(is_missing).chain(placed);
+            for task in pending.filter(|t| t.key.scope == *scope && t.key.cluster == *cluster) {
+                fleet.put(task.instance, &task.group, &task.demand);
+            }
+            Known { fleet, groups: Groups::These(BTreeSet::new()) }
+        };
+        let name = (scope.clone(), cluster.clone());
+        let known = self.fleets.entry(name).or_insert_with_key(make);
+        known.count(view, scope, cluster, group);
+        &known.fleet
+    }
+
+    /// These tasks were placed.
+    pub(crate) fn took(&mut self, tasks: &[Task]) {
+        for task in tasks {
+            let known = self.fleets.get_mut(&(task.scope.clone(), task.cluster.clone()));
+            if let Some(known) = known {
+                known.fleet.put(task.instance, &task.group, &task.demand);
+            }
+            self.placed.push(InFlight {
+                key: TaskKey {
+                    scope: task.scope.clone(),
+                    cluster: task.cluster.clone(),
+                    id: task.id,
+                },
+                instance: task.instance,
+                group: task.group.clone(),
+                demand: task.demand.clone(),
+            });
+        }
+    }
+}
+
+impl<'v> Known<'v> {
+    /// Counts the tasks of the view that are in `group`, or in any.
+    fn count(&mut self, view: &'v View, scope: &Scope, cluster: &ClusterName, group: Option<&str>) {
+        match (&mut self.groups, group) {
+            (Groups::All, _) => {}
+            (Groups::These(groups), Some(group)) => {
+                if groups.insert(group.to_owned()) {
+                    let index = TaskIndex::Group(scope.clone(), cluster.clone(), group.to_owned());
+                    self.fleet.count(view.tasks.by(&index).map(|row| &row.record));
+                }
+            }
+            (Groups::These(groups), None) => {
+                let tasks = view.tasks.range(&TaskKey::in_cluster(scope, cluster));
+                let tasks = tasks.map(|row| &row.record);
+                self.fleet.count(tasks.filter(|task| !groups.contains(&task.group)));
+                self.groups = Groups::All;
+            }
+        }
+    }
+}
+
+/// The fleet of a cluster with every task of the view counted by group.
+pub(crate) fn fleet<'a>(view: &'a View, scope: &Scope, cluster: &ClusterName) -> Fleet<'a> {
+    let mut fleet = bare_fleet(view, scope, cluster);
+    let tasks = view.tasks.range(&TaskKey::in_cluster(scope, cluster));
+    fleet.count(tasks.map(|row| &row.record));
+    fleet
+}
+
+/// The instances of a cluster with their loads, tasks not counted by group.
+fn bare_fleet<'a>(view: &'a View, scope: &Scope, cluster: &ClusterName) -> Fleet<'a> {
+    let instances =
+        view.container_instances.range(&ContainerInstanceKey::in_cluster(scope, cluster));
+    let nodes = instances.map(|row| node(view, &row.record));
+    Fleet::of_nodes(nodes).holding_back(daemons::waiting(view, scope, cluster))
 }
 
 /// An instance with the view's aggregate of its load, tasks not yet counted by group.
@@ -118,7 +211,7 @@ pub(crate) fn matches(view: &View, instance: &ContainerInstance, filter: &Expres
     let mut running_tasks = 0;
     for task in view.tasks.by(&TaskIndex::Instance(instance.id)) {
         if !task.is_stopped() {
-            *groups.entry(task.group.as_str()).or_default() += 1;
+            *groups.entry(Cow::from(task.group.as_str())).or_default() += 1;
             running_tasks += 1;
         }
     }

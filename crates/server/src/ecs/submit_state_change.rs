@@ -8,7 +8,7 @@ use longshore_domain::ids::{Arn, ClusterName, Resource, Scope, TaskId};
 use longshore_domain::lifecycle::{self, ContainerReport, TaskReport};
 use longshore_domain::record::{ContainerStatus, NetworkBinding, Protocol, TaskDefinition};
 use longshore_domain::time::Timestamp;
-use longshore_store::tables::{ContainerInstanceKey, DaemonTaskDefinitionKey, TaskDefinitionKey};
+use longshore_store::tables::{ContainerInstanceIndex, DaemonTaskDefinitionKey, TaskDefinitionKey};
 use longshore_store::{RecordTxn, View};
 use longshore_wire::ServiceError;
 use longshore_wire::ecs::enums::TransportProtocol;
@@ -95,7 +95,7 @@ async fn record(
     let Some(id) = task_ref(&call.scope, &cluster, text) else { return Ok(()) };
     let decide = |view: &View, txn: &mut RecordTxn| -> Result<(), ServiceError> {
         if report.status == Some(ContainerStatus::Stopped) {
-            lift_fence(view, txn, &call.scope, &cluster, id);
+            lift_fence(view, txn, &call.scope, id);
         }
         let Some(row) = lookup::task(view, &call.scope, &cluster, id) else { return Ok(()) };
         let Some(definition) = definition_of(view, row) else { return Ok(()) };
@@ -110,10 +110,9 @@ async fn record(
 }
 
 /// A task that was given up has stopped after all: its instance need not wait for it any more.
-fn lift_fence(view: &View, txn: &mut RecordTxn, scope: &Scope, cluster: &ClusterName, id: TaskId) {
-    let instances =
-        view.container_instances.range(&ContainerInstanceKey::in_cluster(scope, cluster));
-    for row in instances.filter(|row| row.fence.contains(&id)) {
+fn lift_fence(view: &View, txn: &mut RecordTxn, scope: &Scope, id: TaskId) {
+    let fenced = view.container_instances.by(&ContainerInstanceIndex::Fence(id));
+    for row in fenced.filter(|row| row.scope == *scope) {
         let mut instance = row.record.clone();
         instance.fence.remove(&id);
         instance.version += 1;

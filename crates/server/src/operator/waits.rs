@@ -71,7 +71,7 @@ struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     fn everything(&self) -> Value {
-        let fleet = placement::fleet(self.view, self.scope, self.cluster, None, &[]);
+        let fleet = placement::fleet(self.view, self.scope, self.cluster);
         let here = |row: &&Service| row.scope == *self.scope && row.cluster == *self.cluster;
         let services = self.view.services.iter().map(|row| &row.record).filter(here);
         let services = services.filter(|service| service.status != ServiceStatus::Inactive);
@@ -103,7 +103,7 @@ impl<'a> Asked<'a> {
             name: name.parse().map_err(|_| unknown())?,
         };
         let service = &self.view.services.get(&key).ok_or_else(unknown)?.record;
-        let fleet = placement::fleet(self.view, self.scope, self.cluster, None, &[]);
+        let fleet = placement::fleet(self.view, self.scope, self.cluster);
         let (steady, waits) = self.service(service, &fleet);
         let (mut stopped, mut tasks): (Vec<&Task>, Vec<&Task>) =
             self.tasks_of(service).into_iter().partition(|task| task.is_stopped());

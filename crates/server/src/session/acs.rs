@@ -10,7 +10,7 @@ use longshore_domain::record::{
 };
 use longshore_domain::time::Timestamp;
 use longshore_store::tables::{TaskIndex, TaskKey};
-use longshore_store::{Changes, Kind, RecordTxn, StateError, View};
+use longshore_store::{RecordTxn, StateError, View};
 use longshore_wire::ServiceError;
 use longshore_wire::agent::{
     AcsToAgent, AcsToServer, HeartbeatMessage, ManifestTask, PayloadMessage, Task as AgentTask,
@@ -36,7 +36,7 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 enum Event {
     /// A frame from the agent.
     Frame(Option<Result<Message, tungstenite::Error>>),
-    /// Tasks or instances changed, or the view stopped.
+    /// There may be news for the agent, or the view stopped.
     Changed(Result<(), StateError>),
     /// Time for a sign of life.
     Heartbeat,
@@ -72,6 +72,8 @@ pub(super) async fn run(server: Arc<Server>, hello: Hello, socket: Socket) {
     let number = server.sessions.enter(hello.key.id);
     server.metrics.agent_sessions.inc();
     let instance = hello.key.id;
+    // The session before this one finds that its time is over.
+    server.state.wake(instance);
     record(&server, &hello).await;
     tracing::info!(%instance, cluster = %hello.key.cluster, "agent connected");
     let mut session = Session {
@@ -165,7 +167,7 @@ struct Session {
 
 impl Session {
     async fn serve(&mut self) -> End {
-        let mut changes = self.server.state.changes();
+        let changes = self.server.state.changes_for(self.hello.key.id);
         let mut shutdown = self.server.members.closing();
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
         let mut resend_at = None;
@@ -181,7 +183,7 @@ impl Session {
                 biased;
                 () = crate::stopped(&mut shutdown) => Event::Shutdown,
                 frame = self.socket.next() => Event::Frame(frame),
-                woken = wake(&mut changes) => Event::Changed(woken),
+                woken = changes.changed() => Event::Changed(woken),
                 () = sleep_until(resend_at) => Event::Resend,
                 _ = heartbeat.tick() => Event::Heartbeat,
             };
@@ -397,10 +399,6 @@ fn described(view: &View, tasks: &[&Task]) -> impl Iterator<Item = AgentTask> {
 
 fn task_arn(task: &Task) -> String {
     Arn::new(&task.scope, Resource::Task(task.cluster.clone(), task.id)).to_string()
-}
-
-async fn wake(changes: &mut Changes) -> Result<(), StateError> {
-    changes.changed(&[Kind::Task, Kind::ContainerInstance]).await.map(drop)
 }
 
 async fn sleep_until(at: Option<Timestamp>) {

@@ -66,10 +66,18 @@ pub struct Entry {
     pub change: Change,
 }
 
-#[derive(Serialize)]
-struct Written<'a> {
-    at: Timestamp,
-    told: Vec<WrittenChange<'a>>,
+/// What a transaction has to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// A record as it became, in the form of its table.
+    Record {
+        /// Its table.
+        kind: Kind,
+        /// Its value.
+        value: Bytes,
+    },
+    /// Anything else.
+    Change(Change),
 }
 
 #[derive(Serialize)]
@@ -105,11 +113,42 @@ struct ReadChange<'a> {
 const STEP: &str = "deployment-step";
 const REFUSED: &str = "refused";
 
-/// The value of what a transaction tells.
-pub(crate) fn encode(at: Timestamp, told: &[Change]) -> Bytes {
-    let written = Written { at, told: told.iter().map(written).collect() };
-    let value = serde_json::to_vec(&written);
-    value.expect("a change is a structure with text keys, which JSON can hold").into()
+/// The value of what a transaction tells: `{"at":…,"told":[{"kind":…,"is":…},…]}`. Values of records
+/// are JSON already, and are taken as they are.
+pub(crate) fn encode(at: Timestamp, told: &[Told]) -> Bytes {
+    const JSON: &str = "times and changes have text keys, which JSON can hold";
+    let size: usize = told.iter().map(Told::size).sum();
+    let mut out = Vec::with_capacity(64 + size);
+    out.extend_from_slice(b"{\"at\":");
+    serde_json::to_writer(&mut out, &at).expect(JSON);
+    out.extend_from_slice(b",\"told\":[");
+    for (place, told) in told.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        match told {
+            Told::Record { kind, value } => {
+                out.extend_from_slice(b"{\"kind\":\"");
+                out.extend_from_slice(kind.as_str().as_bytes());
+                out.extend_from_slice(b"\",\"is\":");
+                out.extend_from_slice(value);
+                out.push(b'}');
+            }
+            Told::Change(change) => serde_json::to_writer(&mut out, &written(change)).expect(JSON),
+        }
+    }
+    out.extend_from_slice(b"]}");
+    out.into()
+}
+
+impl Told {
+    /// About how many bytes it takes.
+    fn size(&self) -> usize {
+        match self {
+            Self::Record { value, .. } => value.len() + 40,
+            Self::Change(_) => 512,
+        }
+    }
 }
 
 fn written(change: &Change) -> WrittenChange<'_> {

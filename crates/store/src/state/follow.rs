@@ -1,15 +1,18 @@
 //! The follower: reads the store in pages, then applies its watch, and publishes views.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use futures_util::{FutureExt, StreamExt};
+use longshore_domain::ids::InstanceId;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::{Progress, Published, StateError};
+use super::{Progress, Published, StateError, Wakes};
+use crate::archive::UNFINISHED;
 use crate::contract::{Batch, Event, Page, Range, Store, StoreRevision, Watch};
-use crate::view::{Kind, View};
+use crate::view::{Applied, Kind, View};
 use crate::{Retry, StoreError, limits};
 
 /// Follows a store.
@@ -19,6 +22,8 @@ pub(super) struct Follower {
     /// What is published, and what is applied since.
     view: View,
     progress: Progress,
+    /// Instances for whose agents there is news since.
+    news: BTreeSet<InstanceId>,
     watch: Watch,
 }
 
@@ -30,8 +35,9 @@ impl Follower {
         let published = Arc::new(Published {
             view: ArcSwap::from_pointee(view.clone()),
             progress: watch::Sender::new(progress.clone()),
+            wakes: Wakes::default(),
         });
-        Ok(Self { store, published, view, progress, watch })
+        Ok(Self { store, published, view, progress, news: BTreeSet::new(), watch })
     }
 
     pub(super) fn published(&self) -> Arc<Published> {
@@ -47,6 +53,7 @@ impl Follower {
                 tracing::error!(%error, "the view follows the store no more");
                 let stopped = Some(Arc::new(error));
                 self.published.progress.send_modify(|progress| progress.stopped = stopped);
+                self.published.wakes.wake_all();
                 return;
             }
         }
@@ -55,7 +62,8 @@ impl Follower {
     /// Applies what the watch has, at least one batch, and publishes.
     async fn follow(&mut self) -> Result<(), StateError> {
         let mut next = self.watch.next().await;
-        for _ in 0..limits::VIEW_BATCHES {
+        let mut applied = 0;
+        loop {
             // A watch ends only after an error.
             match next.unwrap_or(Err(StoreError::Closed)) {
                 Ok(batch) => self.apply(&batch)?,
@@ -63,6 +71,11 @@ impl Follower {
                     self.publish();
                     return Err(error.into());
                 }
+            }
+            applied += 1;
+            // What is taken from the watch must be applied, so it is asked last.
+            if applied == limits::VIEW_BATCHES {
+                break;
             }
             match self.watch.next().now_or_never() {
                 Some(more) => next = more,
@@ -75,8 +88,9 @@ impl Follower {
 
     fn apply(&mut self, batch: &Batch) -> Result<(), StateError> {
         for event in batch.events.iter() {
-            if let Some(kind) = self.view.apply(event)? {
+            if let Some(Applied { kind, news }) = self.view.apply(event)? {
                 self.progress.mark(kind, batch.revision);
+                self.news.extend(news);
             }
         }
         self.view.revision = batch.revision;
@@ -84,9 +98,10 @@ impl Follower {
         Ok(())
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
         // The view first: whoever wakes finds it.
         self.published.view.store(Arc::new(self.view.clone()));
+        self.published.wakes.wake(std::mem::take(&mut self.news));
         self.published.progress.send_replace(self.progress.clone());
     }
 
@@ -112,6 +127,7 @@ impl Follower {
                     self.view = view;
                     self.watch = watch;
                     self.publish();
+                    self.published.wakes.wake_all();
                     return Ok(());
                 }
                 Err(again) => error = again,
@@ -151,6 +167,9 @@ async fn try_list(store: &Arc<dyn Store>) -> Result<(View, Watch), StateError> {
         let last = page.kvs.last().filter(|_| page.more);
         next = last.map(|last| fetch(store, records().after(&last.key)));
         for kv in page.kvs {
+            if &*kv.key == UNFINISHED {
+                return Err(StateError::Unfinished);
+            }
             view.apply(&Event::Put(kv))?;
         }
     }

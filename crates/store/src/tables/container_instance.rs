@@ -1,11 +1,10 @@
 //! Container instances, by cluster and id.
 
-use longshore_domain::ids::{ClusterName, InstanceId, Scope};
+use longshore_domain::ids::{ClusterName, InstanceId, Scope, TaskId};
 use longshore_domain::journal;
 use longshore_domain::record::ContainerInstance;
 
 use crate::contract::Key;
-use crate::journal::Change;
 use crate::record::{KeyPath, KeyPrefix, Record, RecordKey};
 use crate::view::Kind;
 
@@ -42,6 +41,8 @@ pub enum ContainerInstanceIndex {
     Ec2Instance(Scope, String),
     /// Client token of the registration.
     RegistrationToken(Scope, ClusterName, String),
+    /// A task that it has to end before anything else is started.
+    Fence(TaskId),
 }
 
 impl Record for ContainerInstance {
@@ -68,14 +69,12 @@ impl Record for ContainerInstance {
             let (scope, cluster) = (self.scope.clone(), self.cluster.clone());
             indexes.push(ContainerInstanceIndex::RegistrationToken(scope, cluster, token));
         }
+        indexes.extend(self.fence.iter().map(|task| ContainerInstanceIndex::Fence(*task)));
         indexes
     }
 
-    fn told(&self, old: Option<&Self>) -> Vec<Change> {
-        if !journal::tells_instance(old, self) {
-            return Vec::new();
-        }
-        vec![Change::ContainerInstance(Box::new(self.clone()))]
+    fn is_told(&self, old: Option<&Self>) -> bool {
+        journal::tells_instance(old, self)
     }
 
     fn tells_removal(old: Option<&Self>) -> bool {

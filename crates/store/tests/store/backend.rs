@@ -3,14 +3,16 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use longshore_store::{
-    Batch, EmbeddedOptions, EmbeddedStore, HistoryLimits, MemoryStore, Store, StoreError, StoreId,
-    StoreRevision, Txn, TxnOutcome, Watch,
+    Batch, EmbeddedOptions, EmbeddedStore, EtcdOptions, EtcdStore, HistoryLimits, MemoryStore,
+    Range, Store, StoreError, StoreId, StoreRevision, Txn, TxnOutcome, Watch,
 };
 use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard};
 
 /// The id that all stores of these tests get.
 pub(crate) const ID: StoreId = StoreId(0x10_5e);
@@ -21,18 +23,51 @@ pub(crate) const SHORT: HistoryLimits = HistoryLimits { batches: 8, bytes: 4096 
 /// A store under test.
 pub(crate) struct Backend {
     pub(crate) store: Arc<dyn Store>,
+    /// Its revision before the test.
+    pub(crate) start: StoreRevision,
     _dir: Option<TempDir>,
+    _turn: Option<MutexGuard<'static, ()>>,
 }
 
-pub(crate) fn memory() -> Backend {
-    Backend { store: Arc::new(MemoryStore::new(ID, SHORT)), _dir: None }
+pub(crate) async fn memory() -> Option<Backend> {
+    let store = Arc::new(MemoryStore::new(ID, SHORT));
+    Some(Backend { store, start: StoreRevision::ZERO, _dir: None, _turn: None })
 }
 
-pub(crate) fn embedded() -> Backend {
+pub(crate) async fn embedded() -> Option<Backend> {
     let (dir, path) = place();
     let options = EmbeddedOptions { history: SHORT, ..EmbeddedOptions::new(ID) };
-    let store = EmbeddedStore::open(&path, options).expect("opens");
-    Backend { store: Arc::new(store), _dir: Some(dir) }
+    let store = Arc::new(EmbeddedStore::open(&path, options).expect("opens"));
+    Some(Backend { store, start: StoreRevision::ZERO, _dir: Some(dir), _turn: None })
+}
+
+/// Tests share one etcd, and some count its revisions, so they take turns.
+static ETCD: Mutex<()> = Mutex::const_new(());
+
+/// A namespace of its own in the etcd that `make test` starts; nothing where none was started.
+pub(crate) async fn etcd() -> Option<Backend> {
+    static NAMESPACES: AtomicU32 = AtomicU32::new(0);
+    let endpoints = etcd_endpoints()?;
+    let turn = ETCD.lock().await;
+    let number = NAMESPACES.fetch_add(1, Ordering::Relaxed);
+    let address = format!("etcd://{endpoints}/test-{}-{number}", std::process::id());
+    let store = Arc::new(EtcdStore::open(etcd_options(&address)).await.expect("opens"));
+    let page = soon(store.range(Range::prefix("/"))).await.expect("the store works");
+    Some(Backend { store, start: page.revision, _dir: None, _turn: Some(turn) })
+}
+
+pub(crate) fn etcd_options(address: &str) -> EtcdOptions {
+    let mut options = EtcdOptions::parse(address, ID).expect("an address");
+    options.history = SHORT;
+    options
+}
+
+/// Where an etcd for tests is, if one was started; in CI one must be.
+pub(crate) fn etcd_endpoints() -> Option<String> {
+    let endpoints = std::env::var("LONGSHORE_TEST_ETCD").ok();
+    let ci = std::env::var_os("CI").is_some_and(|ci| !ci.is_empty());
+    assert!(endpoints.is_some() || !ci, "no etcd for tests; run them by scripts/etcd run");
+    endpoints
 }
 
 /// A place for a file that does not exist yet.

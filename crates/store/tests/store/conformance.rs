@@ -9,17 +9,17 @@ use crate::backend;
 
 macro_rules! suite {
     ($($area:ident::$case:ident,)+) => {
-        mod memory {
+        suite!(memory: $($area::$case,)+);
+        suite!(embedded: $($area::$case,)+);
+        suite!(etcd: $($area::$case,)+);
+    };
+    ($backend:ident: $($area:ident::$case:ident,)+) => {
+        mod $backend {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
-                super::$area::$case(super::backend::memory()).await;
-            })+
-        }
-
-        mod embedded {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                super::$area::$case(super::backend::embedded()).await;
+                if let Some(backend) = super::backend::$backend().await {
+                    super::$area::$case(backend).await;
+                }
             })+
         }
     };
@@ -39,6 +39,7 @@ suite! {
     kv::limits_are_refused,
     kv::the_largest_transaction_fits,
     kv::an_append_is_named_by_its_revision,
+    kv::a_log_of_many_writers_is_in_order,
     journal::tells_what_was_committed_in_order,
     journal::a_conflict_tells_nothing,
     journal::knows_the_records_at_a_time,

@@ -5,8 +5,11 @@ mod interfering;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use longshore_domain::ids::InstanceId;
-use longshore_domain::record::{Cluster, PortClaim, Protocol, Task, TaskStatus};
+use longshore_domain::record::{
+    Cluster, ContainerInstance, DesiredStatus, PortClaim, Protocol, Task, TaskStatus,
+};
 use longshore_store::tables::{ClusterKey, ServiceEventKey, TaskDefinitionKey, TaskIndex, TaskKey};
 use longshore_store::{
     KeyPrefix, Kind, MemoryStore, Record, RecordTxn, Retry, State, StateError, StoreError, StoreId,
@@ -114,6 +117,61 @@ async fn decisions_of_many_lose_nothing() {
 }
 
 #[tokio::test]
+async fn an_instance_is_woken_for_news_of_its_own_alone() {
+    let state = open().await;
+    let (own, other) = (InstanceId::new(1), InstanceId::new(2));
+    let on = |id, instance| Task { instance, ..sample::task(id) };
+    let changes = state.changes_for(own);
+    let is_woken = || changes.changed().now_or_never().is_some();
+    assert!(!is_woken());
+    commit(&state, &puts([on(1, other)])).await;
+    assert!(!is_woken(), "a task of another instance");
+    let mut task = on(2, own);
+    commit(&state, &puts([task.clone()])).await;
+    assert!(is_woken(), "a new task");
+    assert!(!is_woken(), "once");
+    task.observed.status = TaskStatus::Running;
+    commit(&state, &puts([task.clone()])).await;
+    assert!(!is_woken(), "what the agent said itself");
+    task.desired = DesiredStatus::Stopped;
+    commit(&state, &puts([task.clone()])).await;
+    assert!(is_woken(), "an order to stop");
+    task.observed.status = TaskStatus::Stopped;
+    commit(&state, &puts([task.clone()])).await;
+    assert!(is_woken(), "an end");
+    commit(&state, RecordTxn::new().delete::<Task>(&task.key())).await;
+    assert!(is_woken(), "a record that is gone");
+    let instance = sample::container_instance(1);
+    commit(&state, &puts([instance.clone()])).await;
+    assert!(is_woken(), "the instance");
+    commit(&state, RecordTxn::new().delete::<ContainerInstance>(&instance.key())).await;
+    assert!(is_woken(), "its end");
+    state.wake(own);
+    assert!(is_woken(), "somebody else's wish");
+    let second = state.changes_for(own);
+    drop(changes);
+    state.wake(own);
+    assert!(second.changed().now_or_never().is_some(), "whoever stays is woken");
+}
+
+/// The view takes in many transactions before it shows them; none may be lost where it stops.
+#[tokio::test]
+async fn a_view_that_is_far_behind_loses_no_transaction() {
+    let state = soon(State::open(Arc::new(MemoryStore::default()))).await.expect("opens");
+    let count = u128::try_from(longshore_store::limits::VIEW_BATCHES).expect("a number") * 3;
+    let mut last = StoreRevision::ZERO;
+    for id in 0..count {
+        // Memory answers at once, so that the view has no turn before the end.
+        let txn = state.store().txn(puts([sample::task(id)]).into_txn());
+        let outcome = txn.now_or_never().expect("memory is ready").expect("the store works");
+        let TxnOutcome::Committed { revision } = outcome else { panic!("{outcome:?}") };
+        last = revision;
+    }
+    let view = soon(state.reached(last)).await.expect("the view follows");
+    assert_eq!(u128::try_from(view.tasks.len()).expect("a number"), count);
+}
+
+#[tokio::test]
 async fn a_decision_may_refuse_or_change_nothing() {
     let state = open().await;
     let refused = soon(state.decide(|_, txn| {
@@ -128,13 +186,45 @@ async fn a_decision_may_refuse_or_change_nothing() {
     let store = state.store().clone();
     let contended = soon(state.decide(|view, txn| {
         let winner = Txn::default().put("/other", "1");
-        futures_util::FutureExt::now_or_never(store.txn(winner)).expect("memory is ready").ok();
+        FutureExt::now_or_never(store.txn(winner)).expect("memory is ready").ok();
         txn.expect(longshore_store::Compare::ModRevision("/other".into(), view.revision));
         txn.put(&sample::cluster());
         Ok::<_, &str>(())
     }));
     let error = contended.await.expect_err("it never wins");
     assert!(matches!(&error, StateError::Contended { key, .. } if &**key == "/other"), "{error}");
+}
+
+/// A decision whose answer was lost may have come true; made again, it could come true twice.
+#[tokio::test]
+async fn a_decision_without_an_answer_is_not_made_again() {
+    let store = Arc::new(Interfering::new(100));
+    let state = soon(State::open(store.clone())).await.expect("opens");
+    store.lose_answers(1);
+    let mut decided = 0;
+    let decision = soon(state.decide(|_, txn| {
+        decided += 1;
+        txn.put(&sample::task(decided));
+        Ok::<_, &str>(())
+    }));
+    let error = decision.await.expect_err("nobody knows");
+    assert_eq!(decided, 1);
+    let StateError::Store(why @ StoreError::Uncertain { .. }) = &error else { panic!("{error}") };
+    assert_eq!(why.retry(), Retry::AfterReading);
+    assert!(error.may_have_happened());
+    let view = soon(state.reached(StoreRevision(1))).await.expect("follows");
+    assert_eq!(view.tasks.len(), 1, "it has happened");
+}
+
+/// A commit that the view cannot show is an answer that nobody waits for without end.
+#[tokio::test(start_paused = true)]
+async fn a_view_that_hangs_is_told() {
+    let store = Arc::new(Interfering::new(100));
+    let state = soon(State::open(store.clone())).await.expect("opens");
+    store.hang_watches();
+    let error = state.commit(puts([sample::task(1)])).await.expect_err("nothing shows it");
+    assert!(matches!(error, StateError::Behind { revision: StoreRevision(1), .. }), "{error}");
+    assert!(error.may_have_happened());
 }
 
 #[tokio::test]
@@ -382,4 +472,21 @@ fn keys_name_one_record() {
     let key = ClusterKey { scope: sample::scope(), name: sample::name("web") };
     let text = longshore_store::RecordKey::encode(&key);
     assert_eq!(&*text, "/000000000000/us-east-1/ecs/cluster/web");
+}
+
+#[tokio::test]
+async fn nothing_is_refused_because_of_what_others_have_changed() {
+    let store = Arc::new(MemoryStore::new(StoreId(1), SHORT));
+    let state = soon(State::open(store.clone())).await.expect("opens");
+    let cluster = sample::cluster();
+    let key = cluster.key();
+    let decide = |view: &longshore_store::View, _: &mut RecordTxn| {
+        view.clusters.get(&key).map(|_| ()).ok_or("there is none")
+    };
+    assert_eq!(soon(state.decide(decide)).await.expect("works"), Err("there is none"));
+    // Another process writes; nobody waits, so this one's view has not heard of it.
+    let made = longshore_store::Store::txn(&*store, puts([cluster]).into_txn()).now_or_never();
+    assert!(matches!(made, Some(Ok(TxnOutcome::Committed { .. }))));
+    assert_eq!(soon(state.decide_as_seen(decide)).await.expect("works"), Err("there is none"));
+    assert_eq!(soon(state.decide(decide)).await.expect("works"), Ok(()));
 }

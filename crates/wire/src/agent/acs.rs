@@ -1,6 +1,7 @@
 //! ACS: what the control plane asks of an agent, and how the agent answers.
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::eni::ElasticNetworkInterface;
 use super::envelope::envelope;
@@ -111,20 +112,27 @@ struct PayloadOnWire {
     seq_num: i64,
     generated_at: i64,
     #[serde(deserialize_with = "nullable")]
-    tasks: Vec<serde_json::Value>,
+    tasks: Vec<Box<RawValue>>,
+}
+
+/// As much of a task as a report about it needs.
+#[derive(Deserialize)]
+struct Named {
+    arn: Option<String>,
 }
 
 impl From<PayloadOnWire> for PayloadMessage {
     fn from(wire: PayloadOnWire) -> Self {
         let mut tasks = Vec::with_capacity(wire.tasks.len());
         let mut unreadable = Vec::new();
-        for value in wire.tasks {
-            match Task::deserialize(&value) {
+        for json in wire.tasks {
+            match serde_json::from_str(json.get()) {
                 Ok(task) => tasks.push(task),
-                Err(error) => unreadable.push(UnreadableTask {
-                    arn: value.get("arn").and_then(|arn| arn.as_str()).map(str::to_owned),
-                    error: error.to_string(),
-                }),
+                Err(error) => {
+                    let named = serde_json::from_str::<Named>(json.get());
+                    let arn = named.ok().and_then(|named| named.arn);
+                    unreadable.push(UnreadableTask { arn, error: error.to_string() });
+                }
             }
         }
         Self {

@@ -64,7 +64,7 @@ fn three_failures_fail_a_small_deployment_and_the_old_tasks_stay() {
     );
     world.advance(100_000);
     let plan = world.pass();
-    assert_eq!((plan.start, plan.stop.len()), (None, 0));
+    assert_eq!((plan.last.start, plan.last.stop.len()), (None, 0));
     assert_eq!(world.counts(), (1, 0));
 }
 
@@ -116,7 +116,7 @@ fn the_first_deployment_has_nothing_to_go_back_to() {
     assert_eq!(process(&world).status, Status::Stopped);
     assert_eq!(rollouts(&world), [("PRIMARY", "FAILED")]);
     world.advance(100_000);
-    assert_eq!(world.pass().start, None);
+    assert_eq!(world.pass().last.start, None);
     // A new deployment is free to try.
     world.deploy();
     world.settle();
@@ -246,7 +246,7 @@ fn pausing(stage: LifecycleStage, action: HookAction) -> World {
 fn before_the_scale_up_the_service_goes_on_with_what_it_has() {
     let mut world = pausing(LifecycleStage::PreScaleUp, HookAction::Rollback);
     let plan = world.pass();
-    assert_eq!((plan.start, plan.stop.len()), (None, 0));
+    assert_eq!((plan.last.start, plan.last.stop.len()), (None, 0));
     assert_eq!(process(&world).stage, LifecycleStage::PreScaleUp);
     let pause = process(&world).pauses[0].clone();
     assert!(pause.is_open());
@@ -254,7 +254,7 @@ fn before_the_scale_up_the_service_goes_on_with_what_it_has() {
     assert_eq!(rollouts(&world), [("PRIMARY", "IN_PROGRESS"), ("ACTIVE", "COMPLETED")]);
     // A task that dies is replaced by one of the old deployment.
     world.agents_die();
-    let start = world.pass().start.expect("a replacement");
+    let start = world.pass().last.start.expect("a replacement");
     assert_eq!(start.deployment, world.deployments[0]);
     world.agents();
     world.deployment.as_mut().expect("one").pauses[0].answer = Some(HookAction::Continue);
@@ -272,12 +272,12 @@ fn after_the_scale_up_the_old_tasks_stay_until_it_goes_on() {
     world.agents();
     world.pass();
     world.advance(60);
-    assert!(world.pass().stop.is_empty());
+    assert!(world.pass().last.stop.is_empty());
     assert_eq!(world.counts(), (4, 0));
     assert_eq!(process(&world).stage, LifecycleStage::PostScaleUp);
     assert_eq!(rollouts(&world)[0], ("PRIMARY", "IN_PROGRESS"));
     world.deployment.as_mut().expect("one").pauses[0].answer = Some(HookAction::Continue);
-    assert_eq!(world.pass().stop.len(), 2);
+    assert_eq!(world.pass().last.stop.len(), 2);
     world.settle();
     assert_eq!(process(&world).status, Status::Successful);
     assert_eq!(process(&world).stage, LifecycleStage::CleanUp);
@@ -319,17 +319,17 @@ fn a_deleted_service_ends_its_deployment() {
 #[test]
 fn later_tasks_run_what_the_first_one_reported() {
     let mut world = World::new(2, 2);
-    assert_eq!(world.pass().start.expect("tasks").images.len(), 0);
+    assert_eq!(world.pass().last.start.expect("tasks").images.len(), 0);
     world.agents();
     for (n, digest) in ["sha256:first", "sha256:second"].into_iter().enumerate() {
         world.tasks[n].observed.containers[0].image_digest = Some(digest.into());
     }
     world.pass();
     world.scale(3);
-    let images = world.pass().start.expect("a task").images;
+    let images = world.pass().last.start.expect("a task").images;
     assert_eq!(images.get("main").map(String::as_str), Some("sha256:first"));
     // Another deployment asks anew what the tag means.
     world.deploy();
-    assert_eq!(world.pass().start.expect("tasks").images.len(), 0);
+    assert_eq!(world.pass().last.start.expect("tasks").images.len(), 0);
     assert_eq!(world.service.completed.as_ref().map(|c| c.deployment.images.len()), Some(1));
 }

@@ -31,7 +31,7 @@ fn as_in_ecs_a_task_that_ran_is_no_failure() {
     world.agents();
     world.agents_die();
     assert_eq!(world.service.retry_at, None);
-    assert!(world.pass().start.is_some(), "it is replaced at once");
+    assert!(world.pass().last.start.is_some(), "it is replaced at once");
 }
 
 #[test]

@@ -40,7 +40,11 @@ fn sets_run_their_share_and_make_way_for_one_another() {
     deploy::make_primary(&mut world.service, world.deployments[0], world.now);
     // The canary.
     world.create_task_set(30);
-    assert_eq!(world.pass().start.expect("the canary").assigned.len(), 2, "30 % of 4, rounded up");
+    assert_eq!(
+        world.pass().last.start.expect("the canary").assigned.len(),
+        2,
+        "30 % of 4, rounded up"
+    );
     assert_eq!(steady(&world), [true, false]);
     world.settle();
     assert_eq!((running(&world), steady(&world)), ([4, 2].into(), [true, true].into()));
@@ -56,12 +60,12 @@ fn sets_run_their_share_and_make_way_for_one_another() {
     world.service.task_sets[0].status = TaskSetStatus::Draining;
     let before = world.events.len();
     let plan = world.pass();
-    assert_eq!(plan.stop.len(), 4);
+    assert_eq!(plan.last.stop.len(), 4);
     let reason = alloc::format!(
         "Scaling activity initiated by (deployment ecs-svc/{})",
         world.deployments[0]
     );
-    assert!(plan.stop.iter().all(|stop| stop.reason == reason));
+    assert!(plan.last.stop.iter().all(|stop| stop.reason == reason));
     assert_eq!(status(&world)[0], TaskSetStatus::Draining, "until the tasks have stopped");
     world.settle();
     assert_eq!((running(&world), status(&world)), ([4].into(), [TaskSetStatus::Primary].into()));
@@ -116,7 +120,7 @@ fn a_set_that_fails_waits_while_the_other_goes_on() {
     assert!(!set.is_steady);
     // A task of the other set that dies is replaced meanwhile.
     world.agents_die();
-    assert_eq!(world.pass().start.expect("replacements").deployment, primary);
+    assert_eq!(world.pass().last.start.expect("replacements").deployment, primary);
 }
 
 #[test]
@@ -141,7 +145,7 @@ fn a_deleted_service_takes_its_sets_along() {
     world.create_task_set(50);
     world.settle();
     world.service.status = ServiceStatus::Draining;
-    assert_eq!(world.pass().stop.len(), 3);
+    assert_eq!(world.pass().last.stop.len(), 3);
     world.settle();
     assert_eq!(world.service.status, ServiceStatus::Inactive);
     assert_eq!(world.service.task_sets.len(), 0);
@@ -153,7 +157,7 @@ fn many_tasks_of_many_sets_start_in_batches() {
     world.create_task_set(100);
     world.create_task_set(20);
     let mut starts = Vec::new();
-    while let Some(start) = world.pass().start {
+    while let Some(start) = world.pass().last.start {
         starts.push((start.deployment == world.deployments[0], start.assigned.len()));
     }
     assert_eq!(starts, [(true, 50), (false, 10)]);

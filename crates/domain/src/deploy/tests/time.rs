@@ -11,8 +11,11 @@ fn tasks_that_started_in_the_future_still_serve() {
     world.now = world.now - Duration::from_secs(20);
     world.deploy();
     let plan = world.pass();
-    assert_eq!(plan.start.map(|start| start.assigned.len()), Some(2));
-    assert!(plan.stop.is_empty(), "the clock was set back; the tasks are as healthy as before");
+    assert_eq!(plan.last.start.map(|start| start.assigned.len()), Some(2));
+    assert!(
+        plan.last.stop.is_empty(),
+        "the clock was set back; the tasks are as healthy as before"
+    );
 }
 
 #[test]
@@ -23,10 +26,10 @@ fn a_daemon_looks_again_when_a_protection_ends() {
     world.tasks[0].protection = Some(Protection { expires_at: ends });
     world.deploy();
     let plan = world.pass();
-    assert!(plan.stop.is_empty());
+    assert!(plan.last.stop.is_empty());
     assert_eq!(plan.next, Some(ends));
     let held = "was unable to scale in due to (reason 1 tasks under protection)";
     assert!(world.events.iter().any(|text| text.ends_with(held)), "{:?}", world.events);
     world.now = ends;
-    assert_eq!(world.pass().stop.len(), 1);
+    assert_eq!(world.pass().last.stop.len(), 1);
 }

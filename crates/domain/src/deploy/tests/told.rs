@@ -10,7 +10,7 @@ use crate::journal::{self, deployment_steps};
 use crate::record::{InstanceStatus, Protection, RolloutState, ServiceAction};
 
 fn actions(plan: &Plan) -> Vec<ServiceAction> {
-    plan.events.iter().filter_map(|event| event.action.clone()).collect()
+    plan.last.events.iter().filter_map(|event| event.action.clone()).collect()
 }
 
 /// `TYPE NAME reason` of what one more pass tells.

@@ -267,7 +267,7 @@ impl World {
     }
 
     fn carry_out(&mut self, plan: &Plan) {
-        for stop in &plan.stop {
+        for stop in plan.stops() {
             let task = self.tasks.iter_mut().find(|task| task.id == stop.task);
             let task = task.expect("checked");
             task.desired = DesiredStatus::Stopped;
@@ -277,7 +277,7 @@ impl World {
         for task in self.tasks.iter_mut().filter(|task| plan.counted.contains(&task.id)) {
             task.failure_counted = true;
         }
-        if let Some(start) = &plan.start {
+        for start in plan.starts() {
             for (id, instance) in &start.assigned {
                 self.tasks.push(new_task(*id, *instance, start, self.now));
             }
@@ -288,9 +288,10 @@ impl World {
         if plan.deployment.is_some() {
             self.deployment.clone_from(&plan.deployment);
         }
-        self.events.extend(plan.events.iter().map(|event| event.message.clone()));
+        let events = || plan.portions().flat_map(|portion| &portion.events);
+        self.events.extend(events().map(|event| event.message.clone()));
         self.told.extend(&plan.told);
-        assert!(plan.events.is_sorted_by_key(|event| event.id), "events are in order");
+        assert!(events().is_sorted_by_key(|event| event.id), "events are in order");
     }
 
     /// Agents do what is wanted of them.

@@ -24,7 +24,7 @@ fn tasks_move_one_by_one_until_the_zones_are_level() {
     let before = plain(&world).len();
     let mut reasons = Vec::new();
     for _ in 0..40 {
-        reasons.extend(world.pass().stop.into_iter().map(|stop| stop.reason));
+        reasons.extend(world.pass().last.stop.into_iter().map(|stop| stop.reason));
         world.agents();
         world.advance(60);
     }
@@ -119,8 +119,8 @@ fn scaling_in_meanwhile_is_no_move() {
     world.agents();
     world.scale(3);
     let plan = world.pass();
-    assert_eq!(plan.stop.len(), 2);
-    assert!(plan.stop.iter().all(|stop| stop.reason.starts_with("Scaling activity")));
+    assert_eq!(plan.last.stop.len(), 2);
+    assert!(plan.last.stop.iter().all(|stop| stop.reason.starts_with("Scaling activity")));
 }
 
 #[test]

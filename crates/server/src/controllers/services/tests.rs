@@ -193,7 +193,7 @@ async fn what_has_no_place_is_planned_again_only_when_room_may_have_changed() {
     // When the service was planned last, after a pass so many seconds later.
     let planned = |seconds| {
         let at = start + std::time::Duration::from_secs(seconds);
-        assert!(controller.pass(&server.state.view(), at).txns.is_empty());
+        assert!(controller.pass(&server.state.view(), at).works.is_empty());
         let last = server.refusals.last(&key).expect("it has no place");
         last.saturating_since(start).as_secs()
     };

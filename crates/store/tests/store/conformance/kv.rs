@@ -135,7 +135,7 @@ pub(super) async fn no_update_is_lost(b: Backend) {
     assert_eq!(text(&*b.store, "/n").await, Some(total.to_string()));
     let page = soon(b.store.range(Range::prefix("/"))).await.expect("the store works");
     let commits = u64::try_from(total).expect("small") + 1;
-    assert_eq!(page.revision, StoreRevision(commits), "each commit has one revision");
+    assert_eq!(page.revision.0, b.start.0 + commits, "each commit has one revision");
 }
 
 async fn add(store: Arc<dyn Store>, times: usize) {
@@ -177,7 +177,7 @@ pub(super) async fn limits_are_refused(b: Backend) {
     let error = soon(s.get(&long)).await.expect_err("it is beyond a limit");
     assert!(matches!(error, StoreError::Refused(_)), "{error}");
     let page = soon(s.range(Range::prefix("/"))).await.expect("the store works");
-    assert_eq!((page.kvs.len(), page.revision), (0, StoreRevision::ZERO));
+    assert_eq!((page.kvs.len(), page.revision), (0, b.start));
 }
 
 pub(super) async fn the_largest_transaction_fits(b: Backend) {
@@ -209,4 +209,70 @@ pub(super) async fn an_append_is_named_by_its_revision(b: Backend) {
     let twice = Txn::default().append("/log", "a").append("/log", "b");
     let error = soon(b.store.txn(twice)).await.expect_err("a log is appended to once");
     assert!(error.to_string().contains("/log is twice"), "{error}");
+}
+
+/// Many append at once; the log reads the same in pieces of any size, from any place, and what is
+/// deleted is gone.
+pub(super) async fn a_log_of_many_writers_is_in_order(b: Backend) {
+    const WRITERS: usize = 32;
+    const APPENDS: usize = 80;
+    let writers = (0..WRITERS).map(|writer| {
+        let store = b.store.clone();
+        tokio::spawn(async move {
+            let mut appended = Vec::new();
+            for n in 0..APPENDS {
+                let value = format!("{writer}-{n}");
+                // Not every transaction appends.
+                commit(&*store, put(&format!("/k/{writer}"), "")).await;
+                let at = commit(&*store, Txn::default().append("/a/log", value.clone())).await;
+                appended.push((at, value));
+            }
+            appended
+        })
+    });
+    let mut expected = Vec::new();
+    for writer in writers.collect::<Vec<_>>() {
+        expected.extend(soon(writer).await.expect("a writer ends well"));
+    }
+    expected.sort_unstable();
+    let s = &*b.store;
+    for page in [7, 1000, 10_000] {
+        assert_eq!(log_pages(s, Range::prefix("/a/log/"), page).await, expected);
+    }
+    let name = |at: StoreRevision| format!("/a/log/{:016x}", at.0);
+    for from in [0, 1, 500, 1030, expected.len() - 1] {
+        let (at, value) = &expected[from];
+        let rest = Range::between(&name(*at), "/a/log/g");
+        assert_eq!(log_pages(s, rest.clone().limit(3), 3).await, expected[from..]);
+        let kv = soon(s.get(&name(*at))).await.expect("works").expect("it is there");
+        assert_eq!((kv.mod_revision, &*kv.value), (*at, value.as_bytes()));
+        let after = log_pages(s, rest.after(&name(*at)), 10_000).await;
+        assert_eq!(after, expected[from + 1..]);
+    }
+    let mut txn = Txn::default().expect(&name(expected[5].0), expected[5].0);
+    for (at, _) in &expected[..100] {
+        txn = txn.delete(&name(*at));
+    }
+    commit(s, txn.clone()).await;
+    assert_eq!(log_pages(s, Range::prefix("/a/log/"), 1000).await, expected[100..]);
+    assert_eq!(conflict(s, txn).await, name(expected[5].0));
+}
+
+/// What a range holds, read in pages.
+async fn log_pages(store: &dyn Store, range: Range, limit: usize) -> Vec<(StoreRevision, String)> {
+    let mut range = range.limit(limit);
+    let mut found = Vec::new();
+    loop {
+        let page = soon(store.range(range.clone())).await.expect("the store works");
+        assert!(page.kvs.len() <= limit);
+        for kv in &page.kvs {
+            assert_eq!(*kv.key, format!("/a/log/{:016x}", kv.create_revision.0));
+            let value = String::from_utf8(kv.value.to_vec()).expect("text");
+            found.push((kv.mod_revision, value));
+        }
+        match page.kvs.last().filter(|_| page.more) {
+            Some(last) => range = range.after(&last.key),
+            None => return found,
+        }
+    }
 }

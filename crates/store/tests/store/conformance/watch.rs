@@ -18,7 +18,7 @@ fn show(batch: &Batch) -> Vec<String> {
 }
 
 pub(super) async fn gives_batches_in_order(b: Backend) {
-    let mut watch = b.store.watch("/", StoreRevision::ZERO);
+    let mut watch = b.store.watch("/", b.start);
     let first = commit(&*b.store, Txn::default().put("/a", "1").put("/b", "2")).await;
     let second = commit(&*b.store, Txn::default().delete("/a").put("/b", "3")).await;
     let one = batch(&mut watch).await;
@@ -44,7 +44,7 @@ pub(super) async fn starts_in_the_future(b: Backend) {
 }
 
 pub(super) async fn shows_only_its_prefix_and_how_far_it_is(b: Backend) {
-    let mut watch = b.store.watch("/a/", StoreRevision::ZERO);
+    let mut watch = b.store.watch("/a/", b.start);
     commit(&*b.store, Txn::default().put("/a/1", "x").put("/b/1", "y")).await;
     assert_eq!(show(&batch(&mut watch).await), ["+/a/1=x"]);
     let other = commit(&*b.store, Txn::default().put("/b/1", "z")).await;
@@ -71,7 +71,7 @@ pub(super) async fn compaction_ends_it(b: Backend) {
 }
 
 pub(super) async fn a_slow_watcher_is_told(b: Backend) {
-    let mut watch = b.store.watch("/", StoreRevision::ZERO);
+    let mut watch = b.store.watch("/", b.start);
     commit(&*b.store, Txn::default().put("/a", "0")).await;
     assert_eq!(show(&batch(&mut watch).await), ["+/a=0"]);
     // Nobody reads the watch while more happens than the history keeps.
@@ -88,7 +88,7 @@ pub(super) async fn a_slow_watcher_is_told(b: Backend) {
 }
 
 pub(super) async fn a_dropped_store_ends_it(b: Backend) {
-    let mut watch = b.store.watch("/", StoreRevision::ZERO);
+    let mut watch = b.store.watch("/", b.start);
     commit(&*b.store, Txn::default().put("/a", "1")).await;
     drop(b);
     assert_eq!(show(&batch(&mut watch).await), ["+/a=1"], "what happened is still shown");
@@ -99,12 +99,12 @@ pub(super) async fn a_dropped_store_ends_it(b: Backend) {
 pub(super) async fn concurrent_commits_are_all_shown_once(b: Backend) {
     const WRITERS: u64 = 4;
     const COMMITS: u64 = 20;
-    let store = b.store.clone();
+    let (store, start) = (b.store.clone(), b.start);
     let reader = tokio::spawn(async move {
         let mut shown = Vec::new();
-        let mut after = StoreRevision::ZERO;
+        let mut after = start;
         let mut watch = store.watch("/", after);
-        while after < StoreRevision(WRITERS * COMMITS) {
+        while after.0 < start.0 + WRITERS * COMMITS {
             // The short history may leave the reader behind; then it goes on from the list.
             match next(&mut watch).await {
                 Ok(batch) => {
@@ -139,7 +139,7 @@ pub(super) async fn concurrent_commits_are_all_shown_once(b: Backend) {
         committed.extend(revisions);
     }
     committed.sort_unstable();
-    let all: Vec<_> = (1..=WRITERS * COMMITS).map(StoreRevision).collect();
+    let all: Vec<_> = (1..=WRITERS * COMMITS).map(|n| StoreRevision(start.0 + n)).collect();
     assert_eq!(committed, all, "each commit has a revision of its own");
     let shown = soon(reader).await.expect("the reader ends well");
     assert!(shown.windows(2).all(|pair| pair[0] < pair[1]), "nothing is shown twice");

@@ -1,13 +1,13 @@
 //! A store in memory on which others act while somebody reads it, and which can fail.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::stream;
+use futures_util::{StreamExt, future, stream};
 use longshore_store::{
-    KeyValue, Lease, LeaseId, MemoryStore, Page, Range, RecordTxn, Store, StoreError, StoreFuture,
-    StoreId, StoreRevision, Txn, TxnOutcome, Watch,
+    KeyValue, Lease, LeaseId, MemoryStore, Page, Range, RecordTxn, Snapshot, Store, StoreError,
+    StoreFuture, StoreId, StoreRevision, Txn, TxnOutcome, Watch,
 };
 use tokio::sync::broadcast;
 
@@ -26,6 +26,8 @@ pub(super) struct Interfering {
     page: usize,
     pages: AtomicUsize,
     plan: Mutex<Vec<(usize, RecordTxn)>>,
+    lost: AtomicUsize,
+    hang: Arc<AtomicBool>,
     faults: broadcast::Sender<Fault>,
 }
 
@@ -34,7 +36,8 @@ impl Interfering {
     pub(super) fn new(page: usize) -> Self {
         let store = Arc::new(MemoryStore::default());
         let faults = broadcast::Sender::new(8);
-        Self { store, page, pages: AtomicUsize::new(0), plan: Mutex::default(), faults }
+        let (pages, lost) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { store, page, pages, plan: Mutex::default(), lost, hang: Arc::default(), faults }
     }
 
     /// Commits `txn` between page `number`, from 0, and the next.
@@ -42,9 +45,19 @@ impl Interfering {
         self.plan.lock().expect("no panic").push((number, txn));
     }
 
+    /// Loses the answers of the next transactions, which happen.
+    pub(super) fn lose_answers(&self, count: usize) {
+        self.lost.store(count, Ordering::SeqCst);
+    }
+
     /// Ends the watches that there are, with an error that may pass.
     pub(super) fn fail_watches(&self) {
         self.faults.send(Fault::Passing).expect("there are watches");
+    }
+
+    /// Lets the watches that there are, and those that come, show nothing more.
+    pub(super) fn hang_watches(&self) {
+        self.hang.store(true, Ordering::SeqCst);
     }
 
     /// Ends the watches that there are, for good.
@@ -78,8 +91,20 @@ impl Store for Interfering {
         Box::pin(self.page(range))
     }
 
+    fn snapshot(&self) -> Snapshot {
+        self.store.snapshot()
+    }
+
     fn txn(&self, txn: Txn) -> StoreFuture<'_, TxnOutcome> {
-        self.store.txn(txn)
+        Box::pin(async move {
+            let outcome = self.store.txn(txn).await;
+            let left =
+                self.lost.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+            match left {
+                Ok(_) => Err(StoreError::Uncertain { detail: "the answer was lost".into() }),
+                Err(_) => outcome,
+            }
+        })
     }
 
     fn watch(&self, prefix: &str, after: StoreRevision) -> Watch {
@@ -94,7 +119,9 @@ impl Store for Interfering {
                 _ => StoreError::Closed,
             })
         });
+        let hang = Arc::clone(&self.hang);
         let batches = self.store.watch(prefix, after);
+        let batches = batches.filter(move |_| future::ready(!hang.load(Ordering::SeqCst)));
         Box::pin(stream::select(fault, batches))
     }
 
