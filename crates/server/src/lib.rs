@@ -110,6 +110,14 @@ impl Server {
         self.state.decide(decide).await.map_err(|error| server_exception(&error))?
     }
 
+    /// Decides and commits, as [`State::decide_as_seen`], with errors as an API caller sees them.
+    async fn decide_as_seen<T>(
+        &self,
+        decide: impl FnMut(&View, &mut RecordTxn) -> Result<T, ServiceError>,
+    ) -> Result<T, ServiceError> {
+        self.state.decide_as_seen(decide).await.map_err(|error| server_exception(&error))?
+    }
+
     /// Commits, as [`State::commit`], with errors as an API caller sees them.
     async fn commit(&self, txn: RecordTxn) -> Result<TxnOutcome, ServiceError> {
         let outcome = self.state.commit(txn).await.map_err(|error| server_exception(&error))?;
@@ -166,8 +174,9 @@ async fn build(
     store: Arc<dyn Store>,
     url: &str,
 ) -> Result<Arc<Server>, StateError> {
-    let key = members::key(&*store).await?;
     let state = State::open(store).await?.with_journal(clock::now);
+    // Only now: what is not wholly imported is not touched.
+    let key = members::key(&**state.store()).await?;
     let server = Arc::new(Server {
         state,
         identity: config.identity,

@@ -97,7 +97,10 @@ impl Handle {
                 Err(_) if life.is_over() => pending().await,
                 // A process that stands still does not see how time goes by.
                 Err(_) if life.is_paused() => life.moves().await,
-                Err(_) => return Err(StoreError::Stopped("no answer in time".to_owned())),
+                Err(_) => {
+                    let detail = "no answer in time".to_owned();
+                    return Err(StoreError::Uncertain { detail });
+                }
             }
         }
     }

@@ -440,6 +440,12 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Which store this is.
     fn id(&self) -> StoreId;
 
+    /// Whether no other process can have it open, so that all that was ever acknowledged was
+    /// acknowledged here. Its leases end with the process that had it open.
+    fn is_exclusive(&self) -> bool {
+        false
+    }
+
     /// The current value of `key`.
     fn get(&self, key: &str) -> StoreFuture<'_, Option<KeyValue>>;
 

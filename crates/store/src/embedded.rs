@@ -253,6 +253,10 @@ impl Store for EmbeddedStore {
         self.shared.id
     }
 
+    fn is_exclusive(&self) -> bool {
+        true
+    }
+
     fn get(&self, key: &str) -> StoreFuture<'_, Option<KeyValue>> {
         let key = key.to_owned();
         Box::pin(async move {

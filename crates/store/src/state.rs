@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use self::follow::Follower;
 pub use self::wakes::InstanceChanges;
 use self::wakes::Wakes;
-use crate::contract::{Key, Store, StoreRevision, TxnOutcome};
+use crate::contract::{Key, Range, Store, StoreRevision, TxnOutcome};
 use crate::journal::Journal;
 use crate::limits;
 use crate::record::RecordError;
@@ -170,41 +170,82 @@ impl State {
         };
         let outcome = self.store.txn(txn).await?;
         let (TxnOutcome::Committed { revision } | TxnOutcome::Conflict { revision, .. }) = &outcome;
-        let (revision, waited) = (*revision, limits::VIEW_REACH);
-        match timeout(waited, self.reached(revision)).await {
-            Ok(reached) => reached.map(|_| outcome),
-            Err(_) => Err(StateError::Behind { revision, waited }),
-        }
+        self.reached_in_time(*revision).await?;
+        Ok(outcome)
     }
 
     /// Decides and commits, again with a newer view as long as others get in between. The
     /// refusal of `decide` is the inner error; a decision that changes nothing is not sent. One
     /// that may have happened is not made again: whoever asked must look first.
     ///
+    /// What is refused, or needs no change, is so as the store is now, and not as this process
+    /// happens to see it: where others write too, the view is brought up to date before it is
+    /// believed.
+    ///
     /// # Errors
     /// Those of [`State::commit`], and [`StateError::Contended`] after
     /// [`limits::COMMIT_ATTEMPTS`].
     pub async fn decide<T, E>(
         &self,
+        decide: impl FnMut(&View, &mut RecordTxn) -> Result<T, E>,
+    ) -> Result<Result<T, E>, StateError> {
+        self.decide_from(decide, self.store.is_exclusive()).await
+    }
+
+    /// The same, for decisions that are made time and again: what needs no change as this process
+    /// sees it is believed, and costs nothing.
+    ///
+    /// # Errors
+    /// Those of [`State::decide`].
+    pub async fn decide_as_seen<T, E>(
+        &self,
+        decide: impl FnMut(&View, &mut RecordTxn) -> Result<T, E>,
+    ) -> Result<Result<T, E>, StateError> {
+        self.decide_from(decide, true).await
+    }
+
+    async fn decide_from<T, E>(
+        &self,
         mut decide: impl FnMut(&View, &mut RecordTxn) -> Result<T, E>,
+        mut up_to_date: bool,
     ) -> Result<Result<T, E>, StateError> {
         let mut contended = None;
         for _ in 0..limits::COMMIT_ATTEMPTS {
             let mut txn = RecordTxn::new();
-            let decision = match decide(&self.view(), &mut txn) {
-                Ok(decision) => decision,
-                Err(refusal) => return Ok(Err(refusal)),
-            };
-            if txn.is_empty() {
-                return Ok(Ok(decision));
+            let view = self.view();
+            let decision = decide(&view, &mut txn);
+            if decision.is_err() || txn.is_empty() {
+                if up_to_date || self.current().await?.revision == view.revision {
+                    return Ok(decision);
+                }
+                up_to_date = true;
+                continue;
             }
             match self.commit(txn).await? {
-                TxnOutcome::Committed { .. } => return Ok(Ok(decision)),
+                TxnOutcome::Committed { .. } => return Ok(decision),
                 TxnOutcome::Conflict { key, .. } => contended = Some(key),
             }
+            // The view shows what was in the way, so it is newer than the call.
+            up_to_date = true;
         }
         let key = contended.unwrap_or_else(|| "/".into());
         Err(StateError::Contended { key, attempts: limits::COMMIT_ATTEMPTS })
+    }
+
+    /// A view that shows all that was acknowledged before this call, by whichever process.
+    ///
+    /// # Errors
+    /// The store fails, and [`StateError::Stopped`] and [`StateError::Behind`].
+    pub async fn current(&self) -> Result<Arc<View>, StateError> {
+        let anything = Range::prefix("/").limit(1);
+        let revision = self.store.range(anything).await?.revision;
+        self.reached_in_time(revision).await
+    }
+
+    async fn reached_in_time(&self, revision: StoreRevision) -> Result<Arc<View>, StateError> {
+        let waited = limits::VIEW_REACH;
+        let reached = timeout(waited, self.reached(revision)).await;
+        reached.unwrap_or(Err(StateError::Behind { revision, waited }))
     }
 
     /// Waits until the view has reached `revision`, and returns it.

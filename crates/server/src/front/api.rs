@@ -63,7 +63,7 @@ async fn serve(server: &Arc<Server>, secure: bool, parts: &Parts, body: Incoming
     };
     let hop = parts.headers.contains_key(members::HOP);
     let known = if hop {
-        came_by_hop(server, parts, &body)
+        came_by_hop(server, parts, &body).await
     } else {
         identified(server, secure, parts, &body)
     };
@@ -123,7 +123,7 @@ fn identified(
 }
 
 /// The call that another server has passed on to this one as the leader.
-fn came_by_hop(
+async fn came_by_hop(
     server: &Arc<Server>,
     parts: &Parts,
     body: &Bytes,
@@ -132,7 +132,7 @@ fn came_by_hop(
     let operation = operation(parts)?;
     let target = parts.headers.get(TARGET).and_then(|value| value.to_str().ok());
     let caller = server.members.caller(&parts.headers, target.unwrap_or_default(), body);
-    let Caller { principal, scope, base_url } = caller.map_err(|why| match why {
+    let Caller { principal, scope, base_url, revision } = caller.map_err(|why| match why {
         Refused::Misdirected => misdirected(),
         Refused::Forged => {
             tracing::warn!(
@@ -145,6 +145,9 @@ fn came_by_hop(
         return Err(ErrorCode::AccessDeniedException.error("Such a call is not passed on."));
     }
     let term = Some(server.members.term().ok_or_else(misdirected)?);
+    // The caller may have read what this server does not show yet. One that cannot follow the store
+    // leads no longer either.
+    server.state.reached(revision).await.map_err(|_| misdirected())?;
     let (server, now) = (Arc::clone(server), clock::now());
     Ok((Call { server, scope, principal, now, base_url, term }, operation))
 }

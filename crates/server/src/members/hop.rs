@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, header}
 use http_body_util::Full;
 use longshore_auth::{Principal, PrincipalKind, SealKey};
 use longshore_domain::ids::Scope;
-use longshore_store::{Store, StoreError, Txn, TxnOutcome};
+use longshore_store::{Store, StoreError, StoreRevision, Txn, TxnOutcome};
 use longshore_wire::codec::json;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::Ordering;
@@ -44,6 +44,8 @@ struct Hop {
     kind: Kind,
     access_key_id: Option<String>,
     base_url: String,
+    /// What the sender's view shows, and the caller may have read.
+    revision: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -59,6 +61,8 @@ pub(crate) struct Caller {
     pub(crate) principal: Principal,
     pub(crate) scope: Scope,
     pub(crate) base_url: String,
+    /// What the caller may have read.
+    pub(crate) revision: StoreRevision,
 }
 
 /// Why a hop is not believed.
@@ -114,6 +118,7 @@ impl Members {
             kind,
             access_key_id: call.principal.access_key_id.clone(),
             base_url: call.base_url.clone(),
+            revision: call.server.state.view().revision.0,
         };
         let hop = serde_json::to_vec(&hop).expect("a hop is a structure with text keys");
         let seal = self.key.seal(&[&hop, target.as_bytes(), body]);
@@ -156,6 +161,7 @@ impl Members {
             principal: Principal::new(account, kind, hop.access_key_id),
             scope: hop.scope,
             base_url: hop.base_url,
+            revision: StoreRevision(hop.revision),
         })
     }
 

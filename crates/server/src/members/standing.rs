@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use longshore_store::{Lease, Range, StateError, StoreError, Txn, TxnOutcome};
+use longshore_store::{Lease, StateError, StoreError, Txn, TxnOutcome};
 use tokio::time::Instant;
 
 use super::{Members, fresh_id, roster};
@@ -130,9 +130,7 @@ async fn return_to(server: &Server) -> Lease {
 /// Waits until the view shows what the store has now.
 async fn follow(server: &Server) -> Result<(), StateError> {
     let at = Instant::now();
-    let here = Range::prefix(&roster::key(server.members.id())).limit(1);
-    let revision = server.state.store().range(here).await?.revision;
-    server.state.reached(revision).await?;
+    server.state.current().await?;
     server.members.pulse.send_replace(Some(Pulse { at, behind: at.elapsed() }));
     Ok(())
 }

@@ -91,7 +91,8 @@ async fn keep_health(server: &Server, report: PublishHealthRequest) -> Result<()
         }
         Ok(())
     };
-    server.decide(decide).await
+    // Health comes time and again; what this server has not seen yet comes with the next report.
+    server.decide_as_seen(decide).await
 }
 
 fn health_of(task: TaskHealth) -> (String, Vec<(String, HealthStatus)>) {

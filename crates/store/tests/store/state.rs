@@ -473,3 +473,20 @@ fn keys_name_one_record() {
     let text = longshore_store::RecordKey::encode(&key);
     assert_eq!(&*text, "/000000000000/us-east-1/ecs/cluster/web");
 }
+
+#[tokio::test]
+async fn nothing_is_refused_because_of_what_others_have_changed() {
+    let store = Arc::new(MemoryStore::new(StoreId(1), SHORT));
+    let state = soon(State::open(store.clone())).await.expect("opens");
+    let cluster = sample::cluster();
+    let key = cluster.key();
+    let decide = |view: &longshore_store::View, _: &mut RecordTxn| {
+        view.clusters.get(&key).map(|_| ()).ok_or("there is none")
+    };
+    assert_eq!(soon(state.decide(decide)).await.expect("works"), Err("there is none"));
+    // Another process writes; nobody waits, so this one's view has not heard of it.
+    let made = longshore_store::Store::txn(&*store, puts([cluster]).into_txn()).now_or_never();
+    assert!(matches!(made, Some(Ok(TxnOutcome::Committed { .. }))));
+    assert_eq!(soon(state.decide_as_seen(decide)).await.expect("works"), Err("there is none"));
+    assert_eq!(soon(state.decide(decide)).await.expect("works"), Ok(()));
+}
