@@ -5,7 +5,7 @@ use longshore_domain::time::Timestamp;
 
 use crate::contract::{Compare, Key, StoreRevision, Txn, Write};
 use crate::journal::{self, Change};
-use crate::record::{Record, RecordKey, Row, encode};
+use crate::record::{Record, RecordKey, Row, Unknown, encode};
 
 /// A transaction of records. Commits if all that it expects holds, else changes nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,9 +45,9 @@ impl RecordTxn {
         self
     }
 
-    /// Writes a record, whatever is there.
+    /// Writes a record, whatever is there: also what a newer longshore has written beside it.
     pub fn put<R: Record>(&mut self, record: &R) -> &mut Self {
-        self.put_at(record.key().encode(), record, None)
+        self.put_at(record.key().encode(), record, None, &Unknown::default())
     }
 
     /// Removes the record with `key`, if there is one.
@@ -59,12 +59,14 @@ impl RecordTxn {
     pub fn insert<R: Record>(&mut self, record: &R) -> &mut Self {
         let key = record.key().encode();
         self.expect(Compare::ModRevision(key.clone(), StoreRevision::ZERO));
-        self.put_at(key, record, None)
+        self.put_at(key, record, None, &Unknown::default())
     }
 
-    /// Writes the new state of a record that must still be as in `row`.
+    /// Writes the new state of a record that must still be as in `row`. What a newer longshore has
+    /// written beside it stays.
     pub fn update<R: Record>(&mut self, row: &Row<R>, record: &R) -> &mut Self {
-        self.expect_unchanged(row).put_at(record.key().encode(), record, Some(&row.record))
+        let (key, old) = (record.key().encode(), Some(&row.record));
+        self.expect_unchanged(row).put_at(key, record, old, &row.unknown)
     }
 
     /// Removes a record that must still be as in `row`.
@@ -104,9 +106,15 @@ impl RecordTxn {
         self.txn
     }
 
-    fn put_at<R: Record>(&mut self, key: Key, record: &R, old: Option<&R>) -> &mut Self {
+    fn put_at<R: Record>(
+        &mut self,
+        key: Key,
+        record: &R,
+        old: Option<&R>,
+        unknown: &Unknown,
+    ) -> &mut Self {
         self.told.extend(record.told(old));
-        self.txn.writes.push(Write::Put { key, value: encode(record), lease: None });
+        self.txn.writes.push(Write::Put { key, value: encode(record, unknown), lease: None });
         self
     }
 
