@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -264,3 +265,72 @@ def test_a_backup_is_for_the_owner_of_all(
         assert "for the root of the only account" in backup(server, "ROOT", "both", fails=True)
     finally:
         server.stop()
+
+
+@pytest.fixture
+def newer() -> str:
+    """A binary that writes records as a newer patch release might."""
+    path = os.environ.get("LONGSHORE_NEWER_BIN", f"{binary()}-newer")
+    if not pathlib.Path(path).exists():
+        missing = f"there is no {path}; make e2e builds it"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    return path
+
+
+def stored(address: str, path: pathlib.Path) -> dict[str, Any]:
+    """The records in a store, by their keys."""
+    path.unlink(missing_ok=True)
+    store("export", str(path), "--store", address)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    keys = [line["key"] for line in lines if "key" in line]
+    return {each["key"]: json.loads(each["value"]) for each in keys if "/ecs/" in each["key"]}
+
+
+def test_servers_are_upgraded_one_by_one(
+    serve: Callable[..., Server],
+    newer: str,
+    address: str,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    old = serve("--store", address)
+    fill(old)
+    monkeypatch.setenv("LONGSHORE_BIN", newer)
+    new = serve("--store", address, folder="new")
+    monkeypatch.undo()
+    assert content(new) == content(old), "records of an older version are read"
+    # The newer one writes, the older one reads, and writes the same records.
+    new.ecs.create_cluster(clusterName="newer")
+    new.ecs.create_service(
+        cluster="newer", serviceName="mixed", taskDefinition="kept", desiredCount=1
+    )
+
+    def seen() -> Any:
+        return old.ecs.describe_services(cluster="newer", services=["mixed"])["services"]
+
+    until(seen, "the older server to show what the newer one wrote")
+    old.ecs.update_service(cluster="newer", service="mixed", desiredCount=3)
+    old.ecs.tag_resource(
+        resourceArn=old.ecs.describe_clusters(clusters=["newer"])["clusters"][0]["clusterArn"],
+        tags=[{"key": "by", "value": "older"}],
+    )
+    until(
+        lambda: (
+            new.ecs.describe_services(cluster="newer", services=["mixed"])["services"][0][
+                "desiredCount"
+            ]
+            == 3
+        ),
+        "the newer server to show what the older one wrote",
+    )
+    records = stored(address, tmp_path / "mixed")
+    [service] = [value for key, value in records.items() if "/service/newer/" in key]
+    [cluster] = [value for key, value in records.items() if key.endswith("/cluster/newer")]
+    assert service["r"]["desired_count"] == 3
+    for record in (service, cluster):
+        assert record["v"] == 1
+        assert record["r"]["addedLater"] == {"by": "a newer longshore"}
+    # The last older one goes; what it wrote alone is read by what is left.
+    old.stop()
+    assert "newer" in str(new.ecs.list_clusters()["clusterArns"])
+    assert content(new)["services"], "the older one's services are there"
