@@ -6,7 +6,7 @@ DEBUG_BIN := $(CARGO_TARGET_DIR)/debug/longshore
 RELEASE_BIN := $(CARGO_TARGET_DIR)/release/longshore
 PYTHON := .venv/bin/python
 
-.PHONY: help setup setup-tests demo demo-reset test unit sim e2e lint bench build release fmt docs stop-docker clean
+.PHONY: help setup setup-tests demo demo-reset test unit sim e2e lint bench build build-newer release fmt docs stop-docker clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -33,8 +33,8 @@ sim: ## run the simulator: SEEDS=N fixed seeds and RANDOM_SEEDS=N others; REPLAY
 	cargo build --quiet --release --package longshore-sim
 	RUST_LOG=off $(CARGO_TARGET_DIR)/release/longshore-sim $(if $(REPLAY),--replay $(REPLAY),--seeds $(or $(SEEDS),1000) --random $(or $(RANDOM_SEEDS),0))
 
-e2e: build ## whole processes, real Docker, unmodified AWS clients; ARGS goes to pytest
-	LONGSHORE_BIN=$(DEBUG_BIN) $(PYTHON) -m pytest -n 2 $(ARGS)
+e2e: build-newer build ## whole processes, real Docker, unmodified AWS clients; ARGS goes to pytest
+	LONGSHORE_BIN=$(DEBUG_BIN) LONGSHORE_NEWER_BIN=$(DEBUG_BIN)-newer $(PYTHON) -m pytest -n 2 $(ARGS)
 
 lint: ## formats, lints, generated code
 	scripts/lint
@@ -45,6 +45,12 @@ bench: setup release ## measure, side by side with others
 
 build:
 	cargo build --quiet --package longshore
+
+# A binary that writes records as a newer patch release might, for the test of rolling upgrades. `build`
+# puts the usual one in its place again.
+build-newer:
+	cargo build --quiet --package longshore --features newer-records
+	cp $(DEBUG_BIN) $(DEBUG_BIN)-newer
 
 release:
 	cargo build --quiet --release --package longshore

@@ -8,12 +8,14 @@ import contextlib
 import itertools
 import os
 import re
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import image as demo_image
 import pytest
-from harness.process import Server, World
+from harness.process import ROOT, Server, World
 from harness.services import Service
 from harness.tasks import Tasks
 
@@ -47,6 +49,22 @@ def new_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
     yield start
     for server in servers:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An etcd of three members: HOST:PORT,HOST:PORT,HOST:PORT."""
+    if not shutil.which("etcd"):
+        missing = "etcd is not installed; scripts/setup etcd does it"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    folder = tmp_path_factory.mktemp("etcd")
+    script = str(ROOT / "scripts" / "etcd")
+    started = subprocess.run(
+        [script, "start", str(folder)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert started.returncode == 0, started.stderr
+    yield started.stdout.strip()
+    subprocess.run([script, "stop", str(folder)], timeout=120, check=True)
 
 
 @pytest.fixture

@@ -116,6 +116,10 @@ pub trait IdentityProvider: Send + Sync {
         expected: &Expected<'_>,
         now_s: i64,
     ) -> Result<Principal, AuthError>;
+
+    /// Whether `principal` may have everything that there is: it is the root of an account, and
+    /// there is no other account that anything could belong to.
+    fn owns_all(&self, principal: &Principal) -> bool;
 }
 
 /// Development: everyone is root of some account, signed or not.
@@ -146,6 +150,11 @@ impl IdentityProvider for Open {
         let named = access_key_id.as_deref().and_then(|key| key.parse().ok());
         let account = named.unwrap_or_else(|| self.default_account.clone());
         Ok(Principal::new(account, PrincipalKind::Root, access_key_id))
+    }
+
+    fn owns_all(&self, _principal: &Principal) -> bool {
+        // Whoever is here is root of any account.
+        true
     }
 }
 
@@ -198,5 +207,10 @@ impl IdentityProvider for Keys {
             return Err(AuthError::ExpiredToken);
         }
         Ok(Principal::new(key.account.clone(), key.kind.clone(), Some(verified.access_key_id)))
+    }
+
+    fn owns_all(&self, principal: &Principal) -> bool {
+        principal.kind == PrincipalKind::Root
+            && self.by_id.values().all(|key| key.account == principal.account)
     }
 }

@@ -217,6 +217,64 @@ pub(crate) enum CtlCommand {
     },
     /// Empty a development server, and stop its containers.
     Reset,
+    /// Back up, move and check what the control plane stores.
+    #[command(subcommand)]
+    Store(StoreCommand),
+}
+
+/// Commands of `longshore ctl store`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Write everything that a running server stores to a file.
+    Backup {
+        /// The file, which must not exist.
+        file: PathBuf,
+    },
+    /// Write everything in a store to a file, without a server.
+    Export {
+        /// The file, which must not exist.
+        file: PathBuf,
+        /// The store.
+        #[command(flatten)]
+        store: StoreOptions,
+    },
+    /// Bring a backup or an export into an empty store; goes on where it was interrupted.
+    Import {
+        /// The file.
+        file: PathBuf,
+        /// The store.
+        #[command(flatten)]
+        store: StoreOptions,
+    },
+    /// Copy a store into an empty one, e.g. redb into etcd; no server may run on either.
+    Migrate {
+        /// The store to read: redb, redb:FILE, or an address of etcd.
+        from: Place,
+        /// The store to fill.
+        to: Place,
+        /// Where state is kept [default: /var/lib/longshore for root, else ~/.local/share/longshore].
+        #[arg(long, env = "LONGSHORE_DATA_DIR")]
+        data_dir: Option<PathBuf>,
+    },
+    /// Read everything in a file or a store, and print what it holds, with its digest.
+    Verify {
+        /// The file [default: the store].
+        file: Option<PathBuf>,
+        /// The store.
+        #[command(flatten)]
+        store: StoreOptions,
+    },
+}
+
+/// Which store is meant.
+#[derive(Debug, Args)]
+pub(crate) struct StoreOptions {
+    /// The store: redb (a file in the data directory), redb:FILE, or an address of etcd.
+    #[arg(long, env = "LONGSHORE_STORE", hide_env_values = true, default_value = "redb")]
+    pub(crate) store: Place,
+    /// Where state is kept [default: /var/lib/longshore for root, else ~/.local/share/longshore].
+    #[arg(long, env = "LONGSHORE_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
 }
 
 /// Options of `longshore ctl events`.

@@ -7,6 +7,7 @@ mod events;
 mod explain;
 mod servers;
 mod status;
+mod store;
 
 use longshore_agent::api::Api;
 
@@ -32,6 +33,7 @@ pub(crate) async fn run(command: CtlCommand, client: &Api, output: Output) -> Re
             consolidate::run(client, &cluster, below, execute, output).await
         }
         CtlCommand::Doctor { docker_socket } => doctor::run(client, &docker_socket, output).await,
+        CtlCommand::Store(command) => store::run(command, client, output).await,
         CtlCommand::Reset => {
             let what = "cannot reset the server";
             client.operator("POST", "reset").await.map_err(failed(what))?;

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use longshore_store::{EmbeddedOptions, EmbeddedStore, EtcdOptions, EtcdStore, Store, StoreId};
+use longshore_store::{
+    Durability, EmbeddedOptions, EmbeddedStore, EtcdOptions, EtcdStore, Store, StoreId,
+};
 
 use crate::failure::Failure;
 
@@ -56,21 +58,54 @@ impl fmt::Debug for Place {
 impl Place {
     /// Opens the store, or makes it where there is none.
     pub(crate) async fn open(&self, data_dir: &Path) -> Result<Arc<dyn Store>, Failure> {
+        self.open_for(data_dir, Use::Server).await
+    }
+
+    /// Opens the store, which must be there.
+    pub(crate) async fn open_existing(&self, data_dir: &Path) -> Result<Arc<dyn Store>, Failure> {
+        self.open_for(data_dir, Use::Reading).await
+    }
+
+    /// Opens the store for somebody who can go on where he was, and so needs no answer to be on
+    /// disk.
+    pub(crate) async fn open_to_fill(&self, data_dir: &Path) -> Result<Arc<dyn Store>, Failure> {
+        self.open_for(data_dir, Use::Filling).await
+    }
+
+    async fn open_for(&self, data_dir: &Path, what: Use) -> Result<Arc<dyn Store>, Failure> {
         let failed = |error| Failure::caused("cannot open the store", &error);
         let path = match self {
             Self::DataDirectory => data_dir.join(FILE),
             Self::File(path) => path.clone(),
             Self::Etcd(address) => {
-                let options = EtcdOptions::parse(address, new_id()).map_err(failed)?;
+                let mut options = EtcdOptions::parse(address, new_id()).map_err(failed)?;
+                options.create = what != Use::Reading;
                 return Ok(Arc::new(EtcdStore::open(options).await.map_err(failed)?));
             }
         };
+        if what == Use::Reading && !path.exists() {
+            let why = format!("there is no file {}", path.display());
+            return Err(Failure::new("cannot open the store", why)
+                .fix("name the store with --store, or its directory with --data-dir"));
+        }
         let opened = tokio::task::spawn_blocking(move || {
-            EmbeddedStore::open(&path, EmbeddedOptions::new(new_id()))
+            let mut options = EmbeddedOptions::new(new_id());
+            if what == Use::Filling {
+                options.durability = Durability::Relaxed;
+            }
+            EmbeddedStore::open(&path, options)
         });
         let opened = opened.await.map_err(|error| Failure::new("cannot open the store", error))?;
         Ok(Arc::new(opened.map_err(failed)?))
     }
+}
+
+/// What a store is opened for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Server,
+    Reading,
+    Filling,
 }
 
 /// The id of a store that is made now.

@@ -4,11 +4,12 @@
 //! instance, and `GET /_longshore/waits?cluster=C` what services and tasks wait for;
 //! `GET /_longshore/events` tells the journal as events, and `GET /_longshore/at` what a cluster was
 //! like at a time; `/_longshore/consolidate` plans to empty instances and starts it;
-//! `GET /_longshore/members` tells of the servers of the control plane, and
-//! `POST /_longshore/reset` empties a development server. Requests are authenticated like any other,
-//! but those of health.
+//! `GET /_longshore/members` tells of the servers of the control plane, `GET /_longshore/backup` gives
+//! an archive of the store, and `POST /_longshore/reset` empties a development server. Requests are
+//! authenticated like any other, but those of health.
 
 pub(crate) mod at;
+mod backup;
 mod consolidate;
 pub(crate) mod events;
 mod explain;
@@ -36,8 +37,8 @@ pub(crate) const PREFIX: &str = "/_longshore/";
 
 /// Answers an operator's request.
 pub(crate) async fn answer(server: Arc<Server>, request: Request<Incoming>) -> front::Answer {
-    let scope = match scope_of(&server, &request) {
-        Ok(scope) => scope,
+    let (scope, principal) = match caller(&server, &request) {
+        Ok(caller) => caller,
         Err(error) => {
             let answer = error.response(auth::Protocol::Json);
             let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::FORBIDDEN);
@@ -54,6 +55,10 @@ pub(crate) async fn answer(server: Arc<Server>, request: Request<Incoming>) -> f
             Ok(lines) => return lines.map(Either::Right),
             Err(refusal) => refusal,
         },
+        (&Method::GET, "backup") => match backup::answer(&server, &principal) {
+            Ok(lines) => return lines.map(Either::Right),
+            Err(error) => json(StatusCode::FORBIDDEN, &serde_json::json!({ "error": error })),
+        },
         (method @ (&Method::GET | &Method::POST), "consolidate") => {
             consolidate::answer(&server, &scope, method, &query).await
         }
@@ -65,7 +70,11 @@ pub(crate) async fn answer(server: Arc<Server>, request: Request<Incoming>) -> f
     })
 }
 
-fn scope_of(server: &Server, request: &Request<Incoming>) -> Result<Scope, auth::AuthError> {
+/// Who asks, and the account and region that they mean.
+fn caller(
+    server: &Server,
+    request: &Request<Incoming>,
+) -> Result<(Scope, auth::Principal), auth::AuthError> {
     let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let uri = request.uri();
     let query = uri.query().unwrap_or_default();
@@ -75,10 +84,11 @@ fn scope_of(server: &Server, request: &Request<Incoming>) -> Result<Scope, auth:
     let body = auth::PayloadHash::of(b"");
     let principal = server.identity.identify(&parts, &body, &expected, now_s)?;
     let region = auth::peek(&parts).and_then(|peeked| peeked.region.parse().ok());
-    Ok(Scope {
+    let scope = Scope {
         account: principal.account.as_str().parse().unwrap_or_default(),
         region: region.unwrap_or_else(|| server.region.clone()),
-    })
+    };
+    Ok((scope, principal))
 }
 
 fn json(status: StatusCode, body: &serde_json::Value) -> Reply {

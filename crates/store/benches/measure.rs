@@ -90,6 +90,25 @@ async fn etcd(endpoints: &str, writers: u128) {
     }
 }
 
+/// The view of many tasks in etcd, as a server makes it when it starts.
+async fn etcd_view(endpoints: &str) {
+    let address = format!("etcd://{endpoints}/view-{}", std::process::id());
+    let options = EtcdOptions::parse(&address, StoreId(1)).expect("an address");
+    let store = Arc::new(EtcdStore::open(options).await.expect("opens"));
+    for first in (0..TASKS).step_by(100) {
+        let mut txn = RecordTxn::new();
+        for id in first..first + 100 {
+            txn.put(&task(id));
+        }
+        let outcome = store.txn(txn.into_txn()).await.expect("the store works");
+        assert!(matches!(outcome, TxnOutcome::Committed { .. }));
+    }
+    let opened = Instant::now();
+    let state = State::open(store).await.expect("opens");
+    assert_eq!(state.view().tasks.len() as u128, TASKS);
+    println!("etcd: view of {TASKS} tasks ready after {:.2?}", opened.elapsed());
+}
+
 /// Commits task changes by `writers` at once for a while; returns how many a second.
 async fn commits(name: &str, store: Arc<dyn Store>, writers: u128, journal: bool) -> f64 {
     let started = Instant::now();
@@ -238,6 +257,7 @@ async fn main() {
         for writers in [1, 32] {
             etcd(&endpoints, writers).await;
         }
+        etcd_view(&endpoints).await;
     }
     for durability in [Durability::Immediate, Durability::Relaxed] {
         for writers in [1, 32] {

@@ -3,7 +3,15 @@
 //! A value is JSON with the version of its shape: `{"v":1,"r":{…}}`. Each shape that was ever
 //! written stays readable: a record that changes shape gets a new version, and its
 //! [`Record::upgrade`] reads the older ones. A version from the future is an error.
+//!
+//! One change needs no new version, so that servers can be upgraded one by one within a minor
+//! version: another optional member of the record itself. An older longshore does not know it,
+//! reads the rest, and gives it back when it writes the record again ([`RecordTxn::update`]).
+//!
+//! [`RecordTxn::update`]: crate::RecordTxn::update
 
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::fmt::{Debug, Display, Write};
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -12,6 +20,7 @@ use bytes::Bytes;
 use longshore_domain::ids::Scope;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_ignored::Path;
 use serde_json::value::RawValue;
 
 use crate::contract::{Key, KeyValue, StoreRevision};
@@ -144,7 +153,13 @@ pub struct Row<R> {
     pub mod_revision: StoreRevision,
     /// Revision that created it.
     pub create_revision: StoreRevision,
+    /// What a newer longshore has written beside it.
+    pub(crate) unknown: Unknown,
 }
+
+/// Members of a record that this code does not know, as JSON, by their names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Unknown(BTreeMap<String, String>);
 
 impl<R> Deref for Row<R> {
     type Target = R;
@@ -206,16 +221,31 @@ struct Read<'a> {
     r: &'a RawValue,
 }
 
-/// The value of a record.
-pub(crate) fn encode<R: Record>(record: &R) -> Bytes {
-    let value = serde_json::to_vec(&Written { v: R::VERSION, r: record });
-    value.expect("a record is a structure with text keys, which JSON can hold").into()
+/// The value of a record, with what a newer longshore has written beside it.
+pub(crate) fn encode<R: Record>(record: &R, unknown: &Unknown) -> Bytes {
+    let value = serde_json::to_string(&Written { v: R::VERSION, r: record });
+    let mut value = value.expect("a record is a structure with text keys, which JSON can hold");
+    let mut added = unknown.0.clone();
+    if cfg!(feature = "newer-records") {
+        added.insert("addedLater".into(), r#"{"by":"a newer longshore"}"#.into());
+    }
+    if !added.is_empty() {
+        // Both objects end here, and neither is empty: a record has members.
+        value.truncate(value.len() - "}}".len());
+        for (name, json) in added {
+            let name = serde_json::Value::from(name);
+            // Writing to a string does not fail.
+            let _ = write!(value, ",{name}:{json}");
+        }
+        value.push_str("}}");
+    }
+    value.into()
 }
 
 /// The record of a value.
 pub(crate) fn decode<R: Record>(kv: &KeyValue) -> Result<Row<R>, RecordError> {
     let fault = |fault| RecordError { key: kv.key.clone(), fault };
-    let record: R = decode_value(&kv.value).map_err(fault)?;
+    let (record, unknown): (R, _) = decode_value(&kv.value).map_err(fault)?;
     let key = record.key().encode();
     if key != kv.key {
         return Err(fault(RecordFault::Misplaced(key)));
@@ -225,16 +255,37 @@ pub(crate) fn decode<R: Record>(kv: &KeyValue) -> Result<Row<R>, RecordError> {
         record,
         mod_revision: kv.mod_revision,
         create_revision: kv.create_revision,
+        unknown,
     })
 }
 
-pub(crate) fn decode_value<R: Record>(value: &[u8]) -> Result<R, RecordFault> {
+/// The record of a value, and what it does not know of it.
+pub(crate) fn decode_value<R: Record>(value: &[u8]) -> Result<(R, Unknown), RecordFault> {
     let Read { v, r } = serde_json::from_slice(value)?;
     match v.cmp(&R::VERSION) {
-        std::cmp::Ordering::Equal => Ok(serde_json::from_str(r.get())?),
-        std::cmp::Ordering::Less => R::upgrade(v, r.get()),
-        std::cmp::Ordering::Greater => {
-            Err(RecordFault::NewerVersion { found: v, supported: R::VERSION })
+        Ordering::Equal => {
+            let mut names = Vec::new();
+            let mut json = serde_json::Deserializer::from_str(r.get());
+            let record = serde_ignored::deserialize(&mut json, |path| {
+                if let Path::Map { parent: Path::Root, key } = path {
+                    names.push(key);
+                }
+            })?;
+            json.end()?;
+            Ok((record, unknown(&names, r)?))
         }
+        Ordering::Less => Ok((R::upgrade(v, r.get())?, Unknown::default())),
+        Ordering::Greater => Err(RecordFault::NewerVersion { found: v, supported: R::VERSION }),
     }
+}
+
+/// The members of `json` with these names.
+fn unknown(names: &[String], json: &RawValue) -> Result<Unknown, RecordFault> {
+    if names.is_empty() {
+        return Ok(Unknown::default());
+    }
+    let members: BTreeMap<String, &RawValue> = serde_json::from_str(json.get())?;
+    let kept = members.into_iter().filter(|(name, _)| names.contains(name));
+    let kept = kept.map(|(name, value)| (name, value.get().to_owned())).collect();
+    Ok(Unknown(kept))
 }

@@ -5,7 +5,7 @@ use longshore_domain::time::Timestamp;
 
 use crate::contract::{Compare, Key, StoreRevision, Txn, Write};
 use crate::journal::{self, Change, Told};
-use crate::record::{Record, RecordKey, Row, encode};
+use crate::record::{Record, RecordKey, Row, Unknown, encode};
 
 /// A transaction of records. Commits if all that it expects holds, else changes nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,9 +45,9 @@ impl RecordTxn {
         self
     }
 
-    /// Writes a record, whatever is there.
+    /// Writes a record, whatever is there: also what a newer longshore has written beside it.
     pub fn put<R: Record>(&mut self, record: &R) -> &mut Self {
-        self.put_at(record.key().encode(), record, None)
+        self.put_at(record.key().encode(), record, None, &Unknown::default())
     }
 
     /// Removes the record with `key`, if there is one.
@@ -60,13 +60,15 @@ impl RecordTxn {
         let key = record.key().encode();
         // Nothing else of a transaction looks at what it makes.
         self.txn.compares.push(Compare::ModRevision(key.clone(), StoreRevision::ZERO));
-        self.put_at(key, record, None)
+        self.put_at(key, record, None, &Unknown::default())
     }
 
-    /// Writes the new state of a record that must still be as in `row`.
+    /// Writes the new state of a record that must still be as in `row`. What a newer longshore has
+    /// written beside it stays.
     pub fn update<R: Record>(&mut self, row: &Row<R>, record: &R) -> &mut Self {
         debug_assert_eq!(record.key().encode(), row.key, "a record keeps its name");
-        self.expect_unchanged(row).put_at(row.key.clone(), record, Some(&row.record))
+        let (key, old) = (row.key.clone(), Some(&row.record));
+        self.expect_unchanged(row).put_at(key, record, old, &row.unknown)
     }
 
     /// Removes a record that must still be as in `row`.
@@ -106,8 +108,14 @@ impl RecordTxn {
         self.txn
     }
 
-    fn put_at<R: Record>(&mut self, key: Key, record: &R, old: Option<&R>) -> &mut Self {
-        let value = encode(record);
+    fn put_at<R: Record>(
+        &mut self,
+        key: Key,
+        record: &R,
+        old: Option<&R>,
+        unknown: &Unknown,
+    ) -> &mut Self {
+        let value = encode(record, unknown);
         if record.is_told(old) {
             self.told.push(Told::Record { kind: R::KIND, value: value.clone() });
         }

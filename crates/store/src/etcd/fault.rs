@@ -31,6 +31,8 @@ pub(super) enum Fault {
     Future,
     /// etcd takes no such request.
     Refused(String),
+    /// There is no store.
+    NoStore,
 }
 
 /// Texts with which etcd refuses before it begins. It gives several meanings to one code, so
@@ -80,6 +82,10 @@ impl Fault {
             },
             Self::Future => StoreError::Refused("etcd has not reached that revision".into()),
             Self::Refused(why) => StoreError::Refused(why),
+            Self::NoStore => StoreError::Address {
+                address: format!("{}{}", options.endpoints(), options.namespace),
+                why: "nothing is stored there; is that the right namespace?".into(),
+            },
         }
     }
 }

@@ -100,6 +100,8 @@ enum Absence {
     /// No member serves, so far.
     Unreachable(String),
     Denied(String),
+    /// The member serves, and what is looked for is not there.
+    NoStore,
     /// For good.
     Replaced(String),
 }
@@ -181,6 +183,7 @@ impl Links {
                 StoreError::Unreachable { endpoints: self.options.endpoints(), detail }
             }
             Absence::Denied(detail) => Fault::Denied(detail).error(&self.options),
+            Absence::NoStore => Fault::NoStore.error(&self.options),
             Absence::Replaced(detail) => StoreError::Replaced { detail },
         })
     }
@@ -267,6 +270,7 @@ impl Links {
     fn absence(&self, member: &str, fault: Fault) -> Absence {
         match fault {
             Fault::Denied(detail) => Absence::Denied(detail),
+            Fault::NoStore => Absence::NoStore,
             Fault::Later(detail) | Fault::Lost(detail) | Fault::Refused(detail) => {
                 Absence::Unreachable(format!("{member}: {detail}"))
             }
@@ -350,7 +354,7 @@ impl Links {
         let mut kv = link.kv.clone();
         let limit = self.options.request_timeout;
         let mut answer = link.call(limit, kv.get(key.as_str(), None)).await?;
-        if answer.kvs().is_empty() {
+        if answer.kvs().is_empty() && self.options.create {
             let txn = Txn::new().when([absent]).and_then([put]);
             link.call(limit, kv.txn(txn)).await?;
             answer = link.call(limit, kv.get(key, None)).await?;
@@ -359,7 +363,7 @@ impl Links {
         let cluster = answer.header().map_or(0, ResponseHeader::cluster_id);
         match answer.kvs().first().and_then(|kv| parse_id(kv.value())) {
             Some(id) => Ok(Opened { id, cluster }),
-            None => Err(Fault::Refused(format!("{} holds no id of a store", self.keys.id()))),
+            None => Err(Fault::NoStore),
         }
     }
 

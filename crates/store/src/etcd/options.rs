@@ -24,6 +24,8 @@ const NAMESPACE: &str = "/longshore";
 pub struct EtcdOptions {
     /// The id that the store gets if this call creates it.
     pub new_id: StoreId,
+    /// Whether the store is made where there is none.
+    pub create: bool,
     /// How much watch history is kept in this process.
     pub history: HistoryLimits,
     /// Members, as `host:port`; one of them is used at a time.
@@ -129,6 +131,7 @@ impl<'a> Parts<'a> {
         let members: Result<Vec<_>, _> = self.hosts.split(',').map(member).collect();
         let mut read = EtcdOptions {
             new_id,
+            create: true,
             history: HistoryLimits::default(),
             members: members?,
             namespace: namespace(self.path)?,

@@ -1,8 +1,9 @@
 //! Transactions: how one of the contract becomes one of etcd, and what its answer means.
 //!
 //! Where an answer is lost, a transaction that appends to a log can still be told apart from one
-//! that did not happen (see `log`), so its caller learns the truth. Of any other the caller
-//! learns that nobody knows.
+//! that did not happen (see `log`), so its caller learns the truth. One that compares the revision
+//! of a key that it writes cannot happen twice, so it is sent again; where that meets a conflict,
+//! and of any other, the caller learns that nobody knows.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -48,31 +49,55 @@ impl Shared {
         let options = &self.links.options;
         let deadline = Instant::now() + options.request_timeout * 2;
         let names = self.names(&txn).await?;
+        // What came instead of the answer of an earlier attempt, which may have happened.
+        let mut lost: Option<String> = None;
+        let unless_lost = |lost: &Option<String>, error| match lost {
+            Some(detail) => StoreError::Uncertain { detail: detail.clone() },
+            None => error,
+        };
         loop {
-            let link = self.links.link(deadline).await?;
+            let link = self.links.link(deadline).await.map_err(|e| unless_lost(&lost, e))?;
             let appends = self.appends(&txn);
-            let raw = request(&self.links.keys, &txn, &names, &appends);
-            let mut kv = link.kv.clone();
-            let fault = match link.call(options.request_timeout, kv.txn(raw)).await {
-                Ok(answer) => match self.outcome(&txn, &appends, &answer) {
-                    Attempt::Done(outcome) => return Ok(outcome),
-                    Attempt::Again => continue,
-                },
+            let fault = match self.attempt(&link, &txn, &names, &appends).await {
+                Ok(Attempt::Again) => continue,
+                Ok(Attempt::Done(outcome)) => {
+                    let conflict = matches!(outcome, TxnOutcome::Conflict { .. });
+                    return match lost.filter(|_| conflict) {
+                        Some(detail) => self.find_leased(&txn, detail).await,
+                        None => Ok(outcome),
+                    };
+                }
                 Err(fault) => fault,
             };
+            let late = Instant::now() >= deadline;
             match fault {
-                Fault::Lost(detail) => {
+                Fault::Lost(detail) if !appends.is_empty() => {
                     if let Some(outcome) = self.settle(&appends, detail, deadline).await? {
                         return Ok(outcome);
                     }
                 }
-                Fault::Later(_) if Instant::now() < deadline => {
-                    sleep(limits::ETCD_RETRY_PAUSE.0).await;
+                Fault::Lost(_) if txn.writes.is_empty() && !late => {}
+                Fault::Lost(detail) if happens_once(&txn) && !late => lost = Some(detail),
+                Fault::Later(_) if !late => sleep(limits::ETCD_RETRY_PAUSE.0).await,
+                Fault::NoLease if lost.is_none() => {
+                    return Err(StoreError::LeaseNotFound(leased(&txn)));
                 }
-                Fault::NoLease => return Err(StoreError::LeaseNotFound(leased(&txn))),
-                other => return Err(other.error(options)),
+                other => return Err(unless_lost(&lost, other.error(options))),
             }
         }
+    }
+
+    async fn attempt(
+        &self,
+        link: &Link,
+        txn: &Txn,
+        names: &Names,
+        appends: &[Append],
+    ) -> Result<Attempt, Fault> {
+        let raw = request(&self.links.keys, txn, names, appends);
+        let mut kv = link.kv.clone();
+        let answer = link.call(self.links.options.request_timeout, kv.txn(raw)).await?;
+        Ok(self.outcome(txn, appends, &answer))
     }
 
     fn appends(&self, txn: &Txn) -> Vec<Append> {
@@ -131,9 +156,7 @@ impl Shared {
         detail: String,
         deadline: Instant,
     ) -> Result<Option<TxnOutcome>, StoreError> {
-        let Some(append) = appends.first() else {
-            return Err(StoreError::Uncertain { detail });
-        };
+        let Some(append) = appends.first() else { return Ok(None) };
         let uncertain = || StoreError::Uncertain { detail: detail.clone() };
         let window = self.links.keys.window(&append.log);
         loop {
@@ -157,6 +180,22 @@ impl Shared {
                 }
                 Err(_) => return Err(uncertain()),
             }
+        }
+    }
+
+    /// What became of a transaction whose answer was lost and that met a conflict when it was sent
+    /// again. A lease tells: nobody else puts a key with it.
+    async fn find_leased(&self, txn: &Txn, detail: String) -> Result<TxnOutcome, StoreError> {
+        let leased = txn.writes.iter().find_map(|write| match write {
+            Write::Put { key, lease: Some(lease), .. } => Some((key, *lease)),
+            Write::Put { .. } | Write::Delete { .. } | Write::Append { .. } => None,
+        });
+        let Some((key, lease)) = leased else { return Err(StoreError::Uncertain { detail }) };
+        match self.get(key.to_string()).await {
+            Ok(Some(found)) if found.lease == Some(lease) => {
+                Ok(TxnOutcome::Committed { revision: found.mod_revision })
+            }
+            _ => Err(StoreError::Uncertain { detail }),
         }
     }
 
@@ -256,6 +295,23 @@ fn request(keys: &Keys, txn: &Txn, names: &Names, appends: &[Append]) -> RawTxn 
     RawTxn::new().when(compares).and_then(ops).or_else(otherwise)
 }
 
+/// Whether it cannot happen twice: it compares the revision of a key, and leaves it another one.
+fn happens_once(txn: &Txn) -> bool {
+    let compared = |key: &Key, absent_too: bool| {
+        txn.compares.iter().any(|compare| match compare {
+            Compare::ModRevision(compared, at) => {
+                compared == key && (absent_too || *at != StoreRevision::ZERO)
+            }
+            Compare::Exists(_) => false,
+        })
+    };
+    txn.writes.iter().any(|write| match write {
+        Write::Put { key, .. } => compared(key, true),
+        Write::Delete { key } => compared(key, false),
+        Write::Append { .. } => false,
+    })
+}
+
 /// Reads when a key was last put, without its value.
 fn exists(key: &str) -> TxnOp {
     TxnOp::get(key, Some(GetOptions::new().with_keys_only()))
@@ -283,4 +339,30 @@ fn leased(txn: &Txn) -> LeaseId {
         Write::Delete { .. } | Write::Append { .. } => None,
     };
     txn.writes.iter().find_map(lease).unwrap_or(LeaseId(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_happen_twice_is_not_sent_twice() {
+        let at = StoreRevision(5);
+        let txn = Txn::default;
+        for once in [
+            txn().expect("/a", at).put("/a", "1").put("/b", "1"),
+            txn().expect_absent("/a").put("/a", "1"),
+            txn().expect("/a", at).delete("/a").put("/b", "1"),
+        ] {
+            assert!(happens_once(&once), "{once:?}");
+        }
+        for twice in [
+            txn().put("/a", "1"),
+            txn().expect("/a", at).put("/b", "1"),
+            txn().expect_exists("/a").put("/a", "1"),
+            txn().expect_absent("/a").delete("/a").put("/b", "1"),
+        ] {
+            assert!(!happens_once(&twice), "{twice:?}");
+        }
+    }
 }

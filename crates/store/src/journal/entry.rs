@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::Sequence;
 use crate::contract::{Key, KeyValue};
-use crate::record::{self, Record, RecordError, RecordFault, RecordKey};
+use crate::record::{self, Record, RecordError, RecordFault, RecordKey, Unknown};
 use crate::view::Kind;
 
 /// What changed: a record as it became, or that it is gone, or what happened.
@@ -153,7 +153,7 @@ impl Told {
 
 fn written(change: &Change) -> WrittenChange<'_> {
     fn of<R: Record>(record: &R) -> WrittenChange<'static> {
-        let value = record::encode(record).to_vec();
+        let value = record::encode(record, &Unknown::default()).to_vec();
         let json = String::from_utf8(value).ok().and_then(|text| RawValue::from_string(text).ok());
         WrittenChange { kind: R::KIND.as_str(), key: None, is: json }
     }
@@ -203,7 +203,7 @@ pub(super) fn time(kv: &KeyValue) -> Result<Timestamp, RecordError> {
 
 fn read_change(told: &ReadChange<'_>) -> Result<Option<Change>, RecordFault> {
     fn of<R: Record>(json: &RawValue) -> Result<Box<R>, RecordFault> {
-        record::decode_value(json.get().as_bytes()).map(Box::new)
+        record::decode_value(json.get().as_bytes()).map(|(record, _)| Box::new(record))
     }
     let Some(json) = told.is else {
         let gone = |key: &String| {

@@ -50,7 +50,9 @@ pub(crate) async fn etcd() -> Option<Backend> {
     let endpoints = etcd_endpoints()?;
     let turn = ETCD.lock().await;
     let number = NAMESPACES.fetch_add(1, Ordering::Relaxed);
-    let address = format!("etcd://{endpoints}/test-{}-{number}", std::process::id());
+    // As long as a namespace may be, so that limits are met with it.
+    let name = format!("{:-<23}", format!("test-{}-{number}", std::process::id()));
+    let address = format!("etcd://{endpoints}/{name}");
     let store = Arc::new(EtcdStore::open(etcd_options(&address)).await.expect("opens"));
     let page = soon(store.range(Range::prefix("/"))).await.expect("the store works");
     Some(Backend { store, start: page.revision, _dir: None, _turn: Some(turn) })

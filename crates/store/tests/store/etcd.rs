@@ -3,4 +3,6 @@
 mod access;
 mod cluster;
 mod faults;
+mod lost;
+mod proxy;
 mod several;

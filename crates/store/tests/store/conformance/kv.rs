@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use longshore_store::{Range, Retry, Store, StoreError, StoreRevision, Txn, TxnOutcome, limits};
+use longshore_store::{
+    Range, Retry, Store, StoreError, StoreRevision, Txn, TxnOutcome, Write, limits,
+};
 
 use crate::backend::{Backend, ID, commit, conflict, soon, text};
 
@@ -185,6 +187,17 @@ pub(super) async fn the_largest_transaction_fits(b: Backend) {
     let mut txn = Txn::default();
     for n in 0..limits::TXN_OPS {
         txn = txn.put(&format!("/k/{n:03}"), vec![7; 1024]).expect_absent(&format!("/k/{n:03}"));
+    }
+    commit(s, txn).await;
+    // As many operations and as many bytes as there may be, one of them an append.
+    let mut txn = Txn::default().append("/log", "");
+    for n in 0..limits::TXN_OPS - 2 {
+        txn = txn.expect_exists(&format!("/k/{n:03}")).put(&format!("/k/{n:03}"), "");
+    }
+    txn = txn.expect_absent("/w");
+    let rest = limits::TXN_BYTES - txn.bytes();
+    if let Some(Write::Append { value, .. }) = txn.writes.first_mut() {
+        *value = vec![8; rest].into();
     }
     commit(s, txn).await;
     let value = vec![9; limits::TXN_BYTES - limits::OP_OVERHEAD_BYTES - "/v".len()];

@@ -75,9 +75,13 @@ pub(super) async fn a_slow_watcher_is_told(b: Backend) {
     commit(&*b.store, Txn::default().put("/a", "0")).await;
     assert_eq!(show(&batch(&mut watch).await), ["+/a=0"]);
     // Nobody reads the watch while more happens than the history keeps.
+    let mut before = b.start;
+    let mut last = before;
     for n in 0..=SHORT.batches {
-        commit(&*b.store, Txn::default().put("/a", n.to_string())).await;
+        (before, last) = (last, commit(&*b.store, Txn::default().put("/a", n.to_string())).await);
     }
+    // All of it has happened for other watches, too.
+    assert_eq!(batch(&mut b.store.watch("/", before)).await.revision, last);
     let error = next(&mut watch).await.expect_err("it was left behind");
     assert!(matches!(error, StoreError::Compacted { .. }), "{error}");
     // Few but large changes leave it behind as well.

@@ -131,6 +131,11 @@ impl Cluster {
         format!("{scheme}://{}", hosts.collect::<Vec<_>>().join(","))
     }
 
+    /// Port for clients of a member.
+    pub(super) fn port(&self, number: usize) -> u16 {
+        self.members[number].port
+    }
+
     pub(super) fn address(&self) -> String {
         self.address_of(&(0..self.members.len()).collect::<Vec<_>>())
     }
