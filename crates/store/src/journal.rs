@@ -24,7 +24,7 @@ use crate::StateError;
 use crate::contract::{Range, Store, StoreRevision, appended_key};
 
 pub use entry::{Change, Entry};
-pub(crate) use entry::{encode, read};
+pub(crate) use entry::{Told, encode, read};
 pub use moment::Moment;
 
 /// The journal's keys; [`Write::Append`](crate::Write::Append) adds the revision.

@@ -39,8 +39,14 @@ pub trait Record:
         Vec::new()
     }
 
-    /// What the journal tells when this is written in place of `old`, if that is known.
-    fn told(&self, old: Option<&Self>) -> Vec<Change> {
+    /// Whether the journal tells when this is written in place of `old`, if that is known.
+    fn is_told(&self, old: Option<&Self>) -> bool {
+        let _ = old;
+        false
+    }
+
+    /// What the journal tells besides, where it tells of the record.
+    fn told_besides(&self, old: Option<&Self>) -> Vec<Change> {
         let _ = old;
         Vec::new()
     }

@@ -4,7 +4,7 @@
 use longshore_domain::time::Timestamp;
 
 use crate::contract::{Compare, Key, StoreRevision, Txn, Write};
-use crate::journal::{self, Change};
+use crate::journal::{self, Change, Told};
 use crate::record::{Record, RecordKey, Row, encode};
 
 /// A transaction of records. Commits if all that it expects holds, else changes nothing.
@@ -12,7 +12,7 @@ use crate::record::{Record, RecordKey, Row, encode};
 pub struct RecordTxn {
     txn: Txn,
     /// What the journal tells of it.
-    told: Vec<Change>,
+    told: Vec<Told>,
 }
 
 impl RecordTxn {
@@ -74,7 +74,7 @@ impl RecordTxn {
 
     /// Tells the journal of something that is no change of a record.
     pub fn tell(&mut self, change: Change) -> &mut Self {
-        self.told.push(change);
+        self.told.push(Told::Change(change));
         self
     }
 
@@ -105,14 +105,18 @@ impl RecordTxn {
     }
 
     fn put_at<R: Record>(&mut self, key: Key, record: &R, old: Option<&R>) -> &mut Self {
-        self.told.extend(record.told(old));
-        self.txn.writes.push(Write::Put { key, value: encode(record), lease: None });
+        let value = encode(record);
+        if record.is_told(old) {
+            self.told.push(Told::Record { kind: R::KIND, value: value.clone() });
+            self.told.extend(record.told_besides(old).into_iter().map(Told::Change));
+        }
+        self.txn.writes.push(Write::Put { key, value, lease: None });
         self
     }
 
     fn delete_at<R: Record>(&mut self, key: Key, old: Option<&R>) -> &mut Self {
         if R::tells_removal(old) {
-            self.told.push(Change::Gone { kind: R::KIND, key: key.clone() });
+            self.told.push(Told::Change(Change::Gone { kind: R::KIND, key: key.clone() }));
         }
         self.txn.writes.push(Write::Delete { key });
         self

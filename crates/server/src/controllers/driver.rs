@@ -103,7 +103,10 @@ pub(super) async fn pass<C: Controller>(
     // Together, so that the store can write them in groups.
     let commits = txns.into_iter().map(|txn| server.commit(txn));
     let outcomes: Vec<_> = stream::iter(commits).buffer_unordered(COMMITS).collect().await;
-    server.placer.landed(&placed);
+    // Not even the lock is needed for nothing.
+    if !placed.is_empty() {
+        server.placer.landed(&placed);
+    }
     // Where somebody else was faster, the next pass sees what they did.
     let again = outcomes.iter().any(|outcome| !matches!(outcome, Ok(TxnOutcome::Committed { .. })));
     server.metrics.pass(C::NAME, started.elapsed());

@@ -67,18 +67,15 @@ pub struct Entry {
 }
 
 #[derive(Serialize)]
-struct Written<'a> {
-    at: Timestamp,
-    told: Vec<WrittenChange<'a>>,
+struct Happened<'a, T> {
+    kind: &'static str,
+    is: &'a T,
 }
 
 #[derive(Serialize)]
-struct WrittenChange<'a> {
+struct Gone<'a> {
     kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    is: Option<Box<RawValue>>,
+    key: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -105,35 +102,69 @@ struct ReadChange<'a> {
 const STEP: &str = "deployment-step";
 const REFUSED: &str = "refused";
 
-/// The value of what a transaction tells.
-pub(crate) fn encode(at: Timestamp, told: &[Change]) -> Bytes {
-    let written = Written { at, told: told.iter().map(written).collect() };
-    let value = serde_json::to_vec(&written);
-    value.expect("a change is a structure with text keys, which JSON can hold").into()
+/// What a transaction tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// A record, as the same transaction writes it: it is put into JSON once.
+    Record {
+        /// Its table.
+        kind: Kind,
+        /// Its value.
+        value: Bytes,
+    },
+    /// Something else.
+    Change(Change),
 }
 
-fn written(change: &Change) -> WrittenChange<'_> {
-    fn of<R: Record>(record: &R) -> WrittenChange<'static> {
-        let value = record::encode(record).to_vec();
-        let json = String::from_utf8(value).ok().and_then(|text| RawValue::from_string(text).ok());
-        WrittenChange { kind: R::KIND.as_str(), key: None, is: json }
-    }
-    let plain = |kind, value: serde_json::Result<Box<RawValue>>| WrittenChange {
-        kind,
-        key: None,
-        is: value.ok(),
-    };
-    match change {
-        Change::Task(task) => of(&**task),
-        Change::ContainerInstance(instance) => of(&**instance),
-        Change::Service(service) => of(&**service),
-        Change::ServiceDeployment(deployment) => of(&**deployment),
-        Change::ServiceEvent(event) => of(&**event),
-        Change::DeploymentStep(step) => plain(STEP, serde_json::value::to_raw_value(step)),
-        Change::Refused(refused) => plain(REFUSED, serde_json::value::to_raw_value(refused)),
-        Change::Gone { kind, key } => {
-            WrittenChange { kind: kind.as_str(), key: Some(key), is: None }
+/// The value of what a transaction tells.
+pub(crate) fn encode(at: Timestamp, told: &[Told]) -> Bytes {
+    let size = told.iter().map(|told| match told {
+        Told::Record { value, .. } => value.len(),
+        Told::Change(_) => 0,
+    });
+    let mut json = Vec::with_capacity(size.sum::<usize>() + 64 * (told.len() + 1));
+    json.extend(b"{\"at\":");
+    write(&mut json, &at);
+    json.extend(b",\"told\":[");
+    for (index, told) in told.iter().enumerate() {
+        if index > 0 {
+            json.push(b',');
         }
+        match told {
+            Told::Record { kind, value } => write_record(&mut json, *kind, value),
+            Told::Change(change) => write_change(&mut json, change),
+        }
+    }
+    json.extend(b"]}");
+    json.into()
+}
+
+fn write<T: Serialize>(json: &mut Vec<u8>, value: &T) {
+    serde_json::to_writer(json, value)
+        .expect("a change is a structure with text keys, which JSON can hold");
+}
+
+fn write_record(json: &mut Vec<u8>, kind: Kind, value: &[u8]) {
+    json.extend(b"{\"kind\":");
+    write(json, &kind.as_str());
+    json.extend(b",\"is\":");
+    json.extend(value);
+    json.push(b'}');
+}
+
+fn write_change(json: &mut Vec<u8>, change: &Change) {
+    fn of<R: Record>(json: &mut Vec<u8>, record: &R) {
+        write_record(json, R::KIND, &record::encode(record));
+    }
+    match change {
+        Change::Task(task) => of(json, &**task),
+        Change::ContainerInstance(instance) => of(json, &**instance),
+        Change::Service(service) => of(json, &**service),
+        Change::ServiceDeployment(deployment) => of(json, &**deployment),
+        Change::ServiceEvent(event) => of(json, &**event),
+        Change::DeploymentStep(step) => write(json, &Happened { kind: STEP, is: step }),
+        Change::Refused(refused) => write(json, &Happened { kind: REFUSED, is: refused }),
+        Change::Gone { kind, key } => write(json, &Gone { kind: kind.as_str(), key }),
     }
 }
 

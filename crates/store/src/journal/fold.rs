@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use longshore_domain::time::Timestamp;
 
 use super::moment::is_over;
-use super::{Change, Journal, encode, entry, from};
+use super::{Change, Journal, Told, encode, entry, from};
 use crate::StateError;
 use crate::contract::{Key, StoreRevision, Txn, TxnOutcome};
 
@@ -53,7 +53,7 @@ impl Journal {
             txn = if is_over(&change) {
                 txn.delete(&key)
             } else {
-                txn.put(&key, encode(at, &[change]))
+                txn.put(&key, encode(at, &[Told::Change(change)]))
             };
             if txn.writes.len() >= PUTS {
                 self.commit(std::mem::take(&mut txn)).await?;

@@ -5,7 +5,6 @@ use longshore_domain::journal;
 use longshore_domain::record::ContainerInstance;
 
 use crate::contract::Key;
-use crate::journal::Change;
 use crate::record::{KeyPath, KeyPrefix, Record, RecordKey};
 use crate::view::Kind;
 
@@ -74,11 +73,8 @@ impl Record for ContainerInstance {
         indexes
     }
 
-    fn told(&self, old: Option<&Self>) -> Vec<Change> {
-        if !journal::tells_instance(old, self) {
-            return Vec::new();
-        }
-        vec![Change::ContainerInstance(Box::new(self.clone()))]
+    fn is_told(&self, old: Option<&Self>) -> bool {
+        journal::tells_instance(old, self)
     }
 
     fn tells_removal(old: Option<&Self>) -> bool {

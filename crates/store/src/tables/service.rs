@@ -72,13 +72,12 @@ impl Record for Service {
         indexes
     }
 
-    fn told(&self, old: Option<&Self>) -> Vec<Change> {
-        if !journal::tells_service(old, self) {
-            return Vec::new();
-        }
-        let steps = journal::deployment_steps(old, self).into_iter();
-        let record = Change::Service(Box::new(self.clone()));
-        std::iter::once(record).chain(steps.map(Change::DeploymentStep)).collect()
+    fn is_told(&self, old: Option<&Self>) -> bool {
+        journal::tells_service(old, self)
+    }
+
+    fn told_besides(&self, old: Option<&Self>) -> Vec<Change> {
+        journal::deployment_steps(old, self).into_iter().map(Change::DeploymentStep).collect()
     }
 
     fn tells_removal(old: Option<&Self>) -> bool {

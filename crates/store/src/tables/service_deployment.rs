@@ -6,7 +6,6 @@ use longshore_domain::record::ServiceDeployment;
 
 use super::NoIndex;
 use crate::contract::Key;
-use crate::journal::Change;
 use crate::record::{KeyPath, KeyPrefix, Record, RecordKey};
 use crate::view::Kind;
 
@@ -56,11 +55,8 @@ impl Record for ServiceDeployment {
         }
     }
 
-    fn told(&self, old: Option<&Self>) -> Vec<Change> {
-        if !journal::tells_service_deployment(old, self) {
-            return Vec::new();
-        }
-        vec![Change::ServiceDeployment(Box::new(self.clone()))]
+    fn is_told(&self, old: Option<&Self>) -> bool {
+        journal::tells_service_deployment(old, self)
     }
 
     fn tells_removal(old: Option<&Self>) -> bool {

@@ -6,7 +6,6 @@ use longshore_domain::time::Timestamp;
 
 use super::NoIndex;
 use crate::contract::Key;
-use crate::journal::Change;
 use crate::record::{KeyPath, KeyPrefix, Record, RecordKey};
 use crate::view::Kind;
 
@@ -66,7 +65,7 @@ impl Record for ServiceEvent {
         }
     }
 
-    fn told(&self, _: Option<&Self>) -> Vec<Change> {
-        vec![Change::ServiceEvent(Box::new(self.clone()))]
+    fn is_told(&self, _: Option<&Self>) -> bool {
+        true
     }
 }

@@ -7,7 +7,6 @@ use longshore_domain::journal;
 use longshore_domain::record::Task;
 
 use crate::contract::Key;
-use crate::journal::Change;
 use crate::record::{KeyPath, KeyPrefix, Record, RecordKey};
 use crate::view::Kind;
 
@@ -88,11 +87,8 @@ impl Record for Task {
         indexes
     }
 
-    fn told(&self, old: Option<&Self>) -> Vec<Change> {
-        if !journal::tells_task(old, self) {
-            return Vec::new();
-        }
-        vec![Change::Task(Box::new(self.clone()))]
+    fn is_told(&self, old: Option<&Self>) -> bool {
+        journal::tells_task(old, self)
     }
 
     fn tells_removal(old: Option<&Self>) -> bool {
