@@ -2,6 +2,7 @@
 
 mod arn;
 mod name;
+mod text;
 mod unique;
 
 pub use arn::{Arn, ArnError, Resource, deployment_id};

@@ -48,14 +48,14 @@ pub trait Record:
         Vec::new()
     }
 
-    /// Whether the journal tells that this is written in place of `old`, if that is known.
+    /// Whether the journal tells when this is written in place of `old`, if that is known.
     fn is_told(&self, old: Option<&Self>) -> bool {
         let _ = old;
         false
     }
 
-    /// What else it tells then.
-    fn steps(&self, old: Option<&Self>) -> Vec<Change> {
+    /// What the journal tells besides, where it tells of the record.
+    fn told_besides(&self, old: Option<&Self>) -> Vec<Change> {
         let _ = old;
         Vec::new()
     }

@@ -118,8 +118,8 @@ impl RecordTxn {
         let value = encode(record, unknown);
         if record.is_told(old) {
             self.told.push(Told::Record { kind: R::KIND, value: value.clone() });
+            self.told.extend(record.told_besides(old).into_iter().map(Told::Change));
         }
-        self.told.extend(record.steps(old).into_iter().map(Told::Change));
         self.txn.writes.push(Write::Put { key, value, lease: None });
         self
     }

@@ -1,12 +1,12 @@
 //! Names that people choose: accounts, regions, clusters, services, daemons, families.
 
-use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt;
 use core::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::text;
 use crate::limits;
 
 /// Why a text is not a name of the wanted kind.
@@ -75,8 +75,7 @@ macro_rules! name {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+                text::read(deserializer, "a name of 1 to 255 letters, numbers, hyphens, underscores")
             }
         }
     };
@@ -143,8 +142,7 @@ impl Serialize for AccountId {
 
 impl<'de> Deserialize<'de> for AccountId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        text::read(deserializer, "a 12-digit account id")
     }
 }
 

@@ -1,11 +1,11 @@
 //! Identifiers that Longshore makes: tasks, container instances, revisions.
 
-use alloc::string::String;
 use core::fmt;
 use core::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::text::{self, Hex};
 use crate::time::Timestamp;
 
 /// Where a decision takes fresh ids from: random in production, seeded in tests and the simulator.
@@ -42,13 +42,13 @@ macro_rules! unique {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:032x}", self.0)
+                f.write_str(Hex::new(self.0).as_str())
             }
         }
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:032x}", self.0)
+                f.write_str(Hex::new(self.0).as_str())
             }
         }
 
@@ -67,14 +67,13 @@ macro_rules! unique {
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                serializer.serialize_str(Hex::new(self.0).as_str())
             }
         }
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                text.parse().map_err(|()| serde::de::Error::custom("expected 32 hex digits"))
+                text::read(deserializer, "32 hex digits")
             }
         }
     };

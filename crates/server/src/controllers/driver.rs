@@ -127,7 +127,10 @@ pub(super) async fn pass<C: Controller>(
     // Together, so that the store can write them in groups.
     let commits = works.into_iter().map(|work| work.commit(server, term));
     let went: Vec<bool> = stream::iter(commits).buffer_unordered(COMMITS).collect().await;
-    term.placer.landed(&placed);
+    // Not even the lock is needed for nothing.
+    if !placed.is_empty() {
+        term.placer.landed(&placed);
+    }
     server.metrics.pass(C::NAME, started.elapsed());
     if rest >= REST_MIN {
         tokio::time::sleep(rest).await;

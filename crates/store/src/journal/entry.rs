@@ -66,27 +66,16 @@ pub struct Entry {
     pub change: Change,
 }
 
-/// What a transaction has to tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
-    /// A record as it became, in the form of its table.
-    Record {
-        /// Its table.
-        kind: Kind,
-        /// Its value.
-        value: Bytes,
-    },
-    /// Anything else.
-    Change(Change),
+#[derive(Serialize)]
+struct Happened<'a, T> {
+    kind: &'static str,
+    is: &'a T,
 }
 
 #[derive(Serialize)]
-struct WrittenChange<'a> {
+struct Gone<'a> {
     kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    is: Option<Box<RawValue>>,
+    key: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -113,66 +102,69 @@ struct ReadChange<'a> {
 const STEP: &str = "deployment-step";
 const REFUSED: &str = "refused";
 
-/// The value of what a transaction tells: `{"at":…,"told":[{"kind":…,"is":…},…]}`. Values of records
-/// are JSON already, and are taken as they are.
+/// What a transaction tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// A record, as the same transaction writes it: it is put into JSON once.
+    Record {
+        /// Its table.
+        kind: Kind,
+        /// Its value.
+        value: Bytes,
+    },
+    /// Something else.
+    Change(Change),
+}
+
+/// The value of what a transaction tells.
 pub(crate) fn encode(at: Timestamp, told: &[Told]) -> Bytes {
-    const JSON: &str = "times and changes have text keys, which JSON can hold";
-    let size: usize = told.iter().map(Told::size).sum();
-    let mut out = Vec::with_capacity(64 + size);
-    out.extend_from_slice(b"{\"at\":");
-    serde_json::to_writer(&mut out, &at).expect(JSON);
-    out.extend_from_slice(b",\"told\":[");
-    for (place, told) in told.iter().enumerate() {
-        if place > 0 {
-            out.push(b',');
+    let size = told.iter().map(|told| match told {
+        Told::Record { value, .. } => value.len(),
+        Told::Change(_) => 0,
+    });
+    let mut json = Vec::with_capacity(size.sum::<usize>() + 64 * (told.len() + 1));
+    json.extend(b"{\"at\":");
+    write(&mut json, &at);
+    json.extend(b",\"told\":[");
+    for (index, told) in told.iter().enumerate() {
+        if index > 0 {
+            json.push(b',');
         }
         match told {
-            Told::Record { kind, value } => {
-                out.extend_from_slice(b"{\"kind\":\"");
-                out.extend_from_slice(kind.as_str().as_bytes());
-                out.extend_from_slice(b"\",\"is\":");
-                out.extend_from_slice(value);
-                out.push(b'}');
-            }
-            Told::Change(change) => serde_json::to_writer(&mut out, &written(change)).expect(JSON),
+            Told::Record { kind, value } => write_record(&mut json, *kind, value),
+            Told::Change(change) => write_change(&mut json, change),
         }
     }
-    out.extend_from_slice(b"]}");
-    out.into()
+    json.extend(b"]}");
+    json.into()
 }
 
-impl Told {
-    /// About how many bytes it takes.
-    fn size(&self) -> usize {
-        match self {
-            Self::Record { value, .. } => value.len() + 40,
-            Self::Change(_) => 512,
-        }
-    }
+fn write<T: Serialize>(json: &mut Vec<u8>, value: &T) {
+    serde_json::to_writer(json, value)
+        .expect("a change is a structure with text keys, which JSON can hold");
 }
 
-fn written(change: &Change) -> WrittenChange<'_> {
-    fn of<R: Record>(record: &R) -> WrittenChange<'static> {
-        let value = record::encode(record, &Unknown::default()).to_vec();
-        let json = String::from_utf8(value).ok().and_then(|text| RawValue::from_string(text).ok());
-        WrittenChange { kind: R::KIND.as_str(), key: None, is: json }
+fn write_record(json: &mut Vec<u8>, kind: Kind, value: &[u8]) {
+    json.extend(b"{\"kind\":");
+    write(json, &kind.as_str());
+    json.extend(b",\"is\":");
+    json.extend(value);
+    json.push(b'}');
+}
+
+fn write_change(json: &mut Vec<u8>, change: &Change) {
+    fn of<R: Record>(json: &mut Vec<u8>, record: &R) {
+        write_record(json, R::KIND, &record::encode(record, &Unknown::default()));
     }
-    let plain = |kind, value: serde_json::Result<Box<RawValue>>| WrittenChange {
-        kind,
-        key: None,
-        is: value.ok(),
-    };
     match change {
-        Change::Task(task) => of(&**task),
-        Change::ContainerInstance(instance) => of(&**instance),
-        Change::Service(service) => of(&**service),
-        Change::ServiceDeployment(deployment) => of(&**deployment),
-        Change::ServiceEvent(event) => of(&**event),
-        Change::DeploymentStep(step) => plain(STEP, serde_json::value::to_raw_value(step)),
-        Change::Refused(refused) => plain(REFUSED, serde_json::value::to_raw_value(refused)),
-        Change::Gone { kind, key } => {
-            WrittenChange { kind: kind.as_str(), key: Some(key), is: None }
-        }
+        Change::Task(task) => of(json, &**task),
+        Change::ContainerInstance(instance) => of(json, &**instance),
+        Change::Service(service) => of(json, &**service),
+        Change::ServiceDeployment(deployment) => of(json, &**deployment),
+        Change::ServiceEvent(event) => of(json, &**event),
+        Change::DeploymentStep(step) => write(json, &Happened { kind: STEP, is: step }),
+        Change::Refused(refused) => write(json, &Happened { kind: REFUSED, is: refused }),
+        Change::Gone { kind, key } => write(json, &Gone { kind: kind.as_str(), key }),
     }
 }
 

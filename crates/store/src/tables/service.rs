@@ -76,7 +76,7 @@ impl Record for Service {
         journal::tells_service(old, self)
     }
 
-    fn steps(&self, old: Option<&Self>) -> Vec<Change> {
+    fn told_besides(&self, old: Option<&Self>) -> Vec<Change> {
         journal::deployment_steps(old, self).into_iter().map(Change::DeploymentStep).collect()
     }
 

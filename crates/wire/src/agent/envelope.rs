@@ -55,6 +55,17 @@ macro_rules! envelope {
                 }
             }
 
+            /// Name of the type of a text frame, without a look into its message.
+            ///
+            /// # Errors
+            /// When it is not an envelope.
+            pub fn type_of(frame: &str) -> Result<String, crate::agent::EnvelopeError> {
+                use crate::agent::envelope::Received;
+                let received: Received<'_> =
+                    serde_json::from_str(frame).map_err(crate::agent::EnvelopeError::Frame)?;
+                Ok(received.type_name)
+            }
+
             /// Reads a text frame.
             ///
             /// # Errors
