@@ -35,7 +35,8 @@ def serve(tmp_path: pathlib.Path) -> Any:
     servers: list[Server] = []
 
     def start(*options: str, folder: str = "one") -> Server:
-        server = Server(tmp_path / folder, "--open", *options)
+        where = () if "--store" in options else ("--store", "redb")
+        server = Server(tmp_path / folder, "--open", *options, *where)
         servers.append(server)
         return server.start()
 
@@ -252,7 +253,7 @@ def test_a_backup_is_for_the_owner_of_all(
         return longshore(server.url, *command, fails=fails, **environment).stderr
 
     keys.write_text(json.dumps([root, user]))
-    server = Server(tmp_path / "keys", "--keys", str(keys))
+    server = Server(tmp_path / "keys", "--keys", str(keys), "--store", "redb")
     server.spawn()
     try:
         server.wait(lambda: "listens on" in server.tail(), "it to listen")
