@@ -7,6 +7,7 @@ themselves (`name`). `new_server` and `new_world` start processes of a test's ow
 import contextlib
 import itertools
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -51,20 +52,36 @@ def new_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
         server.stop()
 
 
-@pytest.fixture(scope="session")
-def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An etcd of three members: HOST:PORT,HOST:PORT,HOST:PORT."""
+@contextlib.contextmanager
+def etcd_cluster(folder: pathlib.Path) -> Iterator[str]:
+    """An etcd of three members with its data and pids in `folder`: HOST:PORT,..."""
     if not shutil.which("etcd"):
         missing = "etcd is not installed; scripts/setup etcd does it"
         pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
-    folder = tmp_path_factory.mktemp("etcd")
     script = str(ROOT / "scripts" / "etcd")
     started = subprocess.run(
         [script, "start", str(folder)], capture_output=True, text=True, timeout=120, check=False
     )
     assert started.returncode == 0, started.stderr
-    yield started.stdout.strip()
-    subprocess.run([script, "stop", str(folder)], timeout=120, check=True)
+    try:
+        yield started.stdout.strip()
+    finally:
+        subprocess.run([script, "stop", str(folder)], timeout=120, check=True)
+
+
+@pytest.fixture(scope="session")
+def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An etcd that tests share."""
+    with etcd_cluster(tmp_path_factory.mktemp("etcd")) as endpoints:
+        yield endpoints
+
+
+@pytest.fixture
+def own_etcd(tmp_path: pathlib.Path) -> Iterator[tuple[str, list[int]]]:
+    """An etcd of the test's own, and the pids of its members."""
+    folder = tmp_path / "etcd"
+    with etcd_cluster(folder) as endpoints:
+        yield endpoints, [int(file.read_text()) for file in folder.glob("*.pid")]
 
 
 @pytest.fixture

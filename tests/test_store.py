@@ -1,5 +1,6 @@
 """The store: on redb and on etcd, backed up, moved, and refused with a reason."""
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -10,6 +11,7 @@ import subprocess
 from collections.abc import Callable
 from typing import Any
 
+import botocore.exceptions
 import pytest
 from harness.cli import as_json, longshore
 from harness.process import Server, binary
@@ -35,7 +37,8 @@ def serve(tmp_path: pathlib.Path) -> Any:
     servers: list[Server] = []
 
     def start(*options: str, folder: str = "one") -> Server:
-        server = Server(tmp_path / folder, "--open", *options)
+        where = () if "--store" in options else ("--store", "redb")
+        server = Server(tmp_path / folder, "--open", *options, *where)
         servers.append(server)
         return server.start()
 
@@ -199,6 +202,47 @@ def test_a_killed_import_goes_on(
     assert serve("--store", address).ecs.list_clusters()["clusterArns"] == []
 
 
+def test_without_etcd_reads_go_on_and_changes_say_what_is_known(
+    serve: Callable[..., Server], own_etcd: tuple[str, list[int]]
+) -> None:
+    endpoints, members = own_etcd
+    server = serve("--store", f"etcd://{endpoints}?request-timeout=1s")
+    fill(server)
+    before = content(server)
+
+    def change(name: str) -> str:
+        with pytest.raises(botocore.exceptions.ClientError) as caught:
+            server.ecs.create_cluster(clusterName=name)
+        answer = caught.value.response
+        assert answer["ResponseMetadata"]["HTTPStatusCode"] == 500
+        assert answer["Error"]["Code"] == "ServerException"
+        return str(answer["Error"]["Message"])
+
+    for member in members:
+        os.kill(member, signal.SIGSTOP)
+    # It was sent, and nobody answers.
+    assert "did not learn whether its store has made the change" in change("perhaps")
+    assert content(server) == before
+    # As soon as the connection is given up, nobody is there to send it to.
+    names = (f"unsent-{number}" for number in itertools.count())
+    unsent = until(
+        lambda: name if "nothing was changed" in change(name := next(names)) else None,
+        "a change that was not sent",
+    )
+    for member in members:
+        os.kill(member, signal.SIGCONT)
+
+    def works() -> bool:
+        with contextlib.suppress(botocore.exceptions.ClientError):
+            server.ecs.create_cluster(clusterName="afterwards")
+            return True
+        return False
+
+    until(works, "changes to be possible again")
+    clusters = str(server.ecs.list_clusters()["clusterArns"])
+    assert "afterwards" in clusters and unsent not in clusters
+
+
 def test_what_cannot_be_opened_says_what_to_do(
     serve: Callable[..., Server], etcd: str, tmp_path: pathlib.Path
 ) -> None:
@@ -252,7 +296,7 @@ def test_a_backup_is_for_the_owner_of_all(
         return longshore(server.url, *command, fails=fails, **environment).stderr
 
     keys.write_text(json.dumps([root, user]))
-    server = Server(tmp_path / "keys", "--keys", str(keys))
+    server = Server(tmp_path / "keys", "--keys", str(keys), "--store", "redb")
     server.spawn()
     try:
         server.wait(lambda: "listens on" in server.tail(), "it to listen")

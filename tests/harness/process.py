@@ -109,7 +109,12 @@ class Server(Process):
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         listen = ["--listen", f"127.0.0.1:{self.port}", "--data-dir", str(folder / "server")]
-        super().__init__(folder / "server.log", ["server", *(options or ("--open",)), *listen])
+        given = [*(options or ("--open",)), *listen]
+        # All tests can be run on etcd: scripts/etcd run make e2e
+        etcd = os.environ.get("LONGSHORE_TEST_ETCD")
+        if etcd and "--store" not in given:
+            given += ["--store", f"etcd://{etcd}/e2e-{os.getpid()}-{self.port}"]
+        super().__init__(folder / "server.log", ["server", *given])
 
     def start(self) -> "Server":
         """Starts it and waits until it answers."""

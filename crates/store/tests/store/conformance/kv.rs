@@ -228,7 +228,7 @@ pub(super) async fn an_append_is_named_by_its_revision(b: Backend) {
 /// deleted is gone.
 pub(super) async fn a_log_of_many_writers_is_in_order(b: Backend) {
     const WRITERS: usize = 32;
-    const APPENDS: usize = 80;
+    const APPENDS: usize = 50;
     let writers = (0..WRITERS).map(|writer| {
         let store = b.store.clone();
         tokio::spawn(async move {
