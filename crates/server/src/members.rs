@@ -46,9 +46,11 @@ pub(crate) use term::{Term, moved};
 
 /// The office that the leader holds.
 const OFFICE: &str = "control-plane";
-/// How long a leader that is not heard of leads on. A third of it passes between two renewals, and
-/// a store may take a second more to notice; a new leader is to act within five.
-const TERM: Duration = Duration::from_secs(3);
+/// How long a leader that is not heard of leads on: etcd's shortest. A third of it passes between two
+/// renewals, and a store may take a second more to notice; a new leader is to act within five.
+const TERM: Duration = Duration::from_secs(2);
+/// The same in a store whose leases end with this process: nobody waits for that.
+const TERM_ALONE: Duration = Duration::from_secs(60);
 
 /// How a server takes part in its control plane.
 #[derive(Clone, Debug)]
@@ -236,7 +238,8 @@ impl Members {
 
     /// The office, as this server would hold it.
     pub(crate) fn office(&self, store: &Arc<dyn Store>) -> Leadership {
-        Leadership::new(Arc::clone(store), OFFICE, &format!("{:016x}", self.id()), TERM)
+        let term = if store.is_exclusive() { TERM_ALONE } else { TERM };
+        Leadership::new(Arc::clone(store), OFFICE, &format!("{:016x}", self.id()), term)
     }
 
     fn taken(&self) -> MutexGuard<'_, BTreeMap<u64, Window>> {

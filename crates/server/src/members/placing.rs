@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(15);
 /// How long the answer may take to show here; it is given all the same then.
 const SHOWN: Duration = Duration::from_secs(10);
+/// How long an answer of a leader may be on its way when another one leads already.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Pause before a leader that said it does not lead is asked again.
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -107,6 +109,15 @@ fn leads(call: &Call) -> Leads {
     }
 }
 
+/// Completes when another server leads, and the old leader has had its time to say what it did.
+async fn replaced(call: &Call, leader: &Member) {
+    let mut roster = call.server.members.roster_changes();
+    let other = |roster: &Arc<super::Roster>| roster.leader.is_some_and(|leads| leads != leader.id);
+    // The sender lives as long as the server.
+    let _ = roster.wait_for(other).await;
+    tokio::time::sleep(LAST_WORDS).await;
+}
+
 /// Asks the leader; without an answer when nothing was done.
 async fn ask(
     call: &Call,
@@ -120,7 +131,15 @@ async fn ask(
         tracing::error!(leader = leader.name, url = leader.url, %error, "no URL of a server");
         moved()
     })?;
-    let answer = match server.members.peers.ask(request, ANSWER).await {
+    let asked = server.members.peers.ask(request, ANSWER);
+    let answer = tokio::select! {
+        biased;
+        answer = asked => answer,
+        () = replaced(call, leader) => {
+            Err(PeerError::Silent("another server leads now".to_owned()))
+        }
+    };
+    let answer = match answer {
         Ok(answer) => answer,
         Err(error @ PeerError::Unreachable(_)) => {
             tracing::warn!(leader = leader.name, url = leader.url, %error, "no way to the leader");
