@@ -114,7 +114,8 @@ pub(crate) struct Members {
 
 impl fmt::Debug for Members {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Members").field("me", &self.id()).field("name", &self.name).finish()
+        let mut members = f.debug_struct("Members");
+        members.field("me", &self.id()).field("name", &self.name).finish_non_exhaustive()
     }
 }
 

@@ -69,7 +69,8 @@ pub(crate) async fn place(call: Call, operation: OperationName, body: &Bytes) ->
     let mut call = call;
     loop {
         // What changes from here on is not missed.
-        (terms.mark_unchanged(), roster.mark_unchanged());
+        terms.mark_unchanged();
+        roster.mark_unchanged();
         let pause = match leads(&call) {
             Leads::This(term) => {
                 call.term = Some(term);
