@@ -39,7 +39,7 @@ use crate::clock::{self, RandomIds};
 pub(crate) use campaign::{Duties, resign};
 pub(crate) use hop::{Caller, HOP, NOT_LEADER, REVISION, Refused, key};
 pub use network::{Duplex, Network, Tcp};
-pub(crate) use placing::{Passed, Placed, place, places};
+pub(crate) use placing::{Passed, Placed, look, place, places};
 pub(crate) use roster::Roster;
 pub(crate) use standing::Pulse;
 pub(crate) use term::{Term, moved};

@@ -14,6 +14,7 @@ use longshore_wire::ServiceError;
 use longshore_wire::ecs::{self, ErrorCode, OperationName};
 use tokio::time::Instant;
 
+use super::hop::What;
 use super::network::PeerError;
 use super::term::has_moved;
 use super::{Member, NOT_LEADER, REVISION, Term, moved};
@@ -23,6 +24,8 @@ use crate::call::Call;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the leader may take to answer.
 const ANSWER: Duration = Duration::from_secs(15);
+/// How long the leader may take to show something.
+const LOOK: Duration = Duration::from_secs(3);
 /// How long the answer may take to show here; it is given all the same then.
 const SHOWN: Duration = Duration::from_secs(10);
 /// How long an answer of a leader may be on its way when another one leads already.
@@ -110,6 +113,22 @@ fn leads(call: &Call) -> Leads {
     }
 }
 
+/// What the leader shows at one of the control plane's own endpoints; `None` where this server leads,
+/// or the leader does not answer: then what this one knows must do.
+pub(crate) async fn look(call: &Call, path: &str) -> Option<(StatusCode, Bytes)> {
+    let Leads::Other(leader) = leads(call) else { return None };
+    let members = &call.server.members;
+    let request = members.request(&leader, call, What::Look { path }).ok()?;
+    match members.peers.ask(request, LOOK).await {
+        Ok(answer) if answer.status() != NOT_LEADER => Some((answer.status(), answer.into_body())),
+        Ok(_) => None,
+        Err(error) => {
+            tracing::warn!(leader = leader.name, url = leader.url, %error, "no answer of the leader");
+            None
+        }
+    }
+}
+
 /// Completes when another server leads, and the old leader has had its time to say what it did.
 async fn replaced(call: &Call, leader: &Member) {
     let mut roster = call.server.members.roster_changes();
@@ -128,7 +147,8 @@ async fn ask(
 ) -> Result<Option<Passed>, ServiceError> {
     let server = &call.server;
     let target = format!("{}.{}", ecs::SERVICE.target_prefix, operation.info().name);
-    let request = server.members.request(leader, call, &target, body).map_err(|error| {
+    let what = What::Call { target: &target, body };
+    let request = server.members.request(leader, call, what).map_err(|error| {
         tracing::error!(leader = leader.name, url = leader.url, %error, "no URL of a server");
         moved()
     })?;
