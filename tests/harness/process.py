@@ -36,6 +36,10 @@ class Process:
     def __init__(self, log: pathlib.Path, arguments: list[str]) -> None:
         self.log = log
         self.arguments = arguments
+        # What runs, and in front of it e.g. what puts it into a network namespace.
+        self.program = binary()
+        self.prefix: list[str] = []
+        self.environment: dict[str, str] = {}
         self.popen: subprocess.Popen[bytes] | None = None
 
     def spawn(self) -> None:
@@ -47,10 +51,11 @@ class Process:
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
             "RUST_BACKTRACE": "1",
+            **self.environment,
         }
         with self.log.open("ab") as log:
             self.popen = subprocess.Popen(
-                [binary(), *self.arguments],
+                [*self.prefix, self.program, *self.arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -20,6 +20,7 @@ const FILES: u64 = 1 << 18;
 /// Runs the control plane until it is asked to stop.
 pub(crate) async fn run(options: ServerOptions, region: &str) -> Result<(), Failure> {
     files::allow(FILES);
+    check_reachable(&options)?;
     let data_dir = data_dir(options.data_dir)?;
     let identity: Box<dyn IdentityProvider> = match &options.keys {
         Some(file) => Box::new(Keys::new(read_keys(file)?)),
@@ -43,6 +44,21 @@ pub(crate) async fn run(options: ServerOptions, region: &str) -> Result<(), Fail
     let started = start(config, &options.store, &data_dir).await?;
     output::note(&format!("longshore server listens on {}", started.url()));
     started.serve(shutdown::requested()).await.map_err(|error| failure(&error))
+}
+
+/// Other servers must be told an address that leads to this one.
+fn check_reachable(options: &ServerOptions) -> Result<(), Failure> {
+    if options.advertise.is_some() || !options.listen.ip().is_unspecified() {
+        return Ok(());
+    }
+    match options.store {
+        Place::Etcd(_) => {
+            let what = "cannot tell other servers and agents where this one is";
+            let why = format!("it listens on all addresses ({})", options.listen);
+            Err(Failure::new(what, why).fix("give --advertise http://ADDRESS:PORT"))
+        }
+        Place::DataDirectory | Place::File(_) => Ok(()),
+    }
 }
 
 /// How a server of that name takes part.

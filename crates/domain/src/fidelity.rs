@@ -14,6 +14,8 @@ use crate::limits;
 /// How far to be like ECS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fidelity {
+    /// Whether a read shows all that was acknowledged before it, by whichever server.
+    pub consistent_reads: bool,
     /// After how long without its agent the tasks of an instance are given up; never when absent.
     pub replace_lost_instances: Option<Duration>,
     /// Whether service tasks that exit soon after they ran count as failures.
@@ -37,6 +39,15 @@ pub struct Switch {
 
 /// All switches.
 pub const SWITCHES: &[Switch] = &[
+    Switch {
+        name: "consistent-reads",
+        value: "`on`",
+        ecs: "Reads are eventually consistent: of several servers, one that is slow shows for a while \
+              what was so. A server always shows what was written through it.",
+        longshore: "A `Describe…`, `List…` or `Get…` call shows all that any server had acknowledged \
+                    when it was made; it costs a question to the store, and fails while the store \
+                    cannot be reached. A server with a store of its own does so anyway.",
+    },
     Switch {
         name: "count-crash-loops",
         value: "`on`",
@@ -81,6 +92,7 @@ impl Fidelity {
     pub fn set(&mut self, text: &str) -> Result<(), String> {
         let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
         match name {
+            "consistent-reads" => self.consistent_reads = switch(value)?,
             "count-crash-loops" => self.count_crash_loops = switch(value)?,
             "history" => self.history = days(value)?,
             "replace-lost-instances" => {
@@ -164,9 +176,15 @@ mod tests {
 
     #[test]
     fn switches_are_set_by_name() {
-        let given = ["replace-lost-instances=60", "count-crash-loops=on", "history=14"];
+        let given = [
+            "replace-lost-instances=60",
+            "count-crash-loops=on",
+            "history=14",
+            "consistent-reads=on",
+        ];
         let fidelity = Fidelity::of(given).expect("valid");
         let expected = Fidelity {
+            consistent_reads: true,
             replace_lost_instances: Some(Duration::from_secs(60)),
             count_crash_loops: true,
             history: Some(Duration::from_secs(14 * 24 * 3600)),

@@ -39,16 +39,18 @@ use crate::clock::{self, RandomIds};
 pub(crate) use campaign::{Duties, resign};
 pub(crate) use hop::{Caller, HOP, NOT_LEADER, REVISION, Refused, key};
 pub use network::{Duplex, Network, Tcp};
-pub(crate) use placing::{Passed, Placed, place, places};
+pub(crate) use placing::{Passed, Placed, look, place, places};
 pub(crate) use roster::Roster;
 pub(crate) use standing::Pulse;
 pub(crate) use term::{Term, moved};
 
 /// The office that the leader holds.
 const OFFICE: &str = "control-plane";
-/// How long a leader that is not heard of leads on. A third of it passes between two renewals, and
-/// a store may take a second more to notice; a new leader is to act within five.
-const TERM: Duration = Duration::from_secs(3);
+/// How long a leader that is not heard of leads on: etcd's shortest. A third of it passes between two
+/// renewals, and a store may take a second more to notice; a new leader is to act within five.
+const TERM: Duration = Duration::from_secs(2);
+/// The same in a store whose leases end with this process: nobody waits for that.
+const TERM_ALONE: Duration = Duration::from_secs(60);
 
 /// How a server takes part in its control plane.
 #[derive(Clone, Debug)]
@@ -112,7 +114,8 @@ pub(crate) struct Members {
 
 impl fmt::Debug for Members {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Members").field("me", &self.id()).field("name", &self.name).finish()
+        let mut members = f.debug_struct("Members");
+        members.field("me", &self.id()).field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -236,7 +239,8 @@ impl Members {
 
     /// The office, as this server would hold it.
     pub(crate) fn office(&self, store: &Arc<dyn Store>) -> Leadership {
-        Leadership::new(Arc::clone(store), OFFICE, &format!("{:016x}", self.id()), TERM)
+        let term = if store.is_exclusive() { TERM_ALONE } else { TERM };
+        Leadership::new(Arc::clone(store), OFFICE, &format!("{:016x}", self.id()), term)
     }
 
     fn taken(&self) -> MutexGuard<'_, BTreeMap<u64, Window>> {

@@ -29,7 +29,9 @@ use hyper::body::Incoming;
 use longshore_auth as auth;
 use longshore_domain::ids::Scope;
 
+use crate::call::Call;
 use crate::front::{self, Reply, text, whole};
+use crate::members::{Caller, HOP, NOT_LEADER, Refused};
 use crate::{Server, clock};
 
 /// Where these endpoints live.
@@ -37,7 +39,10 @@ pub(crate) const PREFIX: &str = "/_longshore/";
 
 /// Answers an operator's request.
 pub(crate) async fn answer(server: Arc<Server>, request: Request<Incoming>) -> front::Answer {
-    let (scope, principal) = match caller(&server, &request) {
+    if request.headers().contains_key(HOP) {
+        return whole(answer_hop(&server, &request));
+    }
+    let (principal, scope) = match caller_of(&server, &request) {
         Ok(caller) => caller,
         Err(error) => {
             let answer = error.response(auth::Protocol::Json);
@@ -47,7 +52,21 @@ pub(crate) async fn answer(server: Arc<Server>, request: Request<Incoming>) -> f
     };
     let query = crate::session::parse_query(request.uri().query().unwrap_or_default());
     whole(match (request.method(), request.uri().path().trim_start_matches(PREFIX)) {
-        (&Method::GET, "explain") => explain::answer(&server, &scope, &query),
+        (&Method::GET, "explain") => {
+            // Only the leader has tried.
+            let call = Call {
+                server: Arc::clone(&server),
+                scope: scope.clone(),
+                principal,
+                now: clock::now(),
+                base_url: String::new(),
+                term: None,
+            };
+            match crate::members::look(&call, path_of(&request)).await {
+                Some((status, body)) => text(status, "application/json", body),
+                None => explain::answer(&server, &scope, &query),
+            }
+        }
         (&Method::GET, "waits") => waits::answer(&server, &scope, &query),
         (&Method::GET, "members") => members::answer(&server).await,
         (&Method::GET, "at") => at::answer(&server, &scope, &query).await,
@@ -70,11 +89,33 @@ pub(crate) async fn answer(server: Arc<Server>, request: Request<Incoming>) -> f
     })
 }
 
-/// Who asks, and the account and region that they mean.
-fn caller(
+/// Answers what another server asks of this one as the leader; it goes no further.
+fn answer_hop(server: &Server, request: &Request<Incoming>) -> Reply {
+    let path = path_of(request);
+    let explains = request.uri().path() == "/_longshore/explain";
+    match server.members.onlooker(request.headers(), path) {
+        Ok(Caller { scope, .. }) if explains && request.method() == Method::GET => {
+            let query = crate::session::parse_query(request.uri().query().unwrap_or_default());
+            explain::answer(server, &scope, &query)
+        }
+        Err(Refused::Misdirected) => {
+            json(NOT_LEADER, &serde_json::json!({ "error": "meant for another server" }))
+        }
+        Ok(_) | Err(Refused::Forged) => {
+            let error = "the seal of the request is not valid";
+            json(StatusCode::FORBIDDEN, &serde_json::json!({ "error": error }))
+        }
+    }
+}
+
+fn path_of(request: &Request<Incoming>) -> &str {
+    request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str)
+}
+
+fn caller_of(
     server: &Server,
     request: &Request<Incoming>,
-) -> Result<(Scope, auth::Principal), auth::AuthError> {
+) -> Result<(auth::Principal, Scope), auth::AuthError> {
     let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let uri = request.uri();
     let query = uri.query().unwrap_or_default();
@@ -88,7 +129,7 @@ fn caller(
         account: principal.account.as_str().parse().unwrap_or_default(),
         region: region.unwrap_or_else(|| server.region.clone()),
     };
-    Ok((scope, principal))
+    Ok((principal, scope))
 }
 
 fn json(status: StatusCode, body: &serde_json::Value) -> Reply {

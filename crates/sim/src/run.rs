@@ -90,6 +90,7 @@ fn fidelity(seed: u64) -> Fidelity {
         return Fidelity::default();
     }
     Fidelity {
+        consistent_reads: true,
         replace_lost_instances: Some(Duration::from_secs(60)),
         count_crash_loops: true,
         history: None,

@@ -61,6 +61,11 @@ impl Leadership {
         if self.store.get(&self.key).await?.is_some() {
             return Ok(None);
         }
+        self.take().await
+    }
+
+    /// Takes the office unless somebody holds it after all.
+    async fn take(&self) -> Result<Option<Leader>, StoreError> {
         let asked = Instant::now();
         let lease = self.store.grant_lease(self.ttl).await?;
         let txn = Txn::default().expect_absent(&self.key);
@@ -84,10 +89,10 @@ impl Leadership {
     /// The store fails.
     pub async fn acquire(&self) -> Result<Leader, StoreError> {
         loop {
-            if let Some(leader) = self.try_acquire().await? {
+            self.vacancy().await?;
+            if let Some(leader) = self.take().await? {
                 return Ok(leader);
             }
-            self.vacancy().await?;
         }
     }
 

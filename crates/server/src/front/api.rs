@@ -72,8 +72,27 @@ async fn serve(server: &Arc<Server>, secure: bool, parts: &Parts, body: Incoming
         Ok((call, operation)) if members::places(operation) && !hop => {
             members::place(call, operation, &body).await
         }
-        Ok((call, operation)) => Placed::Here(crate::ecs::dispatch(&call, operation, &body).await),
+        Ok((call, operation)) => {
+            if let Err(error) = brought_up_to_date(server, operation).await {
+                return Placed::Here(Err(error));
+            }
+            Placed::Here(crate::ecs::dispatch(&call, operation, &body).await)
+        }
     }
+}
+
+/// Where reads are to be consistent, waits until the view shows all that other servers have
+/// acknowledged before this read.
+async fn brought_up_to_date(
+    server: &Server,
+    operation: ecs::OperationName,
+) -> Result<(), ServiceError> {
+    let name = operation.info().name;
+    let reads = ["Describe", "List", "Get"].iter().any(|verb| name.starts_with(verb));
+    if !reads || !server.fidelity.consistent_reads || server.state.store().is_exclusive() {
+        return Ok(());
+    }
+    server.state.current().await.map(drop).map_err(|error| crate::server_exception(&error))
 }
 
 /// The call of a client: who makes it, and what it is.

@@ -39,6 +39,10 @@ pub(crate) struct Metrics {
     pass_seconds: Family<ControllerLabel, Counter<f64, AtomicU64>>,
     /// Open ACS sessions.
     pub(crate) agent_sessions: Gauge,
+    /// Whether this server leads.
+    pub(crate) leads: Gauge,
+    /// How long it took the view to show what the store had, in milliseconds.
+    pub(crate) follow_ms: Gauge,
     /// Transactions that lost a race and were tried again.
     pub(crate) conflicts: Counter,
 }
@@ -64,9 +68,26 @@ impl Default for Metrics {
             "Time in passes",
             Family::clone(&pass_seconds),
         );
+        let (leads, follow_ms) = (Gauge::default(), Gauge::default());
+        registry.register("leads", "1 on the server that leads", leads.clone());
+        registry.register(
+            "view_follow_ms",
+            "Time until the view showed what the store had, at the last look",
+            follow_ms.clone(),
+        );
         registry.register("agent_sessions", "Open ACS sessions", agent_sessions.clone());
         registry.register("store_conflicts", "Transactions tried again", conflicts.clone());
-        Self { registry, requests, duration, passes, pass_seconds, agent_sessions, conflicts }
+        Self {
+            registry,
+            requests,
+            duration,
+            passes,
+            pass_seconds,
+            agent_sessions,
+            leads,
+            follow_ms,
+            conflicts,
+        }
     }
 }
 

@@ -81,6 +81,7 @@ async fn campaign(server: &Arc<Server>, duties: &Duties) -> Result<(), StateErro
     server.state.reached(leader.since()).await?;
     let term = members.take_office(leader);
     tracing::info!(name = members.name, term = %term.leader.since(), "this server leads");
+    server.metrics.leads.set(1);
     let mut parts = JoinSet::new();
     duties.begin(server, &term, &mut parts);
     tokio::select! {
@@ -115,6 +116,7 @@ async fn renew(term: &Term) {
 async fn hand_over(server: &Server) {
     let Some(term) = server.members.leave_office() else { return };
     term.end();
+    server.metrics.leads.set(0);
     match tokio::time::timeout(RELEASE, term.leader.release()).await {
         Ok(Ok(()) | Err(longshore_store::StoreError::LeaseNotFound(_))) => {}
         Ok(Err(error)) => tracing::warn!(%error, "the office ends by itself"),

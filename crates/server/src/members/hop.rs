@@ -55,6 +55,28 @@ enum Kind {
     AssumedRole { role: String, session: String },
 }
 
+/// What goes by a hop.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum What<'a> {
+    /// A call of an operation.
+    Call {
+        /// `X-Amz-Target`.
+        target: &'a str,
+        /// Its body.
+        body: &'a Bytes,
+    },
+    /// A look at one of the control plane's own endpoints.
+    Look {
+        /// Path and query.
+        path: &'a str,
+    },
+}
+
+/// What a seal covers of a look: no operation is called so.
+fn looked_at(path: &str) -> String {
+    format!("GET {path}")
+}
+
 /// Whose call came by a hop.
 #[derive(Debug)]
 pub(crate) struct Caller {
@@ -99,8 +121,7 @@ impl Members {
         &self,
         member: &Member,
         call: &Call,
-        target: &str,
-        body: &Bytes,
+        what: What<'_>,
     ) -> Result<Request<Full<Bytes>>, http::Error> {
         let kind = match &call.principal.kind {
             PrincipalKind::Root => Kind::Root,
@@ -121,14 +142,30 @@ impl Members {
             revision: call.server.state.view().revision.0,
         };
         let hop = serde_json::to_vec(&hop).expect("a hop is a structure with text keys");
-        let seal = self.key.seal(&[&hop, target.as_bytes(), body]);
-        let url = format!("{}/", member.url.trim_end_matches('/'));
-        Request::post(url.parse::<Uri>()?)
-            .header(header::CONTENT_TYPE, HeaderValue::from_static(json::CONTENT_TYPE))
-            .header(TARGET, target)
-            .header(HOP, hex::encode(hop))
-            .header(SEAL, seal)
-            .body(Full::new(body.clone()))
+        let base = member.url.trim_end_matches('/');
+        let (request, sealed, body) = match what {
+            What::Call { target, body } => {
+                let request = Request::post(format!("{base}/").parse::<Uri>()?)
+                    .header(header::CONTENT_TYPE, HeaderValue::from_static(json::CONTENT_TYPE))
+                    .header(TARGET, target);
+                (request, target.to_owned(), body.clone())
+            }
+            What::Look { path } => (
+                Request::get(format!("{base}{path}").parse::<Uri>()?),
+                looked_at(path),
+                Bytes::new(),
+            ),
+        };
+        let seal = self.key.seal(&[&hop, sealed.as_bytes(), &body]);
+        request.header(HOP, hex::encode(hop)).header(SEAL, seal).body(Full::new(body))
+    }
+
+    /// Whose look at `path` came with these headers by a hop.
+    ///
+    /// # Errors
+    /// Why it is not believed.
+    pub(crate) fn onlooker(&self, headers: &HeaderMap, path: &str) -> Result<Caller, Refused> {
+        self.caller(headers, &looked_at(path), b"")
     }
 
     /// Whose call it is that came with these headers by a hop.

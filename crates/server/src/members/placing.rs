@@ -14,6 +14,7 @@ use longshore_wire::ServiceError;
 use longshore_wire::ecs::{self, ErrorCode, OperationName};
 use tokio::time::Instant;
 
+use super::hop::What;
 use super::network::PeerError;
 use super::term::has_moved;
 use super::{Member, NOT_LEADER, REVISION, Term, moved};
@@ -23,8 +24,12 @@ use crate::call::Call;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the leader may take to answer.
 const ANSWER: Duration = Duration::from_secs(15);
+/// How long the leader may take to show something.
+const LOOK: Duration = Duration::from_secs(3);
 /// How long the answer may take to show here; it is given all the same then.
 const SHOWN: Duration = Duration::from_secs(10);
+/// How long an answer of a leader may be on its way when another one leads already.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Pause before a leader that said it does not lead is asked again.
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -67,7 +72,8 @@ pub(crate) async fn place(call: Call, operation: OperationName, body: &Bytes) ->
     let mut call = call;
     loop {
         // What changes from here on is not missed.
-        (terms.mark_unchanged(), roster.mark_unchanged());
+        terms.mark_unchanged();
+        roster.mark_unchanged();
         let pause = match leads(&call) {
             Leads::This(term) => {
                 call.term = Some(term);
@@ -107,6 +113,31 @@ fn leads(call: &Call) -> Leads {
     }
 }
 
+/// What the leader shows at one of the control plane's own endpoints; `None` where this server leads,
+/// or the leader does not answer: then what this one knows must do.
+pub(crate) async fn look(call: &Call, path: &str) -> Option<(StatusCode, Bytes)> {
+    let Leads::Other(leader) = leads(call) else { return None };
+    let members = &call.server.members;
+    let request = members.request(&leader, call, What::Look { path }).ok()?;
+    match members.peers.ask(request, LOOK).await {
+        Ok(answer) if answer.status() != NOT_LEADER => Some((answer.status(), answer.into_body())),
+        Ok(_) => None,
+        Err(error) => {
+            tracing::warn!(leader = leader.name, url = leader.url, %error, "no answer of the leader");
+            None
+        }
+    }
+}
+
+/// Completes when another server leads, and the old leader has had its time to say what it did.
+async fn replaced(call: &Call, leader: &Member) {
+    let mut roster = call.server.members.roster_changes();
+    let other = |roster: &Arc<super::Roster>| roster.leader.is_some_and(|leads| leads != leader.id);
+    // The sender lives as long as the server.
+    let _ = roster.wait_for(other).await;
+    tokio::time::sleep(LAST_WORDS).await;
+}
+
 /// Asks the leader; without an answer when nothing was done.
 async fn ask(
     call: &Call,
@@ -116,11 +147,20 @@ async fn ask(
 ) -> Result<Option<Passed>, ServiceError> {
     let server = &call.server;
     let target = format!("{}.{}", ecs::SERVICE.target_prefix, operation.info().name);
-    let request = server.members.request(leader, call, &target, body).map_err(|error| {
+    let what = What::Call { target: &target, body };
+    let request = server.members.request(leader, call, what).map_err(|error| {
         tracing::error!(leader = leader.name, url = leader.url, %error, "no URL of a server");
         moved()
     })?;
-    let answer = match server.members.peers.ask(request, ANSWER).await {
+    let asked = server.members.peers.ask(request, ANSWER);
+    let answer = tokio::select! {
+        biased;
+        answer = asked => answer,
+        () = replaced(call, leader) => {
+            Err(PeerError::Silent("another server leads now".to_owned()))
+        }
+    };
+    let answer = match answer {
         Ok(answer) => answer,
         Err(error @ PeerError::Unreachable(_)) => {
             tracing::warn!(leader = leader.name, url = leader.url, %error, "no way to the leader");

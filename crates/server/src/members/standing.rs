@@ -131,7 +131,9 @@ async fn return_to(server: &Server) -> Lease {
 async fn follow(server: &Server) -> Result<(), StateError> {
     let at = Instant::now();
     server.state.current().await?;
-    server.members.pulse.send_replace(Some(Pulse { at, behind: at.elapsed() }));
+    let behind = at.elapsed();
+    server.metrics.follow_ms.set(i64::try_from(behind.as_millis()).unwrap_or(i64::MAX));
+    server.members.pulse.send_replace(Some(Pulse { at, behind }));
     Ok(())
 }
 

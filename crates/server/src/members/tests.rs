@@ -249,6 +249,23 @@ async fn health_says_whether_a_server_is_of_use() {
     assert_eq!(get("/_longshore/health/live").await.0, StatusCode::OK);
 }
 
+#[tokio::test(start_paused = true)]
+async fn any_server_explains_what_the_leader_refused() {
+    let world = World::of(&["one", "two"]).await;
+    world.furnish("one").await;
+    let container = json!({"name": "main", "image": "image", "memory": 100_000});
+    let input = json!({"family": "huge", "containerDefinitions": [container]});
+    world.ask("two", "RegisterTaskDefinition", input).await;
+    let refused = world.ask("two", "RunTask", json!({"taskDefinition": "huge"})).await;
+    assert_eq!(refused["failures"][0]["reason"], "RESOURCE:MEMORY", "{refused}");
+    for name in ["one", "two"] {
+        let url = format!("http://{name}/_longshore/explain?cluster=default&group=family:huge");
+        let answer = world.send(Request::get(url).body(Full::default()).expect("a request")).await;
+        let told: Value = serde_json::from_slice(answer.body()).expect("JSON");
+        assert_eq!(told["instances"][0]["reasons"][0]["code"], "RESOURCE:MEMORY", "{told}");
+    }
+}
+
 /// A call by hop from `from` to `to`, as `from` would send it.
 fn hop(world: &World, from: &str, to: &str, operation: OperationName) -> Request<Full<Bytes>> {
     let from = world.server(from);
@@ -263,7 +280,8 @@ fn hop(world: &World, from: &str, to: &str, operation: OperationName) -> Request
     let target = format!("{TARGET}.{}", operation.info().name);
     let body = Bytes::from(run_task().to_string());
     let member = world.server(to).members.record();
-    from.members.request(&member, &call, &target, &body).expect("a request")
+    let what = hop::What::Call { target: &target, body: &body };
+    from.members.request(&member, &call, what).expect("a request")
 }
 
 #[tokio::test(start_paused = true)]

@@ -44,9 +44,8 @@ fn readiness(server: &Server) -> Value {
     let (roster, pulse) = (members.roster(), members.pulse());
     let leads = members.term().is_some();
     let leader = roster.leader().map(|leader| leader.name.clone());
-    let follows = pulse.filter(|pulse| pulse.is_fresh());
     let mut why = Vec::new();
-    if follows.is_none() {
+    if !pulse.is_some_and(|pulse| pulse.is_fresh()) {
         why.push("the view does not follow the store");
     }
     if leader.is_none() && !leads {
