@@ -39,6 +39,7 @@ pub(crate) async fn run(options: DevOptions, region: &str) -> Result<(), Failure
         retention: Retention::default(),
         fidelity: options.fidelity.fidelity(),
         event_webhook: options.fidelity.event_webhook.clone(),
+        throttle: false,
     };
     let started = server::start(config, &data_dir).await?;
     let scope = Scope { account: longshore_domain::ids::AccountId::default(), region: region_name };

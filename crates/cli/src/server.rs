@@ -41,6 +41,7 @@ pub(crate) async fn run(options: ServerOptions, region: &str) -> Result<(), Fail
         retention: Retention::default(),
         fidelity: options.fidelity.fidelity(),
         event_webhook: options.fidelity.event_webhook.clone(),
+        throttle: options.throttle.is_some(),
     };
     let started = start(config, &data_dir).await?;
     output::note(&format!("longshore server listens on {}", started.url()));

@@ -60,6 +60,8 @@ pub struct Config {
     pub fidelity: Fidelity,
     /// Where events are posted to.
     pub event_webhook: Option<Webhook>,
+    /// Whether callers are held to the rates of ECS.
+    pub throttle: bool,
 }
 
 pub use controllers::Retention;
@@ -94,6 +96,7 @@ pub struct Server {
     refusals: operator::Refusals,
     sessions: session::Sessions,
     metrics: front::Metrics,
+    admission: front::Admission,
     shutdown: watch::Sender<bool>,
 }
 
@@ -159,6 +162,7 @@ async fn build(config: Config, store: Arc<dyn Store>) -> Result<Arc<Server>, Sta
         refusals: operator::Refusals::default(),
         sessions: session::Sessions::default(),
         metrics: front::Metrics::default(),
+        admission: front::Admission::new(config.throttle),
         shutdown: watch::Sender::new(false),
     });
     controllers::spawn(&server, config.retention.at_least(config.fidelity.history));

@@ -33,6 +33,7 @@ pub(crate) async fn server() -> Arc<Server> {
         refusals: operator::Refusals::default(),
         sessions: session::Sessions::default(),
         metrics: front::Metrics::default(),
+        admission: front::Admission::new(false),
         shutdown: watch::Sender::new(false),
     });
     ask(&server, "CreateCluster", json!({})).await.expect("a cluster");

@@ -145,6 +145,7 @@ impl Cluster {
                 retention: longshore_server::Retention::default(),
                 fidelity: self.fidelity,
                 event_webhook: None,
+                throttle: false,
             };
             let started = async {
                 let server = start_detached(config, Arc::new(store)).await;
