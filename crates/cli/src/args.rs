@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use longshore_domain::fidelity::{self, Fidelity};
 use longshore_server::Webhook;
@@ -121,9 +121,19 @@ pub(crate) struct ServerOptions {
     /// Private key for TLS, as PEM.
     #[arg(long, requires = "tls_certificate")]
     pub(crate) tls_key: Option<PathBuf>,
+    /// Hold each caller to rates: `aws` for those of ECS [default: nobody is throttled].
+    #[arg(long, value_enum)]
+    pub(crate) throttle: Option<Rates>,
     /// Fidelity and events.
     #[command(flatten)]
     pub(crate) fidelity: FidelityOptions,
+}
+
+/// Rates that callers are held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Rates {
+    /// Those of ECS.
+    Aws,
 }
 
 /// Options of `longshore agent`. Credentials come from AWS_ACCESS_KEY_ID and its kin.

@@ -41,6 +41,7 @@ pub(crate) async fn run(options: DevOptions, region: &str) -> Result<(), Failure
         fidelity: options.fidelity.fidelity(),
         event_webhook: options.fidelity.event_webhook.clone(),
         membership: server::membership(None, None),
+        throttle: false,
     };
     let started = server::start(config, &Place::DataDirectory, &data_dir).await?;
     let scope = Scope { account: longshore_domain::ids::AccountId::default(), region: region_name };

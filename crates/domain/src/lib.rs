@@ -24,4 +24,5 @@ pub mod limits;
 pub mod record;
 pub mod schedule;
 pub mod task;
+pub mod throttle;
 pub mod time;

@@ -3,6 +3,7 @@
 //! The order is fixed: route by method, path and headers; limit and collect the body; find the
 //! principal; only then hand the request to a service. What it leaves out: what operations do.
 
+mod admission;
 mod api;
 mod listener;
 mod metrics;
@@ -17,6 +18,7 @@ use hyper::body::Incoming;
 use crate::Server;
 use crate::operator::{Lines, members};
 
+pub(crate) use admission::Admission;
 pub(crate) use api::ERROR_TYPE;
 pub(crate) use listener::connection;
 pub use listener::{FrontError, Listening, TlsFiles, bind};

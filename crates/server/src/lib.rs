@@ -65,6 +65,8 @@ pub struct Config {
     pub event_webhook: Option<Webhook>,
     /// How it takes part in its control plane.
     pub membership: Membership,
+    /// Whether callers are held to the rates of ECS.
+    pub throttle: bool,
 }
 
 pub use controllers::Retention;
@@ -98,6 +100,7 @@ pub struct Server {
     refusals: operator::Refusals,
     sessions: session::Sessions,
     metrics: front::Metrics,
+    admission: front::Admission,
     shutdown: watch::Sender<bool>,
 }
 
@@ -187,6 +190,7 @@ async fn build(
         refusals: operator::Refusals::default(),
         sessions: session::Sessions::default(),
         metrics: front::Metrics::default(),
+        admission: front::Admission::new(config.throttle),
         shutdown: watch::Sender::new(false),
     });
     let duties = Duties {

@@ -6,6 +6,7 @@
 
 mod acs;
 mod delivery;
+mod pace;
 mod payload;
 mod tcs;
 
@@ -45,6 +46,7 @@ const BUFFER_BYTES: usize = 2 * 1024;
 /// Which session of an instance is the current one.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
+    pace: pace::Pace,
     next: AtomicU64,
     current: Mutex<BTreeMap<InstanceId, u64>>,
 }

@@ -37,6 +37,7 @@ pub(crate) async fn server() -> Arc<Server> {
         refusals: operator::Refusals::default(),
         sessions: session::Sessions::default(),
         metrics: front::Metrics::default(),
+        admission: front::Admission::new(false),
         shutdown: watch::Sender::new(false),
     });
     let office = Leadership::new(Arc::clone(server.state.store()), "test", "1", TERM);

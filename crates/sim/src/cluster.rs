@@ -191,6 +191,7 @@ impl Cluster {
                     advertise: Some(url_of(&name)),
                     network: Arc::new(self.net.on(&name, life)),
                 },
+                throttle: false,
             };
             let started = async {
                 let server = start_detached(config, Arc::new(handle)).await.ok()?;

@@ -30,7 +30,7 @@ pub const LEASE_TTL_MAX: Duration = Duration::from_secs(3600);
 /// Revisions that the watch history keeps.
 pub const HISTORY_BATCHES: usize = 16_384;
 /// Bytes of keys and values that the watch history keeps.
-pub const HISTORY_BYTES: usize = 64 * 1024 * 1024;
+pub const HISTORY_BYTES: usize = 32 * 1024 * 1024;
 /// Bytes of transactions that wait for the writer of the embedded store; more callers wait
 /// before they hand theirs over.
 pub const WRITE_QUEUE_BYTES: usize = 64 * 1024 * 1024;
@@ -40,7 +40,7 @@ pub const GROUP_TXNS: usize = 1024;
 pub const GROUP_BYTES: usize = 16 * 1024 * 1024;
 /// Cache of the embedded store. Reads after start come from the in-memory view, so it only has
 /// to hold the pages that writes touch.
-pub const CACHE_BYTES: usize = 64 * 1024 * 1024;
+pub const CACHE_BYTES: usize = 32 * 1024 * 1024;
 /// With relaxed durability, the longest time between an answer and its arrival on disk.
 pub const RELAXED_SYNC: Duration = Duration::from_millis(200);
 /// Revisions that the view applies before it publishes, while more are waiting.

@@ -16,6 +16,7 @@ use longshore_wire::ecs::{self, ErrorCode};
 use tracing::Instrument;
 
 use super::Reply;
+use super::admission::Admission;
 use crate::call::Call;
 use crate::members::{self, Caller, NOT_LEADER, Passed, Placed, Refused};
 use crate::{Server, clock};
@@ -38,7 +39,10 @@ pub(super) async fn answer(server: Arc<Server>, secure: bool, request: Request<I
         .and_then(|(_, name)| ecs::OperationName::parse(name))
         .map_or("-", |operation| operation.info().name);
     let span = tracing::debug_span!("request", operation, request_id);
-    let outcome = serve(&server, secure, &parts, body).instrument(span).await;
+    let answering = server.admission.enter();
+    let serving = serve(&server, secure, &parts, body, answering.others).instrument(span);
+    let outcome = serving.await;
+    drop(answering);
     let code = match &outcome {
         Placed::Here(outcome) => outcome.as_ref().map_or_else(|error| error.code, |_| "OK"),
         Placed::There(_) => "Forwarded",
@@ -55,7 +59,13 @@ pub(super) async fn answer(server: Arc<Server>, secure: bool, request: Request<I
     reply
 }
 
-async fn serve(server: &Arc<Server>, secure: bool, parts: &Parts, body: Incoming) -> Placed {
+async fn serve(
+    server: &Arc<Server>,
+    secure: bool,
+    parts: &Parts,
+    body: Incoming,
+    others: usize,
+) -> Placed {
     // First of all, since a connection whose request was not read to its end cannot go on.
     let body = match collect(body).await {
         Ok(body) => body,
@@ -65,7 +75,7 @@ async fn serve(server: &Arc<Server>, secure: bool, parts: &Parts, body: Incoming
     let known = if hop {
         came_by_hop(server, parts, &body).await
     } else {
-        identified(server, secure, parts, &body)
+        identified(server, secure, parts, &body, others)
     };
     match known {
         Err(error) => Placed::Here(Err(error)),
@@ -101,6 +111,7 @@ fn identified(
     secure: bool,
     parts: &Parts,
     body: &Bytes,
+    others: usize,
 ) -> Result<(Call, ecs::OperationName), ServiceError> {
     let path = parts.uri.path();
     let query = parts.uri.query().unwrap_or_default();
@@ -115,6 +126,7 @@ fn identified(
         )));
     }
     let operation = operation(parts)?;
+    Admission::shed(operation, others)?;
     let now = clock::now();
     let principal = server
         .identity
@@ -130,6 +142,7 @@ fn identified(
         account: principal.account.as_str().parse().map_err(|_| internal("account"))?,
         region: region.unwrap_or_else(|| server.region.clone()),
     };
+    server.admission.throttle(&principal, &scope, operation, now)?;
     let call = Call {
         server: Arc::clone(server),
         scope,

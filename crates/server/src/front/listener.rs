@@ -8,11 +8,12 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use longshore_domain::limits;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::Server;
@@ -104,6 +105,9 @@ fn tls_config(files: &TlsFiles) -> Result<Arc<rustls::ServerConfig>, FrontError>
     Ok(Arc::new(config))
 }
 
+/// What a connection holds: its sign of life, and its place among those that there may be.
+type Held = (mpsc::Sender<()>, Option<OwnedSemaphorePermit>);
+
 impl Listening {
     /// The URL that clients use.
     pub fn url(&self) -> String {
@@ -116,13 +120,23 @@ impl Listening {
         // Each connection holds a sender; when all are gone, the channel ends.
         let (open, mut all_closed) = mpsc::channel::<()>(1);
         let stop = watch::Sender::new(false);
+        // Nobody closes it.
+        let places = Arc::new(Semaphore::new(limits::CONNECTIONS));
         tokio::pin!(shutdown);
         loop {
+            let place = tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                place = Arc::clone(&places).acquire_owned() => place.ok(),
+            };
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => self.spawn(&server, stream, open.clone(), stop.subscribe()),
+                    Ok((stream, _)) => {
+                        let held = (open.clone(), place);
+                        self.spawn(&server, stream, held, stop.subscribe());
+                    }
                     // Out of file descriptors, mostly; the next accept may work.
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
@@ -142,7 +156,7 @@ impl Listening {
         &self,
         server: &Arc<Server>,
         stream: TcpStream,
-        open: mpsc::Sender<()>,
+        held: Held,
         stop: watch::Receiver<bool>,
     ) {
         // Small answers must not wait for an acknowledgement.
@@ -152,7 +166,7 @@ impl Listening {
             None => {
                 tokio::spawn(async move {
                     connection(server, false, stream, stop).await;
-                    drop(open);
+                    drop(held);
                 });
             }
             Some(config) => {
@@ -163,7 +177,7 @@ impl Listening {
                         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
                         Err(_) => tracing::debug!("TLS handshake timed out"),
                     }
-                    drop(open);
+                    drop(held);
                 });
             }
         }

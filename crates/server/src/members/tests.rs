@@ -82,6 +82,7 @@ impl World {
             retention: Retention::default(),
             fidelity: Fidelity::default(),
             event_webhook: None,
+            throttle: false,
             membership: Membership {
                 name: name.to_owned(),
                 advertise: Some(format!("http://{name}")),

@@ -81,7 +81,7 @@ pub(super) async fn run(server: Arc<Server>, hello: Hello, socket: Socket) {
         hello,
         socket,
         number,
-        delivery: Delivery::default(),
+        delivery: Delivery::new(server.sessions.pace.turn(clock::now())),
         sequence: 0,
         heard_at: clock::now(),
     };

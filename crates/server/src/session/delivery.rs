@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use longshore_domain::ids::TaskId;
-use longshore_domain::record::{DesiredStatus, Task};
+use longshore_domain::record::{DesiredStatus, Task, TaskStatus};
 use longshore_domain::time::Timestamp;
 
 /// How long a message may stay unacknowledged, or a stop unanswered, before it is sent again.
@@ -36,11 +36,18 @@ pub(super) struct Due<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Delivery {
     sent: BTreeMap<TaskId, Sent>,
+    /// When it is told again of what it has reported on in an earlier session.
+    repeat_at: Timestamp,
     /// When the agent was last told to stop tasks that were given up.
     fenced_at: Option<Timestamp>,
 }
 
 impl Delivery {
+    /// Nothing was told yet; what the agent knows for sure is repeated from `repeat_at` on.
+    pub(super) fn new(repeat_at: Timestamp) -> Self {
+        Self { repeat_at, ..Self::default() }
+    }
+
     /// The tasks to tell the agent of now, oldest first; and when to look again at the latest.
     ///
     /// A task that was sent and has no record any more was taken away (by a reset): the agent is
@@ -66,6 +73,7 @@ impl Delivery {
                     }
                     sent.at + RESEND
                 }
+                None if is_known(task) => self.repeat_at,
                 _ => now,
             };
             if wait_until <= now {
@@ -121,11 +129,18 @@ impl Delivery {
     }
 }
 
+/// Whether the agent is to run a task that it has reported on. It may still have lost it with the power,
+/// so it is told again, in time.
+fn is_known(task: &Task) -> bool {
+    let seen = &task.observed;
+    task.desired == DesiredStatus::Running
+        && (seen.status > TaskStatus::Pending || seen.pull_started_at.is_some())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::test_records::task;
-    use longshore_domain::record::TaskStatus;
 
     const NOTHING: Due<'static> = Due { tasks: Vec::new(), gone: Vec::new(), next: None };
 
@@ -159,6 +174,22 @@ mod tests {
         assert_eq!(delivery.due([&task].into_iter(), at(31)).tasks.len(), 1);
         task.observed.status = TaskStatus::Stopped;
         assert_eq!(delivery.due([&task].into_iter(), at(90)), NOTHING);
+    }
+
+    #[test]
+    fn what_the_agent_has_reported_on_is_repeated_in_its_turn() {
+        let (mut delivery, fresh, mut known) = (Delivery::new(at(20)), task(1), task(2));
+        known.observed.status = TaskStatus::Running;
+        let due = delivery.due([&fresh, &known].into_iter(), at(10));
+        assert_eq!(
+            (due.tasks, due.next),
+            (vec![&fresh], Some(at(20))),
+            "new work goes out at once"
+        );
+        let mut stopping = known.clone();
+        stopping.desired = DesiredStatus::Stopped;
+        assert_eq!(delivery.due([&stopping].into_iter(), at(10)).tasks, [&stopping]);
+        assert_eq!(delivery.due([&known].into_iter(), at(20)).tasks, [&known]);
     }
 
     #[test]

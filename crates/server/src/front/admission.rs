@@ -1,0 +1,207 @@
+//! Who is answered: requests of callers that ask too often are refused, and reads before changes
+//! before agents while too much is going on.
+//!
+//! What it leaves out: the decisions themselves (`domain::throttle`).
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use longshore_auth::Principal;
+use longshore_domain::ids::Scope;
+use longshore_domain::throttle::{CallKind, Throttle};
+use longshore_domain::time::Timestamp;
+use longshore_wire::ServiceError;
+use longshore_wire::ecs::{ErrorCode, OperationName};
+
+/// AWS's text.
+const RATE_EXCEEDED: &str = "Rate exceeded";
+
+/// What is going on, and who has asked how often.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    answering: AtomicUsize,
+    /// Absent where nobody is throttled.
+    throttle: Option<Mutex<Throttle>>,
+}
+
+/// A request that is being answered, until this is dropped.
+pub(super) struct Answering<'a> {
+    admission: &'a Admission,
+    /// Other requests at the time.
+    pub(super) others: usize,
+}
+
+impl Drop for Answering<'_> {
+    fn drop(&mut self) {
+        self.admission.answering.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Admission {
+    /// Where `throttled`, callers are held to the rates of ECS.
+    pub(crate) fn new(throttled: bool) -> Self {
+        Self { answering: AtomicUsize::new(0), throttle: throttled.then(Mutex::default) }
+    }
+
+    /// A request has come.
+    pub(super) fn enter(&self) -> Answering<'_> {
+        let others = self.answering.fetch_add(1, Ordering::Relaxed);
+        Answering { admission: self, others }
+    }
+
+    /// Refuses a request while there is too much to do.
+    pub(super) fn shed(operation: OperationName, others: usize) -> Result<(), ServiceError> {
+        if !kind(operation).urgency().gives_way(others) {
+            return Ok(());
+        }
+        let message = "The service is busy at the moment; nothing was changed. Try again.";
+        Err(ServiceError { status: 503, ..ServiceError::client("ServiceUnavailable", message) })
+    }
+
+    /// Refuses a request of a caller that asks too often.
+    pub(super) fn throttle(
+        &self,
+        principal: &Principal,
+        scope: &Scope,
+        operation: OperationName,
+        now: Timestamp,
+    ) -> Result<(), ServiceError> {
+        let Some(throttle) = &self.throttle else { return Ok(()) };
+        let kind = kind(operation);
+        let caller = format!("{}/{}", scope.region, principal.arn);
+        let mut throttle = throttle.lock().unwrap_or_else(PoisonError::into_inner);
+        throttle
+            .admit(&caller, kind, kind.aws(), now)
+            .map_err(|_| ErrorCode::ThrottlingException.error(RATE_EXCEEDED))
+    }
+}
+
+/// The kind of call that an operation is; those that ECS does not name go by what they are like.
+fn kind(operation: OperationName) -> CallKind {
+    use OperationName as O;
+    match operation {
+        O::CreateCluster
+        | O::DeleteCluster
+        | O::UpdateCluster
+        | O::UpdateClusterSettings
+        | O::PutClusterCapacityProviders
+        | O::AssociateGatewayWithCluster
+        | O::DisassociateGatewayFromCluster => CallKind::ClusterModify,
+        O::DescribeClusters | O::ListClusters | O::ListGatewayClusterAssociations => {
+            CallKind::ClusterRead
+        }
+        O::RegisterTaskDefinition
+        | O::RegisterDaemonTaskDefinition
+        | O::DeregisterTaskDefinition => CallKind::TaskDefinitionModify,
+        O::DescribeTaskDefinition
+        | O::DescribeDaemonTaskDefinition
+        | O::ListTaskDefinitions
+        | O::ListDaemonTaskDefinitions
+        | O::ListTaskDefinitionFamilies => CallKind::TaskDefinitionRead,
+        O::DeleteTaskDefinitions | O::DeleteDaemonTaskDefinition => CallKind::TaskDefinitionDelete,
+        O::CreateCapacityProvider | O::DeleteCapacityProvider | O::UpdateCapacityProvider => {
+            CallKind::CapacityProviderModify
+        }
+        O::DescribeCapacityProviders => CallKind::CapacityProviderRead,
+        O::TagResource | O::UntagResource => CallKind::TagModify,
+        O::ListTagsForResource => CallKind::TagRead,
+        O::PutAccountSetting | O::PutAccountSettingDefault | O::DeleteAccountSetting => {
+            CallKind::SettingModify
+        }
+        O::ListAccountSettings => CallKind::SettingRead,
+        O::RunTask
+        | O::StartTask
+        | O::StopTask
+        | O::ExecuteCommand
+        | O::PutAttributes
+        | O::DeleteAttributes
+        | O::DeregisterContainerInstance
+        | O::UpdateContainerAgent
+        | O::UpdateContainerInstancesState => CallKind::ClusterResourceModify,
+        O::DescribeTasks
+        | O::ListTasks
+        | O::DescribeContainerInstances
+        | O::ListContainerInstances
+        | O::ListAttributes => CallKind::ClusterResourceRead,
+        O::GetTaskProtection | O::UpdateTaskProtection => CallKind::TaskProtection,
+        O::RegisterContainerInstance
+        | O::DiscoverPollEndpoint
+        | O::SubmitAttachmentStateChanges
+        | O::SubmitContainerStateChange
+        | O::SubmitTaskStateChange => CallKind::AgentModify,
+        other => kind_of_service(other),
+    }
+}
+
+/// The same for services and what is like them.
+fn kind_of_service(operation: OperationName) -> CallKind {
+    use OperationName as O;
+    match operation {
+        O::ListServicesByNamespace => CallKind::NamespaceRead,
+        O::DescribeServiceDeployments
+        | O::ListServiceDeployments
+        | O::DescribeDaemonDeployments
+        | O::ListDaemonDeployments => CallKind::ServiceDeploymentRead,
+        O::DescribeServiceRevisions | O::DescribeDaemonRevisions => CallKind::ServiceRevisionRead,
+        other if other.info().read_only => CallKind::ServiceRead,
+        _ => CallKind::ServiceModify,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use longshore_auth::{Account, PrincipalKind};
+    use longshore_domain::throttle::Urgency;
+    use longshore_wire::ecs::SERVICE;
+
+    use super::*;
+    use crate::test_records::scope;
+
+    #[test]
+    fn what_only_reads_gives_way_first() {
+        for info in SERVICE.operations {
+            let operation = OperationName::parse(info.name).expect("an operation");
+            let urgency = kind(operation).urgency();
+            let agents = info.name.starts_with("Submit")
+                || matches!(info.name, "RegisterContainerInstance" | "DiscoverPollEndpoint");
+            let protection = info.name == "GetTaskProtection";
+            let expected = match (agents, info.read_only && !protection) {
+                (true, _) => Urgency::Agent,
+                (false, true) => Urgency::Read,
+                (false, false) => Urgency::Change,
+            };
+            assert_eq!(urgency, expected, "{}", info.name);
+        }
+    }
+
+    #[test]
+    fn a_caller_is_refused_in_the_words_of_aws() {
+        let admission = Admission::new(true);
+        let root = Principal::new(Account::default(), PrincipalKind::Root, None);
+        let now = Timestamp::from_millis(0);
+        let ask = |admission: &Admission| {
+            admission.throttle(&root, &scope(), OperationName::CreateCluster, now)
+        };
+        for _ in 0..20 {
+            assert!(ask(&admission).is_ok());
+        }
+        let refusal = ask(&admission).expect_err("the bucket is empty");
+        assert_eq!((refusal.status, refusal.code), (400, "ThrottlingException"));
+        assert_eq!(refusal.message, "Rate exceeded");
+        let admission = Admission::new(false);
+        for _ in 0..1000 {
+            assert!(ask(&admission).is_ok(), "nobody is throttled");
+        }
+    }
+
+    #[test]
+    fn requests_are_counted_while_they_are_answered() {
+        let admission = Admission::new(false);
+        let first = admission.enter();
+        assert_eq!((first.others, admission.enter().others), (0, 1));
+        assert_eq!(admission.enter().others, 1);
+        let refusal = Admission::shed(OperationName::ListTasks, 1024).expect_err("busy");
+        assert_eq!((refusal.status, refusal.code), (503, "ServiceUnavailable"));
+        assert!(Admission::shed(OperationName::RunTask, 1024).is_ok());
+    }
+}
