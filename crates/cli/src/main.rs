@@ -25,6 +25,7 @@ mod sim;
 mod store;
 mod task;
 
+use std::num::NonZero;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -32,10 +33,16 @@ use clap::{CommandFactory, Parser};
 use args::{Cli, Command};
 use failure::Failure;
 
+/// Threads at least, also on a small machine: a controller that thinks about a large cluster keeps one
+/// busy for a while, and requests are not to wait for it.
+const THREADS: usize = 4;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     logging::init(&cli.log);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get).max(THREADS);
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match runtime.worker_threads(threads).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             let why = format!("the operating system gives no threads or timers: {error}");

@@ -63,6 +63,7 @@ impl Controller for Daemons {
     const NAME: &'static str = "daemons";
     const READS: &'static [Kind] =
         &[Kind::Daemon, Kind::DaemonDeployment, Kind::Task, Kind::ContainerInstance];
+    const PLACES: bool = true;
 
     fn pass(&self, view: &View, now: Timestamp) -> Pass {
         let mut pass = Pass::default();

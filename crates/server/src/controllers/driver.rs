@@ -83,6 +83,8 @@ pub(super) trait Controller: Send + Sync + 'static {
     const NAME: &'static str;
     /// Tables whose changes wake it.
     const READS: &'static [Kind];
+    /// Whether it places tasks.
+    const PLACES: bool = false;
 
     /// Decides what to change; a function of view and time.
     fn pass(&self, view: &View, now: Timestamp) -> Pass;
@@ -119,11 +121,13 @@ pub(super) async fn pass<C: Controller>(
     controller: &C,
 ) -> Option<Option<Timestamp>> {
     let started = Instant::now();
+    let turn = if C::PLACES { Some(term.placer.turn().await) } else { None };
     let view = server.state.view();
     // By the runtime's clock, so that simulated time decides in no time.
     let thinking = tokio::time::Instant::now();
     let Pass { works, placed, next } = controller.pass(&view, clock::now());
     let rest = (thinking.elapsed() * REST).min(REST_MAX);
+    drop(turn);
     // Together, so that the store can write them in groups.
     let commits = works.into_iter().map(|work| work.commit(server, term));
     let went: Vec<bool> = stream::iter(commits).buffer_unordered(COMMITS).collect().await;

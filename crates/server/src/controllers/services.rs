@@ -94,6 +94,7 @@ impl Controller for Services {
         Kind::ContainerInstance,
         Kind::TaskDefinition,
     ];
+    const PLACES: bool = true;
 
     fn pass(&self, view: &View, now: Timestamp) -> Pass {
         let mut known = self.in_order.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,13 +1,13 @@
 //! From requests and records to a placement, and the tasks in flight between decision and store.
 //!
 //! Placement runs on one server, the leader. Two calls at the same time must not both take the
-//! last free port: a placement is made under a lock against the view plus the tasks that were
-//! placed and are not in the view yet. The lock is held only while deciding, so that commits
-//! still go to the store in groups.
+//! last free port: one decides at a time, against the view plus the tasks that were placed and are
+//! not in the view yet. The turn lasts only while deciding, so that commits still go to the store in
+//! groups.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use longshore_domain::ids::{ClusterName, InstanceId, Scope, TaskId};
 use longshore_domain::limits;
@@ -22,13 +22,29 @@ use longshore_store::{State, View};
 use longshore_wire::ServiceError;
 use longshore_wire::ecs;
 use longshore_wire::ecs::enums::{PlacementConstraintType, PlacementStrategyType};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{daemons, invalid_parameter};
 
-/// Tasks that were placed and are not in the view yet.
-#[derive(Debug, Default)]
+/// Decides on places, one decision at a time, and knows the tasks that were placed and are not in the
+/// view yet.
+#[derive(Debug)]
 pub(crate) struct Placer {
-    in_flight: Mutex<BTreeMap<TaskId, InFlight>>,
+    in_flight: Mutex<BTreeMap<TaskId, Arc<InFlight>>>,
+    /// Held while deciding, by whoever has the turn.
+    deciding: Mutex<()>,
+    turns: Semaphore,
+}
+
+/// The turn to decide, until it is dropped.
+pub(crate) struct Turn<'p>(
+    #[expect(dead_code, reason = "held, not read")] Option<SemaphorePermit<'p>>,
+);
+
+impl Default for Placer {
+    fn default() -> Self {
+        Self { in_flight: Mutex::default(), deciding: Mutex::default(), turns: Semaphore::new(1) }
+    }
 }
 
 /// A task that was placed and may not be in the view yet.
@@ -41,24 +57,35 @@ struct InFlight {
 }
 
 impl Placer {
+    /// Waits for the turn to decide. Without it a decision is right too, but waits for the one before
+    /// on the thread that it is made on.
+    pub(crate) async fn turn(&self) -> Turn<'_> {
+        // Never closed.
+        Turn(self.turns.acquire().await.ok())
+    }
+
     /// Decides with exclusive access, on the newest view: what has landed is in it.
     pub(crate) fn exclusively<T>(
         &self,
         state: &State,
         decide: impl FnOnce(&mut Placing<'_>) -> T,
     ) -> T {
-        let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
-        let view = state.view();
-        let mut placing = Placing {
-            view: &view,
-            in_flight: &in_flight,
-            fleets: BTreeMap::new(),
-            placed: Vec::new(),
+        let _alone = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+        let (in_flight, view) = {
+            let in_flight = self.in_flight();
+            // What lands from now on is neither in this view nor forgotten here.
+            (in_flight.values().map(Arc::clone).collect(), state.view())
         };
+        let mut placing =
+            Placing { view: &view, in_flight, fleets: BTreeMap::new(), placed: Vec::new() };
         let result = decide(&mut placing);
         let placed = placing.placed;
-        in_flight.extend(placed.into_iter().map(|task| (task.key.id, task)));
+        self.in_flight().extend(placed.into_iter().map(|task| (task.key.id, task)));
         result
+    }
+
+    fn in_flight(&self) -> MutexGuard<'_, BTreeMap<TaskId, Arc<InFlight>>> {
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The same for a single decision.
@@ -79,7 +106,7 @@ impl Placer {
 
     /// The tasks are in the view, or will never be.
     pub(crate) fn landed(&self, tasks: &[Task]) {
-        let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut in_flight = self.in_flight();
         for task in tasks {
             in_flight.remove(&task.id);
         }
@@ -89,9 +116,9 @@ impl Placer {
 /// The right to place tasks. Fleets are made once, and know of what was placed since.
 pub(crate) struct Placing<'v> {
     view: &'v View,
-    in_flight: &'v BTreeMap<TaskId, InFlight>,
+    in_flight: Vec<Arc<InFlight>>,
     fleets: BTreeMap<(Scope, ClusterName), Known<'v>>,
-    placed: Vec<InFlight>,
+    placed: Vec<Arc<InFlight>>,
 }
 
 /// A fleet and the groups whose tasks it counts.
@@ -115,11 +142,11 @@ impl<'v> Placing<'v> {
         cluster: &ClusterName,
         group: Option<&str>,
     ) -> &Fleet<'v> {
-        let (view, in_flight, placed) = (self.view, self.in_flight, &self.placed);
+        let (view, in_flight, placed) = (self.view, &self.in_flight, &self.placed);
         let make = |(scope, cluster): &(Scope, ClusterName)| {
             let mut fleet = bare_fleet(view, scope, cluster);
-            let is_missing = |task: &&InFlight| view.tasks.get(&task.key).is_none();
-            let pending = in_flight.values().filter(is_missing).chain(placed);
+            let is_missing = |task: &&Arc<InFlight>| view.tasks.get(&task.key).is_none();
+            let pending = in_flight.iter().filter(is_missing).chain(placed);
             for task in pending.filter(|t| t.key.scope == *scope && t.key.cluster == *cluster) {
                 fleet.put(task.instance, &task.group, &task.demand);
             }
@@ -138,7 +165,7 @@ impl<'v> Placing<'v> {
             if let Some(known) = known {
                 known.fleet.put(task.instance, &task.group, &task.demand);
             }
-            self.placed.push(InFlight {
+            self.placed.push(Arc::new(InFlight {
                 key: TaskKey {
                     scope: task.scope.clone(),
                     cluster: task.cluster.clone(),
@@ -147,7 +174,7 @@ impl<'v> Placing<'v> {
                 instance: task.instance,
                 group: task.group.clone(),
                 demand: task.demand.clone(),
-            });
+            }));
         }
     }
 }

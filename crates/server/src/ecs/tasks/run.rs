@@ -173,11 +173,13 @@ pub(crate) async fn run(
     };
     common.check()?;
     for _ in 0..ATTEMPTS {
+        let turn = call.term()?.placer.turn().await;
         let view = call.server.state.view();
         if let Some(tasks) = token.as_ref().and_then(|token| token.repeated(&view, call)) {
             return answer(&view, &tasks?, Vec::new());
         }
         let (tasks, failures) = decide(call, &view, &common, &constraints, &strategies, count)?;
+        drop(turn);
         if tasks.is_empty() {
             return answer(&view, &tasks, failures);
         }
@@ -363,8 +365,10 @@ pub(crate) async fn start(
     };
     common.check()?;
     for _ in 0..ATTEMPTS {
+        let turn = call.term()?.placer.turn().await;
         let view = call.server.state.view();
         let (tasks, failures) = decide_start(call, &view, &common, &instances)?;
+        drop(turn);
         if tasks.is_empty() || commit(call, &view, &common, &tasks, None).await? {
             let RunTaskResponse { tasks, failures } =
                 answer(&call.server.state.view(), &tasks, failures)?;
