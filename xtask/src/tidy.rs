@@ -24,7 +24,7 @@ const SKIPPED_FOLDERS: &[&str] =
 /// Endings of the files that the rules read.
 const ENDINGS: &[&str] = &["rs", "toml", "md", "py", "sh", "lua", "yml", "yaml", "txt"];
 /// Files that the rules read whatever their ending.
-const NAMES: &[&str] = &["Makefile", "run", "setup"];
+const NAMES: &[&str] = &["Makefile", "etcd", "run", "setup"];
 
 /// Checks the working tree; the error lists every problem.
 pub fn run() -> Result<(), String> {

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use longshore_domain::task::{Event as TaskEvent, Reason, TaskState};
+use longshore_domain::task::{Event as TaskEvent, Phase, Reason, TaskState};
 use longshore_wire::agent::{
     AckRequest, AcsToAgent, AcsToServer, HeartbeatAckRequest, IamRoleCredentialsAckRequest,
     IamRoleCredentialsMessage, NackRequest, PayloadMessage, RoleCredentials, RoleType, Task,
@@ -225,6 +225,17 @@ impl Engine {
                 desired_status: "STOPPED".to_owned(),
             })
             .collect();
+        // Their ends were told to a control plane that was restored from an older backup since.
+        let forgotten = |entry: &Entry| entry.record.sent.phase == Some(Phase::Stopped);
+        let ended: Vec<TaskKey> = self
+            .tasks
+            .iter()
+            .filter(|(key, entry)| forgotten(entry) && listed(key))
+            .map(|(key, _)| Arc::clone(key))
+            .collect();
+        for key in &ended {
+            self.repeat_end(key);
+        }
         if !candidates.is_empty() {
             answers.push(AcsToServer::TaskStopVerification(TaskStopVerificationMessage {
                 message_id: manifest.message_id.clone(),

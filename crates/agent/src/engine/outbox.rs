@@ -157,6 +157,17 @@ impl Engine {
         }
     }
 
+    /// Queues the end of a task once more, with all that there is to tell of its containers.
+    pub(super) fn repeat_end(&mut self, key: &TaskKey) {
+        let Some(entry) = self.tasks.get_mut(key) else { return };
+        if entry.outbox.queue.is_empty() {
+            let cluster = &self.hands.config.cluster;
+            let untold = vec![Status::None; entry.outbox.told.len()];
+            entry.outbox.push(change(cluster, &entry.record, &untold, Some(Phase::Stopped)));
+            self.dispatch(key);
+        }
+    }
+
     /// Reports a task that this agent does not care for.
     pub(super) fn report_stray(&self, request: ecs::SubmitTaskStateChangeRequest) {
         let hands = Arc::clone(&self.hands);

@@ -183,6 +183,43 @@ async fn a_task_that_is_not_in_the_manifest_is_stopped_after_a_question() {
     assert!(!old);
 }
 
+/// A control plane that was restored from a backup believes in tasks whose ends it was told.
+#[tokio::test]
+async fn the_end_of_a_task_is_told_again_to_whom_lists_it() {
+    let bench = Bench::start(vec![]).await;
+    let over = task("over", vec![container("main", "a")]);
+    bench.control_plane.send_tasks(vec![over.clone()]).await;
+    bench.control_plane.reported(&over.arn, "RUNNING").await;
+    bench.control_plane.stop(&over.arn).await;
+    bench.control_plane.reported(&over.arn, "STOPPED").await;
+    let ends = |heard: &Heard| -> Vec<String> {
+        let reports = heard.reports(&over.arn).into_iter();
+        reports.filter(|report| report.starts_with("STOPPED")).collect()
+    };
+    let manifest = |timeline, status: &str| {
+        AcsToAgent::TaskManifest(TaskManifestMessage {
+            message_id: format!("manifest-{timeline}"),
+            cluster_arn: CLUSTER.into(),
+            container_instance_arn: INSTANCE.into(),
+            timeline,
+            tasks: vec![TaskIdentifier {
+                task_arn: over.arn.clone(),
+                task_cluster_arn: CLUSTER.into(),
+                desired_status: status.into(),
+            }],
+            ..TaskManifestMessage::default()
+        })
+    };
+    // Whoever knows that it should be over is told nothing.
+    bench.control_plane.send(manifest(50, "STOPPED")).await;
+    bench.control_plane.acknowledged("manifest-50").await;
+    bench.control_plane.send(manifest(51, "RUNNING")).await;
+    let told = |heard: &Heard| (ends(heard).len() > 1).then(|| ends(heard));
+    let told = bench.control_plane.wait("the end once more", told).await;
+    assert_eq!(told.len(), 2);
+    assert!(told[1].contains("main=STOPPED("), "{told:?}");
+}
+
 #[tokio::test]
 async fn credentials_are_acknowledged_for_known_tasks() {
     let bench = Bench::start(vec![]).await;

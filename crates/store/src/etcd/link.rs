@@ -250,7 +250,7 @@ impl Links {
         }
         let url = format!("{scheme}://{member}");
         // With a user it asks for a token, which takes a connection and an answer.
-        let limit = options.connect_timeout + options.request_timeout;
+        let limit = options.connect_timeout + self.patience();
         let client = match timeout(limit, Client::connect([url], Some(connect))).await {
             Ok(client) => client.map_err(|error| self.absence(member, error.into()))?,
             Err(_) => return Err(self.absence(member, Fault::late(limit))),
@@ -298,7 +298,7 @@ impl Links {
         let options = GetOptions::new().with_revision(then).with_keys_only();
         let mut kv = link.kv.clone();
         let asked = kv.get(beacon.key, Some(options));
-        match link.call(self.options.request_timeout, asked).await {
+        match link.call(self.patience(), asked).await {
             Ok(answer) => {
                 let found = answer.kvs().first().map(|kv| revision(kv.mod_revision()));
                 if found == beacon.put.then_some(beacon.revision) {
@@ -322,7 +322,7 @@ impl Links {
         let before = self.seen();
         let mut kv = link.kv.clone();
         let asked = kv.get(self.keys.id(), None);
-        let answer = link.call(limits::ETCD_PROBE.1, asked).await;
+        let answer = link.call(self.patience(), asked).await;
         let answer = answer.map_err(|fault| self.absence(&link.member, fault))?;
         let cluster = answer.header().map_or(0, ResponseHeader::cluster_id);
         if let Some(opened) = self.opened.get()
@@ -346,6 +346,11 @@ impl Links {
         Ok(answer)
     }
 
+    /// How long a member may take to answer what is asked only to see whether it serves.
+    fn patience(&self) -> Duration {
+        self.options.request_timeout.min(limits::ETCD_PROBE.1)
+    }
+
     /// Reads the id of the store, or gives it one.
     async fn open(&self, link: &Link) -> Result<Opened, Fault> {
         let key = self.keys.id();
@@ -353,7 +358,7 @@ impl Links {
         let put = TxnOp::put(key.as_str(), self.options.new_id.to_string(), None);
         let mut kv = link.kv.clone();
         let limit = self.options.request_timeout;
-        let mut answer = link.call(limit, kv.get(key.as_str(), None)).await?;
+        let mut answer = link.call(self.patience(), kv.get(key.as_str(), None)).await?;
         if answer.kvs().is_empty() && self.options.create {
             let txn = Txn::new().when([absent]).and_then([put]);
             link.call(limit, kv.txn(txn)).await?;

@@ -151,6 +151,10 @@ impl Cluster {
         said
     }
 
+    pub(super) async fn succeeds(&self, arguments: &[&str]) -> bool {
+        self.try_etcdctl(arguments).await.0
+    }
+
     async fn try_etcdctl(&self, arguments: &[&str]) -> (bool, String) {
         let hosts = self.members.iter().map(|member| format!("127.0.0.1:{}", member.port));
         let output = Command::new("etcdctl")

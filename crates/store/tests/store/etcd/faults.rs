@@ -148,6 +148,18 @@ async fn members_hang_one_after_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_opens_while_a_member_hangs() {
+    let Some(etcd) = start(3).await else { return };
+    etcd.signal(1, Signal::STOP);
+    // Whichever is tried first.
+    for order in [[0, 1, 2], [1, 2, 0], [2, 0, 1]] {
+        let store = open(&etcd.address_of(&order)).await.expect("opens");
+        commit(&store, Txn::default().put("/a", "1")).await;
+    }
+    etcd.signal(1, Signal::CONT);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_majority_calls_fail_and_the_view_stays() {
     let Some(mut etcd) = start(1).await else { return };
     let store =

@@ -117,3 +117,18 @@ async fn namespaces_do_not_meet() {
     assert!(futures_util::FutureExt::now_or_never(watch.next()).is_none());
     commit(&theirs, Txn::default().put("/a", "2").expect_absent("/a")).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_compacts_the_history_of_etcd() {
+    let Some(etcd) = one_member().await else { return };
+    let store = open(&format!("{}?compaction=50ms", etcd.address())).await.expect("opens");
+    let first = commit(&store, Txn::default().put("/a", "1")).await;
+    let mut last = commit(&store, Txn::default().put("/a", "2")).await;
+    let past = format!("--rev={first}");
+    while etcd.succeeds(&["get", "/longshore/kv/a", &past]).await {
+        last = commit(&store, Txn::default().put("/a", "3")).await;
+    }
+    let mut watch = store.watch("/", last);
+    let next = commit(&store, Txn::default().put("/a", "4")).await;
+    assert_eq!(batch(&mut watch).await.revision, next, "what is new is still shown");
+}
