@@ -4,6 +4,7 @@ killed, paused and cut off, under load; then the history is judged."""
 import os
 import pathlib
 import shutil
+import signal
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -113,8 +114,35 @@ def test_each_is_killed_paused_and_cut_off_in_turn(plane: ControlPlane) -> None:
         time.sleep(2)
     finally:
         load.stop()
+    print(f"seconds until a new leader acted: {took}")
     assert took["kill"] < NEW_LEADER, took
     judge(plane, load)
+
+
+def test_servers_are_replaced_one_at_a_time(plane: ControlPlane) -> None:
+    ecs = plane.client(plane.servers[0])
+    ecs.create_cluster(clusterName=CLUSTER)
+    container = {"name": "main", "image": "image", "cpu": 1, "memory": 8}
+    ecs.register_task_definition(family=FAMILY, containerDefinitions=[container])
+    plane.start_agents(CLUSTER, 2)
+    for _ in plane.servers:
+        old = leader(plane)
+        left = [server for server in plane.servers if server is not old]
+        old.send(signal.SIGTERM)
+        for server in left * 3:
+            run = plane.client(server).run_task(cluster=CLUSTER, taskDefinition=FAMILY)
+            assert run["tasks"], run
+        assert old.process.popen is not None
+        assert old.process.popen.wait(30) == 0, old.process.tail()
+        old.start()
+        old.process.wait(old.is_ready, f"{old.name} to be ready again")
+
+    def all_run() -> bool:
+        arns = ecs.list_tasks(cluster=CLUSTER)["taskArns"]
+        found = ecs.describe_tasks(cluster=CLUSTER, tasks=arns)["tasks"]
+        return len(found) == 18 and all(task["lastStatus"] == "RUNNING" for task in found)
+
+    until(all_run, "all 18 tasks to run")
 
 
 def judge(plane: ControlPlane, load: Load) -> None:

@@ -494,6 +494,8 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 /// The exports that point AWS's tools at `endpoint`.
 pub(crate) fn exports(endpoint: &str, region: &str) -> String {
+    // They take one.
+    let endpoint = endpoint.split(',').next().unwrap_or(endpoint);
     format!(
         "export AWS_ENDPOINT_URL={endpoint}\nexport AWS_DEFAULT_REGION={region}\n\
          export AWS_ACCESS_KEY_ID=longshore AWS_SECRET_ACCESS_KEY=longshore"

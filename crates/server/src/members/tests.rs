@@ -1,6 +1,8 @@
 //! Several servers on one store in memory, connected in memory, on a clock that only moves when
 //! everybody waits.
 
+mod cut;
+
 use std::io;
 use std::sync::Mutex;
 
@@ -18,6 +20,7 @@ use std::time::Duration;
 use tokio::io::duplex;
 use tokio::time::Instant;
 
+use self::cut::Cut;
 use super::network::Peers;
 use super::*;
 use crate::call::Call;
@@ -73,6 +76,10 @@ impl World {
     }
 
     async fn start(&self, name: &str) {
+        self.start_on(name, Arc::clone(&self.store)).await;
+    }
+
+    async fn start_on(&self, name: &str, store: Arc<dyn Store>) {
         let config = Config {
             listen: ([127, 0, 0, 1], 0).into(),
             tls: None,
@@ -89,7 +96,7 @@ impl World {
                 network: Arc::new(self.wires.clone()),
             },
         };
-        let server = start_detached(config, Arc::clone(&self.store)).await.expect("it starts");
+        let server = start_detached(config, store).await.expect("it starts");
         self.wires.hosts().insert(name.to_owned(), server.clone());
         let mut roster = server.server.members.roster_changes();
         let there = |roster: &Arc<Roster>| roster.leader().is_some();
@@ -339,4 +346,69 @@ async fn a_server_that_goes_is_seen_to_leave() {
     assert!(left.is_some_and(|left| left >= before), "{left:?}");
     let unseen = one.members.roster().left_at(id + 1, Timestamp::from_millis(7));
     assert_eq!(unseen, Some(Timestamp::from_millis(7)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_without_its_store_stops_before_another_begins() {
+    let world = World::of(&[]).await;
+    let way = Arc::new(Cut::new(&world.store));
+    world.start_on("one", way.clone()).await;
+    world.start("two").await;
+    world.furnish("two").await;
+    let (one, two) = (world.server("one"), world.server("two"));
+    let term = one.members.term().expect("it leads");
+    way.set(true);
+    let mut terms = two.members.term.subscribe();
+    terms.wait_for(Option::is_some).await.expect("the server lives");
+    assert!(term.is_over(), "it stopped by itself");
+    world.ask("two", "RunTask", run_task()).await;
+    way.set(false);
+    // It finds its way back, and to the leader.
+    world.ask("one", "RunTask", run_task()).await;
+    assert!(one.members.term().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_without_its_store_sends_agents_away_and_comes_back_as_another() {
+    let world = World::of(&["one"]).await;
+    let way = Arc::new(Cut::new(&world.store));
+    world.start_on("two", way.clone()).await;
+    let (one, two) = (world.server("one"), world.server("two"));
+    let before = two.members.id();
+    let began = Instant::now();
+    way.set(true);
+    let mut closing = two.members.closing();
+    closing.wait_for(|closed| *closed).await.expect("the server lives");
+    let took = began.elapsed();
+    assert!(took > Duration::from_secs(9) && took < Duration::from_secs(16), "{took:?}");
+    let url = "http://two/_longshore/health/ready";
+    let ready = world.send(Request::get(url).body(Full::default()).expect("a request")).await;
+    assert_eq!(ready.status(), StatusCode::SERVICE_UNAVAILABLE);
+    way.set(false);
+    closing.wait_for(|closed| !closed).await.expect("the server lives");
+    let after = two.members.id();
+    assert_ne!(after, before);
+    let mut roster = one.members.roster_changes();
+    let only_the_new = |roster: &Arc<Roster>| {
+        roster.members.contains_key(&after) && !roster.members.contains_key(&before)
+    };
+    roster.wait_for(only_the_new).await.expect("the server lives");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_alone_keeps_its_sessions_whatever_its_store_does() {
+    let world = World::of(&[]).await;
+    let way = Arc::new(Cut::new(&world.store));
+    world.start_on("one", way.clone()).await;
+    let one = world.server("one");
+    let before = one.members.id();
+    way.set(true);
+    let mut standing = one.members.standing.subscribe();
+    standing.wait_for(|in_it| !in_it).await.expect("the server lives");
+    assert!(!one.members.is_closed(), "there is nowhere to go");
+    way.set(false);
+    standing.wait_for(|in_it| *in_it).await.expect("the server lives");
+    assert_eq!(one.members.id(), before);
+    let mut terms = one.members.term.subscribe();
+    terms.wait_for(Option::is_some).await.expect("the server lives");
 }
