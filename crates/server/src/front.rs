@@ -19,8 +19,8 @@ use crate::Server;
 use crate::operator::Lines;
 
 pub(crate) use admission::Admission;
-pub(crate) use listener::connection;
 pub use listener::{FrontError, Listening, TlsFiles, bind};
+pub(crate) use listener::{Place, connection};
 pub(crate) use metrics::Metrics;
 
 /// A whole answer.
@@ -43,7 +43,7 @@ pub(crate) async fn answer(
     whole(match (request.method(), request.uri().path()) {
         (&Method::GET, "/health") => text(StatusCode::OK, "text/plain", "ok\n"),
         (&Method::GET, "/metrics") => {
-            text(StatusCode::OK, metrics::CONTENT_TYPE, server.metrics.render())
+            text(StatusCode::OK, metrics::CONTENT_TYPE, metrics::render(&server))
         }
         (&Method::GET, path) if path == "/ws" || path.ends_with("/ws") => {
             crate::session::open(server, request)

@@ -5,11 +5,13 @@
 //! reads what it wrote. Wake-ups carry no data: they say which tables changed, and whoever
 //! wakes reads the view.
 
+mod figures;
 mod follow;
 mod wakes;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use longshore_domain::ids::InstanceId;
@@ -17,6 +19,8 @@ use longshore_domain::time::Timestamp;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+pub use self::figures::Figures;
+use self::figures::{Answered, Counters};
 use self::follow::Follower;
 pub use self::wakes::InstanceChanges;
 use self::wakes::Wakes;
@@ -59,6 +63,7 @@ struct Published {
     view: ArcSwap<View>,
     progress: watch::Sender<Progress>,
     wakes: Wakes,
+    counters: Counters,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -137,10 +142,26 @@ impl State {
             Some(now) => txn.into_told_txn(now()),
             None => txn.into_txn(),
         };
-        let outcome = self.store.txn(txn).await?;
+        let counters = &self.published.counters;
+        let waiting = counters.waits();
+        let answer = self.store.txn(txn).await;
+        drop(waiting);
+        counters.answered(match &answer {
+            Ok(TxnOutcome::Committed { revision }) => Answered::Committed(*revision),
+            Ok(TxnOutcome::Conflict { revision, .. }) => Answered::Conflict(*revision),
+            Err(_) => Answered::Failed,
+        });
+        let outcome = answer?;
         let (TxnOutcome::Committed { revision } | TxnOutcome::Conflict { revision, .. }) = &outcome;
+        let since = Instant::now();
         self.reached(*revision).await?;
+        counters.viewed(since.elapsed());
         Ok(outcome)
+    }
+
+    /// What it has done so far, in numbers.
+    pub fn figures(&self) -> Figures {
+        self.published.counters.read(self.view().revision)
     }
 
     /// Decides and commits, again with a newer view as long as others get in between. The

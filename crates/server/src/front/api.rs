@@ -16,7 +16,6 @@ use longshore_wire::ecs::{self, ErrorCode};
 use tracing::Instrument;
 
 use super::Reply;
-use super::admission::Admission;
 use crate::call::Call;
 use crate::{Server, clock};
 
@@ -37,10 +36,7 @@ pub(super) async fn answer(server: Arc<Server>, secure: bool, request: Request<I
         .and_then(|(_, name)| ecs::OperationName::parse(name))
         .map_or("-", |operation| operation.info().name);
     let span = tracing::debug_span!("request", operation, request_id);
-    let answering = server.admission.enter();
-    let serving = serve(&server, secure, &parts, body, answering.others).instrument(span);
-    let outcome = serving.await;
-    drop(answering);
+    let outcome = serve(&server, secure, &parts, body).instrument(span).await;
     let code = outcome.as_ref().map_or_else(|error| error.code, |_| "OK");
     server.metrics.request(operation, code, started.elapsed());
     reply(outcome, &request_id)
@@ -51,7 +47,6 @@ async fn serve(
     secure: bool,
     parts: &Parts,
     body: Incoming,
-    others: usize,
 ) -> Result<Vec<u8>, ServiceError> {
     // First of all, since a connection whose request was not read to its end cannot go on.
     let body = collect(body).await?;
@@ -68,7 +63,9 @@ async fn serve(
         )));
     }
     let operation = operation(parts)?;
-    Admission::shed(operation, others)?;
+    // Until it is answered.
+    let _answering =
+        server.admission.enter(operation).inspect_err(|_| server.metrics.refused("busy"))?;
     let now = clock::now();
     let principal = server
         .identity
@@ -84,7 +81,8 @@ async fn serve(
         account: principal.account.as_str().parse().map_err(|_| internal("account"))?,
         region: region.unwrap_or_else(|| server.region.clone()),
     };
-    server.admission.throttle(&principal, &scope, operation, now)?;
+    let admitted = server.admission.throttle(&principal, &scope, operation, now);
+    admitted.inspect_err(|_| server.metrics.refused("throttled"))?;
     let call = Call {
         server: Arc::clone(server),
         scope,
