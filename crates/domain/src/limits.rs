@@ -124,14 +124,14 @@ pub const EVENT_INSTANCES: usize = 100;
 pub const JOURNAL_RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Revisions of the store that the journal reaches back at most, whatever its age (ours).
 pub const JOURNAL_REVISIONS: u64 = 1_000_000;
-/// Requests that are answered at the same time before reads are refused (ours: each waits for the store or
-/// for one of a few cores, so that more of them only make all slower).
+/// Requests, without those of agents, that are answered at the same time before reads are refused (ours: each
+/// waits for the store or for one of a few cores, so that more of them only make all slower).
 pub const REQUESTS_BEFORE_READS_GIVE_WAY: usize = 1024;
 /// The same for requests that change something (ours).
 pub const REQUESTS_BEFORE_CHANGES_GIVE_WAY: usize = 2048;
-/// Requests that are answered at the same time; beyond it agents are refused too (ours: ten thousand agents
-/// that report at once wait their turn).
-pub const REQUESTS: usize = 8192;
+/// Requests of agents that are answered at the same time (ours: thousands of agents that report at once wait
+/// their turn at the store; each may have ten reports under way).
+pub const AGENT_REQUESTS: usize = 32_768;
 /// Callers, times kinds of call, whose rate is remembered, before those that are quiet are forgotten (ours).
 pub const THROTTLED_CALLERS: usize = 10_000;
 /// Connections at the same time; more wait to be accepted (ours: an agent has two, and up to ten more while it

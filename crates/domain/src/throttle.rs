@@ -131,13 +131,14 @@ pub enum Urgency {
 }
 
 impl Urgency {
-    /// Whether a request is refused while `others` are being answered.
+    /// Whether a request is refused while so many `others` are being answered: of agents for an agent, of
+    /// everybody else for everybody else.
     pub const fn gives_way(self, others: usize) -> bool {
         others
             >= match self {
                 Self::Read => limits::REQUESTS_BEFORE_READS_GIVE_WAY,
                 Self::Change => limits::REQUESTS_BEFORE_CHANGES_GIVE_WAY,
-                Self::Agent => limits::REQUESTS,
+                Self::Agent => limits::AGENT_REQUESTS,
             }
     }
 }

@@ -20,8 +20,8 @@ use crate::operator::{Lines, members};
 
 pub(crate) use admission::Admission;
 pub(crate) use api::ERROR_TYPE;
-pub(crate) use listener::connection;
 pub use listener::{FrontError, Listening, TlsFiles, bind};
+pub(crate) use listener::{Place, connection};
 pub(crate) use metrics::Metrics;
 
 /// A whole answer.
@@ -46,7 +46,7 @@ pub(crate) async fn answer(
         (&Method::GET, members::LIVE) => members::live(),
         (&Method::GET, members::READY) => members::ready(&server),
         (&Method::GET, "/metrics") => {
-            text(StatusCode::OK, metrics::CONTENT_TYPE, server.metrics.render())
+            text(StatusCode::OK, metrics::CONTENT_TYPE, metrics::render(&server))
         }
         (&Method::GET, path) if path == "/ws" || path.ends_with("/ws") => {
             crate::session::open(server, request)

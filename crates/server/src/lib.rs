@@ -123,11 +123,7 @@ impl Server {
 
     /// Commits, as [`State::commit`], with errors as an API caller sees them.
     async fn commit(&self, txn: RecordTxn) -> Result<TxnOutcome, ServiceError> {
-        let outcome = self.state.commit(txn).await.map_err(|error| server_exception(&error))?;
-        if matches!(outcome, TxnOutcome::Conflict { .. }) {
-            self.metrics.conflicts.inc();
-        }
-        Ok(outcome)
+        self.state.commit(txn).await.map_err(|error| server_exception(&error))
     }
 }
 
@@ -229,7 +225,7 @@ impl Detached {
     /// Answers the requests of one connection, until it or the server ends.
     pub async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
         let stop = self.server.shutdown.subscribe();
-        front::connection(Arc::clone(&self.server), false, stream, stop).await;
+        front::connection(front::Place::new(&self.server, None), false, stream, stop).await;
     }
 
     /// Ends controllers, sessions and connections.

@@ -13,6 +13,7 @@ mod tcs;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -30,7 +31,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-use crate::front::{Reply, text};
+use crate::front::{Place, Reply, text};
 use crate::{Server, clock};
 
 /// A websocket on an upgraded connection.
@@ -52,6 +53,11 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
+    /// How long a session that begins now waits before it repeats what its agent knows.
+    pub(crate) fn repeat_wait(&self) -> Duration {
+        self.pace.wait(clock::now())
+    }
+
     /// A new session takes over; the one before it ends without a trace.
     fn enter(&self, instance: InstanceId) -> u64 {
         let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
@@ -123,8 +129,11 @@ pub(crate) fn open(server: Arc<Server>, mut request: Request<Incoming>) -> Reply
         agent_hash: text_of("agentHash"),
         docker_version: text_of("dockerVersion"),
     };
+    let place = request.extensions_mut().remove::<Arc<Place>>();
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
+        // Until the session ends.
+        let _place = place;
         let upgraded = match upgrade.await {
             Ok(upgraded) => TokioIo::new(upgraded),
             Err(error) => return tracing::debug!(%error, "websocket upgrade failed"),

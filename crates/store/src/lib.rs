@@ -44,7 +44,7 @@ pub use leadership::{Leader, Leadership};
 pub use memory::MemoryStore;
 pub use record::{KeyPrefix, Record, RecordError, RecordFault, RecordKey, Row};
 pub use record_txn::RecordTxn;
-pub use state::{Changes, InstanceChanges, State, StateError};
+pub use state::{Changes, Figures, InstanceChanges, State, StateError};
 pub use table::Table;
 pub use usage::Used;
 pub use view::{Applied, Kind, View};

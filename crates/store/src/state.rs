@@ -5,12 +5,13 @@
 //! reads what it wrote. Wake-ups carry no data: they say which tables changed, and whoever
 //! wakes reads the view.
 
+mod figures;
 mod follow;
 mod wakes;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use longshore_domain::ids::InstanceId;
@@ -19,6 +20,8 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
+pub use self::figures::Figures;
+use self::figures::{Answered, Counters};
 use self::follow::Follower;
 pub use self::wakes::InstanceChanges;
 use self::wakes::Wakes;
@@ -61,6 +64,7 @@ struct Published {
     view: ArcSwap<View>,
     progress: watch::Sender<Progress>,
     wakes: Wakes,
+    counters: Counters,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -168,10 +172,26 @@ impl State {
             Some(now) => txn.into_told_txn(now()),
             None => txn.into_txn(),
         };
-        let outcome = self.store.txn(txn).await?;
+        let counters = &self.published.counters;
+        let waiting = counters.waits();
+        let answer = self.store.txn(txn).await;
+        drop(waiting);
+        counters.answered(match &answer {
+            Ok(TxnOutcome::Committed { revision }) => Answered::Committed(*revision),
+            Ok(TxnOutcome::Conflict { revision, .. }) => Answered::Conflict(*revision),
+            Err(_) => Answered::Failed,
+        });
+        let outcome = answer?;
         let (TxnOutcome::Committed { revision } | TxnOutcome::Conflict { revision, .. }) = &outcome;
+        let since = Instant::now();
         self.reached_in_time(*revision).await?;
+        counters.viewed(since.elapsed());
         Ok(outcome)
+    }
+
+    /// What it has done so far, in numbers.
+    pub fn figures(&self) -> Figures {
+        self.published.counters.read(self.view().revision)
     }
 
     /// Decides and commits, again with a newer view as long as others get in between. The

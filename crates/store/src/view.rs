@@ -55,6 +55,11 @@ macro_rules! tables {
         }
 
         impl View {
+            /// Number of records of each kind.
+            pub fn counts(&self) -> impl Iterator<Item = (Kind, usize)> {
+                [$((Kind::$record, self.$field.len()),)+].into_iter()
+            }
+
             fn apply_to_table(&mut self, kind: Kind, event: &Event) -> Result<bool, RecordError> {
                 match kind {
                     $(Kind::$record => self.$field.apply(event),)+

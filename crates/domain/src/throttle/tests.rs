@@ -35,7 +35,7 @@ fn reads_give_way_first_and_agents_last() {
     assert_eq!(gives_way(0), [false, false, false]);
     assert_eq!(gives_way(limits::REQUESTS_BEFORE_READS_GIVE_WAY), [true, false, false]);
     assert_eq!(gives_way(limits::REQUESTS_BEFORE_CHANGES_GIVE_WAY), [true, true, false]);
-    assert_eq!(gives_way(limits::REQUESTS), [true, true, true]);
+    assert_eq!(gives_way(limits::AGENT_REQUESTS), [true, true, true]);
 }
 
 #[test]
@@ -87,7 +87,7 @@ proptest! {
         for time in times {
             if let Err(wait) = throttle.admit("one", KIND, rate, at(time)) {
                 prop_assert!(wait > Duration::ZERO);
-                let early = at(time) + (wait - Duration::from_millis(1));
+                let early = at(time) + wait.saturating_sub(Duration::from_millis(1));
                 prop_assert!(throttle.clone().admit("one", KIND, rate, early).is_err());
                 let then = at(time) + wait;
                 prop_assert_eq!(throttle.clone().admit("one", KIND, rate, then), Ok(()));

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use longshore_auth::Principal;
 use longshore_domain::ids::Scope;
-use longshore_domain::throttle::{CallKind, Throttle};
+use longshore_domain::throttle::{CallKind, Throttle, Urgency};
 use longshore_domain::time::Timestamp;
 use longshore_wire::ServiceError;
 use longshore_wire::ecs::{ErrorCode, OperationName};
@@ -19,40 +19,47 @@ const RATE_EXCEEDED: &str = "Rate exceeded";
 /// What is going on, and who has asked how often.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    answering: AtomicUsize,
+    /// Requests of agents that are being answered.
+    agents: AtomicUsize,
+    /// Those of everybody else. Agents that report all at once keep nobody from asking.
+    others: AtomicUsize,
     /// Absent where nobody is throttled.
     throttle: Option<Mutex<Throttle>>,
 }
 
 /// A request that is being answered, until this is dropped.
-pub(super) struct Answering<'a> {
-    admission: &'a Admission,
-    /// Other requests at the time.
-    pub(super) others: usize,
-}
+#[derive(Debug)]
+pub(super) struct Answering<'a>(&'a AtomicUsize);
 
 impl Drop for Answering<'_> {
     fn drop(&mut self) {
-        self.admission.answering.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Admission {
     /// Where `throttled`, callers are held to the rates of ECS.
     pub(crate) fn new(throttled: bool) -> Self {
-        Self { answering: AtomicUsize::new(0), throttle: throttled.then(Mutex::default) }
+        let throttle = throttled.then(Mutex::default);
+        Self { agents: AtomicUsize::new(0), others: AtomicUsize::new(0), throttle }
     }
 
-    /// A request has come.
-    pub(super) fn enter(&self) -> Answering<'_> {
-        let others = self.answering.fetch_add(1, Ordering::Relaxed);
-        Answering { admission: self, others }
+    /// Requests that are being answered.
+    pub(super) fn answering(&self) -> usize {
+        self.agents.load(Ordering::Relaxed) + self.others.load(Ordering::Relaxed)
     }
 
-    /// Refuses a request while there is too much to do.
-    pub(super) fn shed(operation: OperationName, others: usize) -> Result<(), ServiceError> {
-        if !kind(operation).urgency().gives_way(others) {
-            return Ok(());
+    /// Lets a request in.
+    ///
+    /// # Errors
+    /// There is too much to do already.
+    pub(super) fn enter(&self, operation: OperationName) -> Result<Answering<'_>, ServiceError> {
+        let urgency = kind(operation).urgency();
+        let counter = if urgency == Urgency::Agent { &self.agents } else { &self.others };
+        let before = counter.fetch_add(1, Ordering::Relaxed);
+        let answering = Answering(counter);
+        if !urgency.gives_way(before) {
+            return Ok(answering);
         }
         let message = "The service is busy at the moment; nothing was changed. Try again.";
         Err(ServiceError { status: 503, ..ServiceError::client("ServiceUnavailable", message) })
@@ -151,7 +158,6 @@ fn kind_of_service(operation: OperationName) -> CallKind {
 #[cfg(test)]
 mod tests {
     use longshore_auth::{Account, PrincipalKind};
-    use longshore_domain::throttle::Urgency;
     use longshore_wire::ecs::SERVICE;
 
     use super::*;
@@ -197,11 +203,17 @@ mod tests {
     #[test]
     fn requests_are_counted_while_they_are_answered() {
         let admission = Admission::new(false);
-        let first = admission.enter();
-        assert_eq!((first.others, admission.enter().others), (0, 1));
-        assert_eq!(admission.enter().others, 1);
-        let refusal = Admission::shed(OperationName::ListTasks, 1024).expect_err("busy");
+        let (read, report) = (OperationName::ListTasks, OperationName::SubmitTaskStateChange);
+        let reports: Vec<_> = (0..2000).map(|_| admission.enter(report)).collect();
+        assert!(reports.iter().all(Result::is_ok));
+        let reads: Vec<_> = (0..1024).map(|_| admission.enter(read)).collect();
+        assert!(reads.iter().all(Result::is_ok), "agents keep nobody from asking");
+        let refusal = admission.enter(read).expect_err("busy");
         assert_eq!((refusal.status, refusal.code), (503, "ServiceUnavailable"));
-        assert!(Admission::shed(OperationName::RunTask, 1024).is_ok());
+        assert!(admission.enter(OperationName::RunTask).is_ok(), "reads give way to changes");
+        drop(reads);
+        assert!(admission.enter(read).is_ok());
+        drop(reports);
+        assert_eq!(admission.answering(), 0);
     }
 }

@@ -16,7 +16,6 @@ use longshore_wire::ecs::{self, ErrorCode};
 use tracing::Instrument;
 
 use super::Reply;
-use super::admission::Admission;
 use crate::call::Call;
 use crate::members::{self, Caller, NOT_LEADER, Passed, Placed, Refused};
 use crate::{Server, clock};
@@ -39,10 +38,7 @@ pub(super) async fn answer(server: Arc<Server>, secure: bool, request: Request<I
         .and_then(|(_, name)| ecs::OperationName::parse(name))
         .map_or("-", |operation| operation.info().name);
     let span = tracing::debug_span!("request", operation, request_id);
-    let answering = server.admission.enter();
-    let serving = serve(&server, secure, &parts, body, answering.others).instrument(span);
-    let outcome = serving.await;
-    drop(answering);
+    let outcome = serve(&server, secure, &parts, body).instrument(span).await;
     let code = match &outcome {
         Placed::Here(outcome) => outcome.as_ref().map_or_else(|error| error.code, |_| "OK"),
         Placed::There(_) => "Forwarded",
@@ -59,23 +55,26 @@ pub(super) async fn answer(server: Arc<Server>, secure: bool, request: Request<I
     reply
 }
 
-async fn serve(
-    server: &Arc<Server>,
-    secure: bool,
-    parts: &Parts,
-    body: Incoming,
-    others: usize,
-) -> Placed {
+async fn serve(server: &Arc<Server>, secure: bool, parts: &Parts, body: Incoming) -> Placed {
     // First of all, since a connection whose request was not read to its end cannot go on.
     let body = match collect(body).await {
         Ok(body) => body,
         Err(error) => return Placed::Here(Err(error)),
     };
+    // Until it is answered. What names no operation is refused below.
+    let entered = operation(parts).ok().map(|operation| server.admission.enter(operation));
+    let _answering = match entered.transpose() {
+        Ok(answering) => answering,
+        Err(error) => {
+            server.metrics.refused("busy");
+            return Placed::Here(Err(error));
+        }
+    };
     let hop = parts.headers.contains_key(members::HOP);
     let known = if hop {
         came_by_hop(server, parts, &body).await
     } else {
-        identified(server, secure, parts, &body, others)
+        identified(server, secure, parts, &body)
     };
     match known {
         Err(error) => Placed::Here(Err(error)),
@@ -111,7 +110,6 @@ fn identified(
     secure: bool,
     parts: &Parts,
     body: &Bytes,
-    others: usize,
 ) -> Result<(Call, ecs::OperationName), ServiceError> {
     let path = parts.uri.path();
     let query = parts.uri.query().unwrap_or_default();
@@ -126,7 +124,6 @@ fn identified(
         )));
     }
     let operation = operation(parts)?;
-    Admission::shed(operation, others)?;
     let now = clock::now();
     let principal = server
         .identity
@@ -142,7 +139,8 @@ fn identified(
         account: principal.account.as_str().parse().map_err(|_| internal("account"))?,
         region: region.unwrap_or_else(|| server.region.clone()),
     };
-    server.admission.throttle(&principal, &scope, operation, now)?;
+    let admitted = server.admission.throttle(&principal, &scope, operation, now);
+    admitted.inspect_err(|_| server.metrics.refused("throttled"))?;
     let call = Call {
         server: Arc::clone(server),
         scope,

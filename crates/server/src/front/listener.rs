@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{Request, header};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -105,8 +107,25 @@ fn tls_config(files: &TlsFiles) -> Result<Arc<rustls::ServerConfig>, FrontError>
     Ok(Arc::new(config))
 }
 
-/// What a connection holds: its sign of life, and its place among those that there may be.
-type Held = (mpsc::Sender<()>, Option<OwnedSemaphorePermit>);
+/// The place of a connection among those that there may be. An agent's session takes it over.
+pub(crate) struct Place {
+    server: Arc<Server>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Place {
+    /// A place; without a permit it is not counted against the limit.
+    pub(crate) fn new(server: &Arc<Server>, permit: Option<OwnedSemaphorePermit>) -> Arc<Self> {
+        server.metrics.connections.inc();
+        Arc::new(Self { server: Arc::clone(server), _permit: permit })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.server.metrics.connections.dec();
+    }
+}
 
 impl Listening {
     /// The URL that clients use.
@@ -134,8 +153,8 @@ impl Listening {
                 () = &mut shutdown => break,
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => {
-                        let held = (open.clone(), place);
-                        self.spawn(&server, stream, held, stop.subscribe());
+                        let place = Place::new(&server, place);
+                        self.spawn(place, stream, open.clone(), stop.subscribe());
                     }
                     // Out of file descriptors, mostly; the next accept may work.
                     Err(error) => {
@@ -154,30 +173,29 @@ impl Listening {
 
     fn spawn(
         &self,
-        server: &Arc<Server>,
+        place: Arc<Place>,
         stream: TcpStream,
-        held: Held,
+        open: mpsc::Sender<()>,
         stop: watch::Receiver<bool>,
     ) {
         // Small answers must not wait for an acknowledgement.
         let _ = stream.set_nodelay(true);
-        let server = Arc::clone(server);
         match self.tls.clone() {
             None => {
                 tokio::spawn(async move {
-                    connection(server, false, stream, stop).await;
-                    drop(held);
+                    connection(place, false, stream, stop).await;
+                    drop(open);
                 });
             }
             Some(config) => {
                 tokio::spawn(async move {
                     let accept = TlsAcceptor::from(config).accept(stream);
                     match tokio::time::timeout(HANDSHAKE_TIMEOUT, accept).await {
-                        Ok(Ok(stream)) => connection(server, true, stream, stop).await,
+                        Ok(Ok(stream)) => connection(place, true, stream, stop).await,
                         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
                         Err(_) => tracing::debug!("TLS handshake timed out"),
                     }
-                    drop(held);
+                    drop(open);
                 });
             }
         }
@@ -186,13 +204,16 @@ impl Listening {
 
 /// Answers the requests of one connection; once `stop` is on, the one in flight is its last.
 pub(crate) async fn connection(
-    server: Arc<Server>,
+    place: Arc<Place>,
     secure: bool,
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     mut stop: watch::Receiver<bool>,
 ) {
-    let service = service_fn(move |request| {
-        let server = Arc::clone(&server);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let server = Arc::clone(&place.server);
+        if request.headers().contains_key(header::UPGRADE) {
+            request.extensions_mut().insert(Arc::clone(&place));
+        }
         async move { Ok::<_, std::convert::Infallible>(super::answer(server, secure, request).await) }
     });
     let serving = http1::Builder::new()

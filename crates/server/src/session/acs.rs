@@ -71,6 +71,7 @@ enum End {
 pub(super) async fn run(server: Arc<Server>, hello: Hello, socket: Socket) {
     let number = server.sessions.enter(hello.key.id);
     server.metrics.agent_sessions.inc();
+    server.metrics.sessions_opened.inc();
     let instance = hello.key.id;
     // The session before this one finds that its time is over.
     server.state.wake(instance);
@@ -367,6 +368,7 @@ impl Session {
     }
 
     async fn send(&mut self, message: &AcsToAgent) -> Result<(), End> {
+        self.server.metrics.message(kind(message));
         let send = self.socket.send(Message::text(message.encode()));
         match tokio::time::timeout(SEND_TIMEOUT, send).await {
             Ok(result) => Ok(result?),
@@ -395,6 +397,17 @@ fn described(view: &View, tasks: &[&Task]) -> impl Iterator<Item = AgentTask> {
             None
         }
     })
+}
+
+/// Name of a message in metrics.
+fn kind(message: &AcsToAgent) -> &'static str {
+    match message {
+        AcsToAgent::Heartbeat(_) => "heartbeat",
+        AcsToAgent::Payload(_) => "payload",
+        AcsToAgent::TaskManifest(_) => "manifest",
+        AcsToAgent::TaskStopVerificationAck(_) => "stop-verification",
+        _ => "other",
+    }
 }
 
 fn task_arn(task: &Task) -> String {

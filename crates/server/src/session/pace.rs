@@ -26,6 +26,12 @@ impl Pace {
         *next = turn + Duration::from_secs(1) / limits::RESENDS_PER_SECOND;
         turn
     }
+
+    /// How long a session that begins now would wait for its turn.
+    pub(super) fn wait(&self, now: Timestamp) -> Duration {
+        let next = *self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        next.saturating_since(now).min(limits::RESEND_SPREAD)
+    }
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ const METRICS: &str = "PublishMetricsRequest";
 pub(super) async fn run(server: Arc<Server>, hello: Hello, mut socket: Socket) {
     let mut shutdown = server.members.closing();
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
+    server.metrics.telemetry_sessions.inc();
     loop {
         let answer = tokio::select! {
             biased;
@@ -51,10 +52,12 @@ pub(super) async fn run(server: Arc<Server>, hello: Hello, mut socket: Socket) {
             break;
         }
     }
+    server.metrics.telemetry_sessions.dec();
     tracing::debug!(instance = %hello.key.id, "telemetry session ended");
 }
 
 async fn received(server: &Server, frame: &str) -> Option<TcsToAgent> {
+    server.metrics.telemetry_frames.inc();
     let ack = AckMessage { message: "ok".to_owned() };
     let (_, envelope) = split_signed_frame(frame);
     // Most frames are metrics, which nobody here reads.

@@ -9,7 +9,7 @@ use longshore_domain::ids::InstanceId;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::{Progress, Published, StateError, Wakes};
+use super::{Counters, Progress, Published, StateError, Wakes};
 use crate::archive::UNFINISHED;
 use crate::contract::{Batch, Event, Page, Range, Store, StoreRevision, Watch};
 use crate::view::{Applied, Kind, View};
@@ -36,6 +36,7 @@ impl Follower {
             view: ArcSwap::from_pointee(view.clone()),
             progress: watch::Sender::new(progress.clone()),
             wakes: Wakes::default(),
+            counters: Counters::default(),
         });
         Ok(Self { store, published, view, progress, news: BTreeSet::new(), watch })
     }

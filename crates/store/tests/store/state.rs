@@ -154,6 +154,18 @@ async fn an_instance_is_woken_for_news_of_its_own_alone() {
     assert!(second.changed().now_or_never().is_some(), "whoever stays is woken");
 }
 
+#[tokio::test]
+async fn a_state_counts_what_it_does() {
+    let state = open().await;
+    commit(&state, &puts([sample::cluster()])).await;
+    let refused = RecordTxn::new().insert(&sample::cluster()).clone();
+    let _ = soon(state.commit(refused)).await.expect("the store works");
+    let figures = state.figures();
+    assert_eq!((figures.commits, figures.conflicts, figures.failures), (1, 1, 0));
+    assert_eq!((figures.waiting, figures.store_revision), (0, state.view().revision));
+    assert!(!figures.commit_time.is_zero());
+}
+
 /// The view takes in many transactions before it shows them; none may be lost where it stops.
 #[tokio::test]
 async fn a_view_that_is_far_behind_loses_no_transaction() {
