@@ -9,6 +9,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -23,6 +24,11 @@ use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::server;
 use crate::store::Place;
+
+/// Longest wait for the leases of servers that have stopped to end.
+const LEASES_END: Duration = Duration::from_secs(60);
+/// Pause before the store is read once more.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Runs one command.
 pub(super) async fn run(
@@ -167,10 +173,18 @@ async fn migrate(from: &Place, to: &Place, data_dir: &Path) -> Result<End, Failu
     let directory = directory.map_err(|error| Failure::new(what, error))?;
     let store = from.open_existing(data_dir).await?;
     output::note("reading the old store");
+    let begun = Instant::now();
     let mut archive = export(&*store, &directory.path().join("archive")).await?;
-    if archive.end().leased > 0 {
-        let why = "servers are running on the store, and what they change meanwhile would be lost";
-        return Err(Failure::new(what, why).fix("stop all of them, wait for a minute, try again"));
+    while archive.end().leased > 0 {
+        if begun.elapsed() > LEASES_END {
+            let why = "servers are running on it, and what they change meanwhile would be lost";
+            return Err(Failure::new(what, why).fix("stop all of them"));
+        }
+        output::note("waiting for what servers have left, or for servers that still run, to end");
+        tokio::time::sleep(LOOK_AGAIN).await;
+        std::fs::remove_file(directory.path().join("archive"))
+            .map_err(|error| Failure::new(what, error))?;
+        archive = export(&*store, &directory.path().join("archive")).await?;
     }
     let target = to.open_to_fill(data_dir).await?;
     output::note("filling the new store");
