@@ -6,7 +6,7 @@ DEBUG_BIN := $(CARGO_TARGET_DIR)/debug/longshore
 RELEASE_BIN := $(CARGO_TARGET_DIR)/release/longshore
 PYTHON := .venv/bin/python
 
-.PHONY: help setup setup-tests demo demo-reset test unit sim e2e lint bench build build-newer release fmt docs stop-docker clean
+.PHONY: help setup setup-tests demo demo-reset test unit sim e2e lint bench bench-scale build build-newer release fmt docs stop-docker clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -42,6 +42,10 @@ lint: ## formats, lints, generated code
 bench: setup release ## measure, side by side with others
 	@scripts/setup bench
 	@LONGSHORE_BIN=$(RELEASE_BIN) $(PYTHON) bench/bench.py $(ARGS)
+
+bench-scale: setup release ## measure how far one server goes, with hollow agents
+	@scripts/setup bench
+	@LONGSHORE_BIN=$(RELEASE_BIN) $(PYTHON) bench/scale.py $(ARGS)
 
 build:
 	cargo build --quiet --package longshore

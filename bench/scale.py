@@ -1,0 +1,350 @@
+#!/usr/bin/env python3
+"""Measures how far one server goes: changes, tasks by services, memory, reconnects, starts.
+
+Usage: bench/scale.py [PART...]   (default: all)
+Parts: writes tasks (with memory, latency and starts) reconnect
+
+Agents are hollow (`longshore sim agents`): real connections and messages, no containers. Both
+sides of a comparison run in this run, on this machine; the agents share it with the server. The
+table is Markdown, for docs/scale.md. The environment variables AGENTS, SERVICES, TASKS and
+RECONNECTING set the sizes of a smaller run.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+import peers  # noqa: E402
+
+AGENTS = int(os.environ.get("AGENTS", "5000"))
+SERVICES = int(os.environ.get("SERVICES", "100"))
+TASKS = int(os.environ.get("TASKS", "1000"))
+RECONNECTING = int(os.environ.get("RECONNECTING", "10000"))
+CONNECTIONS = 32
+CLUSTERS = 1000
+WRITES_S = 10
+# About what a cluster's record takes.
+RECORD_BYTES = 500
+# Connections without a request are closed after 30 s.
+SETTLING_S = 45
+STARTS = 3
+
+
+class Table:
+    """Rows of the report, printed as they come."""
+
+    def __init__(self) -> None:
+        print("| Work | Measured | Peer | Ratio | Target |\n|---|---|---|---|---|", flush=True)
+
+    def row(self, work: str, ours: str, theirs: str, ratio: str, target: str) -> None:
+        print(f"| {work} | {ours} | {theirs} | {ratio} | {target} |", flush=True)
+
+
+def say(text: str) -> None:
+    print(f"scale: {text}", file=sys.stderr, flush=True)
+
+
+class Server:
+    """A server on redb, started again as often as wanted."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder = folder
+        self.port = peers.free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.ecs = peers.client(self.url)
+        self.popen: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> float:
+        """Starts it, and gives the seconds until it first answers a call."""
+        command = [peers.binary(), "server", "--open", "--listen", f"127.0.0.1:{self.port}"]
+        command += ["--data-dir", str(self.folder / "state")]
+        with (self.folder / "server.log").open("ab") as log:
+            before = time.monotonic()
+            self.popen = subprocess.Popen(command, stdout=log, stderr=log)
+        while True:
+            with contextlib.suppress(Exception):
+                self.ecs.describe_clusters()
+                return time.monotonic() - before
+            time.sleep(0.005)
+
+    def stop(self) -> None:
+        if self.popen:
+            self.popen.send_signal(signal.SIGTERM)
+            self.popen.wait(60)
+
+    @property
+    def mib(self) -> float:
+        assert self.popen
+        return peers.resident_mib(self.popen.pid)
+
+    def metric(self, name: str) -> float:
+        """A metric without labels."""
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=30) as answer:
+            text = answer.read().decode()
+        found = re.search(rf"^{name} (\S+)$", text, flags=re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+    def tasks(self) -> tuple[int, int]:
+        """Running and pending tasks."""
+        found = self.ecs.describe_clusters(clusters=["default"])["clusters"][0]
+        return found["runningTasksCount"], found["pendingTasksCount"]
+
+
+@contextlib.contextmanager
+def serving(folder: pathlib.Path) -> Iterator[Server]:
+    server = Server(folder)
+    server.start()
+    server.ecs.create_cluster(clusterName="default")
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def hollow(server: Server, count: int) -> Iterator[None]:
+    """Agents, from when all have their sessions to the end of the block."""
+    command = [peers.binary(), "--endpoint", server.url, "sim", "agents", "--count", str(count)]
+    with (server.folder / "agents.log").open("ab") as log:
+        agents = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        before = time.monotonic()
+        all_connected(server, count, 600)
+        say(f"{count} agents connected after {time.monotonic() - before:.1f} s")
+        yield
+    finally:
+        agents.send_signal(signal.SIGINT)
+        agents.wait(60)
+
+
+def all_connected(server: Server, count: int, timeout: float) -> None:
+    def there() -> bool:
+        with contextlib.suppress(OSError):
+            return server.metric("longshore_agent_sessions") >= count
+        return False
+
+    peers.wait_until(there, f"{count} sessions", timeout)
+
+
+class Describes(threading.Thread):
+    """Calls DescribeTasks of ten tasks ten times a second, and keeps how long each took."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(daemon=True)
+        self.server = server
+        self.times: list[float] = []
+        self.errors: list[str] = []
+        self.refused = 0
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        ecs = peers.client(self.server.url)
+        arns: list[str] = []
+        while not self.over.wait(0.1):
+            before = time.monotonic()
+            try:
+                if len(arns) < 10:
+                    arns = ecs.list_tasks(maxResults=10)["taskArns"]
+                    continue
+                ecs.describe_tasks(tasks=arns)
+                self.times.append(time.monotonic() - before)
+            except Exception as error:
+                if "Could not connect" in str(error) or "Connection was closed" in str(error):
+                    self.refused += 1
+                else:
+                    self.errors.append(str(error))
+
+    def stop(self) -> None:
+        self.over.set()
+        self.join()
+
+    def p99_ms(self) -> float:
+        return statistics.quantiles(self.times, n=100)[98] * 1000
+
+
+def writes(table: Table, folder: pathlib.Path) -> None:
+    """Acknowledged changes per second, and durable commits of redb alone, in turn."""
+    build = ["cargo", "bench", "--quiet", "--no-run", "--package", "longshore-store"]
+    subprocess.run([*build, "--bench", "raw"], cwd=ROOT, check=True)
+    ours, raw = [], []
+    with serving(folder) as server:
+        for number in range(1, CLUSTERS + 1):
+            server.ecs.create_cluster(clusterName=f"c{number}")
+        for turn in range(2):
+            bench = ["cargo", "bench", "--quiet", "--package", "longshore-store", "--bench", "raw"]
+            alone = folder / f"raw-{turn}"
+            alone.mkdir()
+            options = ["--", str(alone), str(WRITES_S), str(RECORD_BYTES)]
+            done = subprocess.run(
+                [*bench, *options], cwd=ROOT, check=True, capture_output=True, text=True
+            )
+            raw.append(float(done.stdout.split()[-1]))
+            load = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{WRITES_S}s", "--timeout", "20s"]
+            script = ["-s", str(ROOT / "bench/change.lua"), server.url, "--", str(CLUSTERS)]
+            output = peers.run(*load, *script)
+            if "Non-2xx" in output:
+                raise SystemExit(f"scale: {output}")
+            found = re.search(r"Requests/sec:\s+([\d.]+)", output)
+            assert found, output
+            ours.append(float(found[1]))
+    mine, other = max(ours), max(raw)
+    table.row(
+        f"TagResource on {CLUSTERS:,} clusters, acknowledged calls/s, {CONNECTIONS} connections / "
+        f"redb's own durable commits, {CONNECTIONS} threads",
+        f"{mine:,.0f}",
+        f"{other:,.0f}",
+        f"{mine / other:.1f}x",
+        "≥ 0.5x",
+    )
+
+
+def deploy(server: Server) -> None:
+    container = {"name": "app", "image": "example/app:1", "cpu": 10, "memory": 16}
+    container["portMappings"] = [{"containerPort": 80}]
+    definition = {"family": "app", "containerDefinitions": [container]}
+    server.ecs.register_task_definition(**definition)
+    for number in range(SERVICES):
+        server.ecs.create_service(
+            serviceName=f"s{number}", taskDefinition="app", desiredCount=TASKS
+        )
+
+
+def tasks(table: Table, folder: pathlib.Path) -> None:
+    """Services start their tasks on hollow instances; the server is asked meanwhile."""
+    wanted = SERVICES * TASKS
+    with serving(folder) as server, hollow(server, AGENTS):
+        empty = server.mib
+        describes = Describes(server)
+        describes.start()
+        before = time.monotonic()
+        deploy(server)
+        curve: list[tuple[float, int]] = []
+
+        def all_running() -> bool:
+            running, pending = server.tasks()
+            curve.append((time.monotonic() - before, running))
+            if len(curve) % 20 == 0:
+                say(f"{curve[-1][0]:.0f} s: {running} running, {pending} pending")
+            time.sleep(0.2)
+            return running >= wanted
+
+        peers.wait_until(all_running, f"{wanted} running tasks", 1200)
+        took = curve[-1][0]
+        describes.stop()
+        busy = server.mib
+        time.sleep(SETTLING_S)
+        quiet = server.mib
+        table.row(
+            f"{wanted:,} tasks by {SERVICES} services on {AGENTS:,} instances, until all run",
+            f"{took:.1f} s, {wanted / took:,.0f} tasks/s",
+            "",
+            "",
+            "≥ 3,750 tasks/s",
+        )
+        table.row(
+            "DescribeTasks of ten tasks meanwhile, p99",
+            f"{describes.p99_ms():.1f} ms ({len(describes.errors)} errors)",
+            "",
+            "",
+            "< 20 ms",
+        )
+        for when, mib in (("at the end", busy), (f"{SETTLING_S} s later", quiet)):
+            table.row(
+                f"memory of the server per task, all in, {when}",
+                f"{mib * 1024 / wanted:.1f} KiB ({mib:.0f} MiB; without tasks {empty:.0f} MiB)",
+                "",
+                "",
+                "≤ 6 KiB",
+            )
+        server.stop()
+        starts(table, server, wanted)
+        all_connected(server, AGENTS, 120)
+
+
+def starts(table: Table, server: Server, tasks_count: int) -> None:
+    """From the start of the process to the first answer."""
+    times = []
+    for number in range(STARTS):
+        times.append(server.start())
+        if number + 1 < STARTS:
+            server.stop()
+    table.row(
+        f"start with {tasks_count:,} tasks in the store (redb), to the first answer, "
+        f"median of {STARTS}, {AGENTS:,} agents coming back",
+        f"{statistics.median(times):.2f} s",
+        "",
+        "",
+        "≤ 2 s",
+    )
+
+
+def reconnect(table: Table, folder: pathlib.Path) -> None:
+    """The server is started again: until every agent has its session back."""
+    with serving(folder) as server, hollow(server, RECONNECTING):
+        container = [{"name": "app", "image": "example/app:1", "cpu": 10, "memory": 16}]
+        server.ecs.register_task_definition(family="app", containerDefinitions=container)
+        server.ecs.create_service(serviceName="s", taskDefinition="app", desiredCount=1000)
+        peers.wait_until(lambda: server.tasks()[0] >= 1000, "the tasks to run", 120)
+        describes = Describes(server)
+        describes.start()
+        time.sleep(2)
+        before = time.monotonic()
+        server.stop()
+        stopped = time.monotonic() - before
+        first = server.start()
+        all_connected(server, RECONNECTING, 300)
+        took = time.monotonic() - before
+        describes.stop()
+        say(f"stopped in {stopped:.2f} s, first answer after {first:.2f} s more")
+        table.row(
+            f"{RECONNECTING:,} agents, the server started again, until all sessions are back",
+            f"{took:.1f} s",
+            "",
+            "",
+            "≤ 60 s",
+        )
+        errors = f"{len(describes.errors)} (and {describes.refused} refused connections)"
+        if describes.errors:
+            say(f"errors: {json.dumps(describes.errors[:3])}")
+        table.row("errors to clients of the API meanwhile", errors, "", "", "0")
+        table.row(
+            f"memory of the server with {RECONNECTING:,} agents",
+            f"{server.mib:.0f} MiB, {server.mib * 1024 / RECONNECTING:.0f} KiB per agent",
+            "",
+            "",
+            "",
+        )
+
+
+PARTS: dict[str, Any] = {"writes": writes, "tasks": tasks, "reconnect": reconnect}
+
+
+def main() -> int:
+    chosen = sys.argv[1:] or list(PARTS)
+    if unknown := [name for name in chosen if name not in PARTS]:
+        raise SystemExit(f"scale: unknown {unknown}; parts: {', '.join(PARTS)}")
+    table = Table()
+    for name in chosen:
+        say(name)
+        with tempfile.TemporaryDirectory(prefix="longshore-scale-", dir="/var/tmp") as folder:
+            PARTS[name](table, pathlib.Path(folder))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
