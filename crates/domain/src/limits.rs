@@ -132,6 +132,9 @@ pub const REQUESTS_BEFORE_CHANGES_GIVE_WAY: usize = 2048;
 /// Requests of agents that are answered at the same time (ours: thousands of agents that report at once wait
 /// their turn at the store; each may have ten reports under way).
 pub const AGENT_REQUESTS: usize = 32_768;
+/// Requests of agents that are answered at the same time; the others wait for their turn (ours; enough
+/// for the store to write them in groups).
+pub const AGENT_REQUESTS_AT_ONCE: usize = 256;
 /// Callers, times kinds of call, whose rate is remembered, before those that are quiet are forgotten (ours).
 pub const THROTTLED_CALLERS: usize = 10_000;
 /// Connections at the same time; more wait to be accepted (ours: an agent has two, and up to ten more while it

@@ -8,10 +8,12 @@ use std::sync::{Mutex, PoisonError};
 
 use longshore_auth::Principal;
 use longshore_domain::ids::Scope;
+use longshore_domain::limits;
 use longshore_domain::throttle::{CallKind, Throttle, Urgency};
 use longshore_domain::time::Timestamp;
 use longshore_wire::ServiceError;
 use longshore_wire::ecs::{ErrorCode, OperationName};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// AWS's text.
 const RATE_EXCEEDED: &str = "Rate exceeded";
@@ -23,6 +25,8 @@ pub(crate) struct Admission {
     agents: AtomicUsize,
     /// Those of everybody else. Agents that report all at once keep nobody from asking.
     others: AtomicUsize,
+    /// Turns of agents to be answered.
+    turns: Semaphore,
     /// Absent where nobody is throttled.
     throttle: Option<Mutex<Throttle>>,
 }
@@ -41,7 +45,12 @@ impl Admission {
     /// Where `throttled`, callers are held to the rates of ECS.
     pub(crate) fn new(throttled: bool) -> Self {
         let throttle = throttled.then(Mutex::default);
-        Self { agents: AtomicUsize::new(0), others: AtomicUsize::new(0), throttle }
+        Self {
+            agents: AtomicUsize::new(0),
+            others: AtomicUsize::new(0),
+            turns: Semaphore::new(limits::AGENT_REQUESTS_AT_ONCE),
+            throttle,
+        }
     }
 
     /// Requests that are being answered.
@@ -63,6 +72,17 @@ impl Admission {
         }
         let message = "The service is busy at the moment; nothing was changed. Try again.";
         Err(ServiceError { status: 503, ..ServiceError::client("ServiceUnavailable", message) })
+    }
+
+    /// Waits for the turn of an agent's request. Whoever else asks does not wait behind all of
+    /// those that report at the same time.
+    pub(super) async fn turn(&self, operation: OperationName) -> Option<SemaphorePermit<'_>> {
+        if kind(operation).urgency() == Urgency::Agent {
+            // Never closed.
+            self.turns.acquire().await.ok()
+        } else {
+            None
+        }
     }
 
     /// Refuses a request of a caller that asks too often.

@@ -62,13 +62,17 @@ async fn serve(server: &Arc<Server>, secure: bool, parts: &Parts, body: Incoming
         Err(error) => return Placed::Here(Err(error)),
     };
     // Until it is answered. What names no operation is refused below.
-    let entered = operation(parts).ok().map(|operation| server.admission.enter(operation));
-    let _answering = match entered.transpose() {
+    let operation = operation(parts).ok();
+    let _answering = match operation.map(|asked| server.admission.enter(asked)).transpose() {
         Ok(answering) => answering,
         Err(error) => {
             server.metrics.refused("busy");
             return Placed::Here(Err(error));
         }
+    };
+    let _turn = match operation {
+        Some(asked) => server.admission.turn(asked).await,
+        None => None,
     };
     let hop = parts.headers.contains_key(members::HOP);
     let known = if hop {
