@@ -75,7 +75,8 @@ pub(super) async fn run(server: Arc<Server>, hello: Hello, socket: Socket) {
     // The session before this one finds that its time is over.
     server.state.wake(instance);
     record(&server, &hello).await;
-    tracing::info!(%instance, cluster = %hello.key.cluster, "agent connected");
+    let here = format!("{:016x}", hello.server);
+    tracing::info!(%instance, cluster = %hello.key.cluster, here, "agent connected");
     let mut session = Session {
         server: Arc::clone(&server),
         hello,
