@@ -339,7 +339,8 @@ impl Session {
 
     /// Confirms the candidates that nobody wants to run.
     async fn verify_stops(&mut self, question: TaskStopVerificationMessage) -> Result<(), End> {
-        let view = self.server.state.view();
+        // What another server has placed is not to be stopped because this one has not heard of it.
+        let view = self.server.state.current().await?;
         let unwanted = |candidate: &TaskIdentifier| {
             let Ok(Arn { scope, resource: Resource::Task(cluster, id) }) =
                 candidate.task_arn.parse()
