@@ -81,6 +81,7 @@ def is_linearizable(
             for n, operation in enumerate(operations)
             if operation.known and not done >> n & 1
         )
+        following: list[tuple[int, Hashable]] = []
         for n, operation in enumerate(operations):
             if operation.called > horizon:
                 break
@@ -89,10 +90,15 @@ def is_linearizable(
             after = model(state, operation)
             if after is None:
                 continue
+            steps -= 1
+            assert steps > 0, "the history is too long to be judged"
             step = (done | 1 << n, after[0])
-            if step not in seen:
-                steps -= 1
-                assert steps > 0, "the history is too long to be judged"
-                seen.add(step)
-                stack.append(step)
+            if operation.action[0] == "read":
+                # It changes nothing, so nothing is lost by letting it happen now.
+                following = [step]
+                break
+            following.append(step)
+        fresh = [step for step in following if step not in seen]
+        seen.update(fresh)
+        stack.extend(fresh)
     return False

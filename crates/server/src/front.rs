@@ -49,7 +49,7 @@ pub(crate) async fn answer(
             text(StatusCode::OK, metrics::CONTENT_TYPE, metrics::render(&server))
         }
         (&Method::GET, path) if path == "/ws" || path.ends_with("/ws") => {
-            crate::session::open(server, request)
+            crate::session::open(server, request).await
         }
         (_, path) if path.starts_with(crate::operator::PREFIX) => {
             return crate::operator::answer(server, request).await;

@@ -291,7 +291,7 @@ async fn ensure_cluster(
         if known.is_some_and(|cluster| cluster.status == ClusterStatus::Active) {
             return Ok(());
         }
-        txn.put(&Cluster {
+        let cluster = Cluster {
             scope: scope.clone(),
             name: name.clone(),
             status: ClusterStatus::Active,
@@ -303,7 +303,11 @@ async fn ensure_cluster(
             capacity_providers: Vec::new(),
             default_capacity_provider_strategy: None,
             tags: Tags::new(),
-        });
+        };
+        match known {
+            Some(deleted) => txn.update(deleted, &cluster),
+            None => txn.insert(&cluster),
+        };
         Ok(())
     };
     server.decide(decide).await

@@ -24,6 +24,7 @@ use longshore_auth as auth;
 use longshore_domain::ids::{Arn, InstanceId, Resource};
 use longshore_domain::record::InstanceStatus;
 use longshore_store::tables::ContainerInstanceKey;
+use longshore_store::{StateError, View};
 use longshore_wire::agent::Rejection;
 use longshore_wire::ecs;
 use percent_encoding::percent_decode_str;
@@ -92,7 +93,7 @@ struct Hello {
 }
 
 /// Answers an upgrade: authenticates, finds the instance, and starts the session.
-pub(crate) fn open(server: Arc<Server>, mut request: Request<Incoming>) -> Reply {
+pub(crate) async fn open(server: Arc<Server>, mut request: Request<Incoming>) -> Reply {
     let query = parse_query(request.uri().query().unwrap_or_default());
     let is_acs = query.contains_key("containerInstanceArn");
     let name = if is_acs { "containerInstanceArn" } else { "containerInstance" };
@@ -112,13 +113,17 @@ pub(crate) fn open(server: Arc<Server>, mut request: Request<Incoming>) -> Reply
         return reject(400, "InvalidParameterException", "no container instance is named");
     };
     let key = ContainerInstanceKey { scope, cluster, id };
-    let view = server.state.view();
-    match view.container_instances.get(&key) {
-        Some(row) if row.status != InstanceStatus::Inactive => {}
+    match is_active(&server, &key).await {
+        Ok(true) => {}
         // An instance that we never saw must register anew, like one that was deregistered.
-        _ => {
+        Ok(false) => {
             let why = "Container instance is deregistered";
             return reject(400, Rejection::INACTIVE_INSTANCE, why);
+        }
+        Err(error) => {
+            tracing::warn!(%error, "cannot find out about an instance");
+            let why = "this server cannot reach its store; connect to another";
+            return reject(503, "ServerException", why);
         }
     }
     let text_of = |name: &str| query.get(name).filter(|text| !text.is_empty()).cloned();
@@ -156,6 +161,16 @@ pub(crate) fn open(server: Arc<Server>, mut request: Request<Incoming>) -> Reply
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
     reply
+}
+
+/// Whether there is such an instance. An agent that hears that there is none gives up for an hour, so
+/// that is not said because this server has not heard of it yet.
+async fn is_active(server: &Server, key: &ContainerInstanceKey) -> Result<bool, StateError> {
+    let there = |view: &View| {
+        let row = view.container_instances.get(key);
+        row.is_some_and(|row| row.status != InstanceStatus::Inactive)
+    };
+    Ok(there(&server.state.view()) || there(&*server.state.current().await?))
 }
 
 fn accept_key(request: &Request<Incoming>) -> Option<HeaderValue> {

@@ -15,6 +15,9 @@ use crate::world;
 /// Steps within which a process dies once its time has come.
 const FUSE: std::ops::Range<u64> = 0..25;
 
+/// Decisions within which a server stands still once its time has come.
+const BRAKE: std::ops::Range<u64> = 0..4;
+
 /// Lets things go wrong until dropped.
 pub async fn rage(cluster: &Cluster) {
     world::set_faulty(true);
@@ -40,12 +43,13 @@ fn one_of_several(cluster: &Cluster) {
     }
 }
 
-/// A server stands still for a while, from one of the next steps that it takes.
+/// A server stands still for a while, with one of its next decisions in its hands.
 fn pause(cluster: &Cluster, server: &str) {
     let Some(life) = cluster.life(server).filter(|life| !life.is_over()) else { return };
-    let (steps, time) = (world::pick(FUSE), world::millis(1_000..20_000));
-    cluster.story.tell(format!("! {server} will stand still after {steps} steps, for {time:?}"));
-    life.set_brake(u32::try_from(steps).unwrap_or(0));
+    let (decisions, time) = (world::pick(BRAKE), world::millis(1_000..20_000));
+    let when = format!("after {decisions} decisions, for {time:?}");
+    cluster.story.tell(format!("! {server} will stand still {when}"));
+    life.set_brake(u32::try_from(decisions).unwrap_or(0));
     let (cluster, server) = (cluster.clone(), server.to_owned());
     tokio::spawn(async move {
         tokio::time::sleep(time).await;

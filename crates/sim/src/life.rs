@@ -18,7 +18,7 @@ pub struct Life {
     fuse: Arc<AtomicU32>,
     /// Whether it stands still, as a process that is stopped or whose machine is overloaded.
     paused: Arc<watch::Sender<bool>>,
-    /// Steps until it stands still; zero is never.
+    /// Decisions until it stands still; zero is never.
     brake: Arc<AtomicU32>,
 }
 
@@ -62,9 +62,18 @@ impl Life {
         self.fuse.store(steps + 1, Ordering::Relaxed);
     }
 
-    /// Lets it stand still before its next step but `steps`, until it is resumed.
-    pub fn set_brake(&self, steps: u32) {
-        self.brake.store(steps + 1, Ordering::Relaxed);
+    /// Lets it stand still before its next decision but `decisions`, until it is resumed: there a
+    /// process is that has decided something when another one takes its place.
+    pub fn set_brake(&self, decisions: u32) {
+        self.brake.store(decisions + 1, Ordering::Relaxed);
+    }
+
+    /// Something that was decided is about to be sent to the store.
+    pub async fn decides(&self) {
+        if counted_down(&self.brake) {
+            self.paused.send_replace(true);
+        }
+        self.moves().await;
     }
 
     /// Lets it go on.
@@ -91,9 +100,6 @@ impl Life {
     pub async fn step(&self) {
         if counted_down(&self.fuse) {
             self.end();
-        }
-        if counted_down(&self.brake) {
-            self.paused.send_replace(true);
         }
         self.moves().await;
         if self.is_over() {

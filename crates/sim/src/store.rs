@@ -107,6 +107,7 @@ impl Handle {
 
     async fn commit(&self, mut txn: Txn) -> Result<TxnOutcome, StoreError> {
         tokio::time::sleep(world::millis(LATENCY_MS)).await;
+        self.process.life.decides().await;
         self.step().await;
         if let Some(compare) = txn.compares.first()
             && world::faulty()

@@ -45,6 +45,8 @@ impl Controller for Connections {
                 pass.look_again(left + RECONNECT);
                 continue;
             }
+            let of = format!("{server:016x}");
+            tracing::info!(instance = %row.id, server = of, "its server is gone, and it did not come back");
             let connection = AgentConnection { connected: false, since: now, server };
             let record =
                 ContainerInstance { connection, version: row.version + 1, ..row.record.clone() };

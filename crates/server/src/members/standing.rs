@@ -80,6 +80,8 @@ async fn enter(server: &Server) -> Result<Lease, StateError> {
     let (TxnOutcome::Committed { .. } | TxnOutcome::Conflict { .. }) = store.txn(txn).await?;
     follow(server).await?;
     server.members.rise();
+    let id = format!("{:016x}", member.id);
+    tracing::info!(name = member.name, id, "this server is a member of the control plane");
     Ok(lease)
 }
 

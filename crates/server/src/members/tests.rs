@@ -258,6 +258,25 @@ async fn health_says_whether_a_server_is_of_use() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_agent_that_asks_two_servers_registers_once() {
+    let world = World::of(&["one", "two"]).await;
+    world.furnish("one").await;
+    let before = world.server("one").state.view().container_instances.iter().count();
+    let integer = |name: &str| json!({"name": name, "type": "INTEGER", "integerValue": 4096});
+    let register = json!({
+        "totalResources": [integer("CPU"), integer("MEMORY")],
+        "clientToken": "the same",
+    });
+    let ask = |name| world.ask(name, "RegisterContainerInstance", register.clone());
+    // Neither view shows what the other server does at this moment.
+    let (first, second) = tokio::join!(ask("one"), ask("two"));
+    let arn = |answer: &Value| answer["containerInstance"]["containerInstanceArn"].clone();
+    assert_eq!(arn(&first), arn(&second));
+    let after = world.server("one").state.view().container_instances.iter().count();
+    assert_eq!(after, before + 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn any_server_explains_what_the_leader_refused() {
     let world = World::of(&["one", "two"]).await;
     world.furnish("one").await;

@@ -76,7 +76,8 @@ pub(super) async fn run(server: Arc<Server>, hello: Hello, socket: Socket) {
     // The session before this one finds that its time is over.
     server.state.wake(instance);
     record(&server, &hello).await;
-    tracing::info!(%instance, cluster = %hello.key.cluster, "agent connected");
+    let here = format!("{:016x}", hello.server);
+    tracing::info!(%instance, cluster = %hello.key.cluster, here, "agent connected");
     let mut session = Session {
         server: Arc::clone(&server),
         hello,
@@ -339,7 +340,8 @@ impl Session {
 
     /// Confirms the candidates that nobody wants to run.
     async fn verify_stops(&mut self, question: TaskStopVerificationMessage) -> Result<(), End> {
-        let view = self.server.state.view();
+        // What another server has placed is not to be stopped because this one has not heard of it.
+        let view = self.server.state.current().await?;
         let unwanted = |candidate: &TaskIdentifier| {
             let Ok(Arn { scope, resource: Resource::Task(cluster, id) }) =
                 candidate.task_arn.parse()

@@ -11,15 +11,11 @@ const SEEDS: u64 = 40;
 
 /// Runs seeds with the defect until the checker of that name complains.
 fn is_caught(checker: &str, sabotage: Sabotage) {
-    is_caught_in(Options::new, checker, sabotage);
+    is_caught_in(checker, sabotage, Options::new);
 }
 
-/// The same where every run has several servers.
-fn is_caught_among_servers(checker: &str, sabotage: Sabotage) {
-    is_caught_in(|seed| Options { servers: 3, ..Options::new(seed) }, checker, sabotage);
-}
-
-fn is_caught_in(options: impl Fn(u64) -> Options, checker: &str, sabotage: Sabotage) {
+/// The same in runs of a kind.
+fn is_caught_in(checker: &str, sabotage: Sabotage, options: impl Fn(u64) -> Options) {
     let mut others = Vec::new();
     for seed in 1..=SEEDS {
         STASH.set(Value::Null);
@@ -221,22 +217,29 @@ fn a_task_that_gets_lost() {
 /// The office of the leader.
 const OFFICE: &str = "/longshore/leadership/";
 
+/// Three servers, of which one leads.
+fn of_three(seed: u64) -> Options {
+    Options { servers: 3, ..Options::new(seed) }
+}
+
 #[test]
 fn a_leader_that_does_not_look_whether_it_leads() {
-    is_caught_among_servers("only the leader decides", |txn| {
+    let sabotage = |txn: &mut Txn| {
         txn.compares.retain(|compare| {
             let fence = matches!(compare, Compare::ModRevision(_, at) if *at > StoreRevision::ZERO);
             !(fence && compare.key().starts_with(OFFICE))
         });
-    });
+    };
+    is_caught_in("only the leader decides", sabotage, of_three);
 }
 
 #[test]
 fn an_office_that_anybody_takes() {
-    is_caught_among_servers("only the leader decides", |txn| {
+    let sabotage = |txn: &mut Txn| {
         let takes = |write: &Write| write.key().starts_with(OFFICE);
         if txn.writes.iter().any(takes) {
             txn.compares.clear();
         }
-    });
+    };
+    is_caught_in("only the leader decides", sabotage, of_three);
 }

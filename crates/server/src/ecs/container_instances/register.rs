@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use longshore_auth::Authorized;
 use longshore_domain::ids::{Arn, ClusterName, InstanceId, Resource as Named};
+use longshore_domain::limits;
 use longshore_domain::record::{
-    AgentConnection, ContainerInstance, InstanceStatus, Resources, VersionInfo,
+    AgentConnection, ClientToken, ContainerInstance, InstanceStatus, Resources, VersionInfo,
 };
 use longshore_store::tables::ContainerInstanceKey;
-use longshore_store::{RecordTxn, Row, View};
+use longshore_store::{Record, RecordTxn, Row, View};
 use longshore_wire::ServiceError;
 use longshore_wire::ecs::enums::PlatformDeviceType;
 use longshore_wire::ecs::{
     Attribute, RegisterContainerInstanceRequest, RegisterContainerInstanceResponse, Resource,
 };
+use sha2::{Digest, Sha256};
 
 use crate::call::Call;
 use crate::clock::RandomIds;
@@ -91,6 +93,9 @@ pub(crate) async fn register(
             tags: new_tags.clone(),
         };
         txn.expect_unchanged(cluster).insert(&record);
+        if let Some(token) = token {
+            first_with(call, view, txn, token);
+        }
         Ok(record)
     };
     let record = call.server.decide(decide).await?;
@@ -99,6 +104,25 @@ pub(crate) async fn register(
     Ok(RegisterContainerInstanceResponse {
         container_instance: Some(encode::container_instance(&view, &record, include)),
     })
+}
+
+/// Lets the transaction hold only if it is the first with this token: the same call may be on its way
+/// at another server, which made an instance with another id.
+fn first_with(call: &Call, view: &View, txn: &mut RecordTxn, token: &str) {
+    let mark = ClientToken {
+        scope: call.scope.clone(),
+        operation: "RegisterContainerInstance".to_owned(),
+        // Whatever an agent sends: keys have limits.
+        token: hex::encode(Sha256::digest(token)),
+        request_digest: String::new(),
+        resources: Vec::new(),
+        expires_at: call.now + limits::CLIENT_TOKEN_RETENTION,
+    };
+    match view.client_tokens.get(&mark.key()) {
+        // The instance of then was deregistered.
+        Some(row) => txn.update(row, &mark),
+        None => txn.insert(&mark),
+    };
 }
 
 /// The instance that the same call registered before, when its agent did not get the answer.
