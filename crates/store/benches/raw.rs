@@ -28,7 +28,8 @@ fn main() {
     let commits = Arc::new(AtomicU64::new(0));
     let started = Instant::now();
     let writers = (0..WRITERS).map(|writer| {
-        let (database, commits, value) = (Arc::clone(&database), Arc::clone(&commits), value.clone());
+        let (database, commits, value) =
+            (Arc::clone(&database), Arc::clone(&commits), value.clone());
         thread::spawn(move || {
             let mut number = 0_u64;
             while started.elapsed() < seconds {
