@@ -67,6 +67,9 @@ pub trait Record:
         false
     }
 
+    /// Gives back memory that reading left unused: there are many of it.
+    fn shrink(&mut self) {}
+
     /// Reads the shape of an older `version`.
     ///
     /// # Errors
@@ -245,7 +248,8 @@ pub(crate) fn encode<R: Record>(record: &R, unknown: &Unknown) -> Bytes {
 /// The record of a value.
 pub(crate) fn decode<R: Record>(kv: &KeyValue) -> Result<Row<R>, RecordError> {
     let fault = |fault| RecordError { key: kv.key.clone(), fault };
-    let (record, unknown): (R, _) = decode_value(&kv.value).map_err(fault)?;
+    let (mut record, unknown): (R, _) = decode_value(&kv.value).map_err(fault)?;
+    record.shrink();
     let key = record.key().encode();
     if key != kv.key {
         return Err(fault(RecordFault::Misplaced(key)));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use longshore_domain::ids::{Arn, Resource, TaskId};
 use longshore_domain::record::{
@@ -16,6 +17,8 @@ use longshore_wire::agent::{
     AcsToAgent, AcsToServer, HeartbeatMessage, ManifestTask, PayloadMessage, Task as AgentTask,
     TaskIdentifier, TaskManifestMessage, TaskStopVerificationAck, TaskStopVerificationMessage,
 };
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::delivery::{Delivery, Due, TASKS_PER_MESSAGE};
@@ -31,6 +34,9 @@ const RECONNECT_GRACE: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(80);
 /// How long a write to the agent may take before the session is given up.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Bytes of a frame to the agent; longer messages have several.
+const PART_BYTES: usize = 4 * 1024;
 
 /// Everything that can happen in a session.
 enum Event {
@@ -371,7 +377,7 @@ impl Session {
 
     async fn send(&mut self, message: &AcsToAgent) -> Result<(), End> {
         self.server.metrics.message(kind(message));
-        let send = self.socket.send(Message::text(message.encode()));
+        let send = send_in_parts(&mut self.socket, message.encode().into());
         match tokio::time::timeout(SEND_TIMEOUT, send).await {
             Ok(result) => Ok(result?),
             Err(_) => Err(End::Stuck),
@@ -399,6 +405,22 @@ fn described(view: &View, tasks: &[&Task]) -> impl Iterator<Item = AgentTask> {
             None
         }
     })
+}
+
+/// Sends a text in frames of bounded size: the socket keeps a buffer as large as its largest frame, and
+/// there are thousands of sockets.
+async fn send_in_parts(socket: &mut Socket, mut text: Bytes) -> Result<(), tungstenite::Error> {
+    let mut kind = Data::Text;
+    loop {
+        let part = text.split_to(text.len().min(PART_BYTES));
+        let last = text.is_empty();
+        let frame = Frame::message(part, OpCode::Data(kind), last);
+        socket.send(Message::Frame(frame)).await?;
+        if last {
+            return Ok(());
+        }
+        kind = Data::Continue;
+    }
 }
 
 /// Name of a message in metrics.

@@ -87,6 +87,15 @@ impl Record for Task {
         indexes
     }
 
+    /// A list that is read from JSON has room for four.
+    fn shrink(&mut self) {
+        self.observed.containers.shrink_to_fit();
+        for container in &mut self.observed.containers {
+            container.bindings.shrink_to_fit();
+        }
+        self.demand.ports.shrink_to_fit();
+    }
+
     fn is_told(&self, old: Option<&Self>) -> bool {
         journal::tells_task(old, self)
     }
