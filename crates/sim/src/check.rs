@@ -100,8 +100,10 @@ pub(crate) fn instance_of<'v>(
     view: &'v View,
     machine: &Machine,
 ) -> Option<&'v Arc<Row<ContainerInstance>>> {
-    view.container_instances.iter().find(|row| {
+    let of_machine = view.container_instances.iter().filter(|row| {
         let name = row.attributes.get("machine").and_then(Option::as_deref);
         name == Some(&machine.name) && row.deregistered_at.is_none()
-    })
+    });
+    // Whoever sets a machine up anew may leave behind what was about to be registered.
+    of_machine.max_by_key(|row| row.create_revision)
 }
