@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import signal
 import statistics
 import subprocess
@@ -34,7 +35,10 @@ import peers  # noqa: E402
 AGENTS = int(os.environ.get("AGENTS", "5000"))
 SERVICES = int(os.environ.get("SERVICES", "100"))
 TASKS = int(os.environ.get("TASKS", "1000"))
-RECONNECTING = int(os.environ.get("RECONNECTING", "10000"))
+# Files that a process may have open; the superuser may raise it, where the machine allows that.
+FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+# As many as a server can have two sessions with.
+RECONNECTING = min(int(os.environ.get("RECONNECTING", "10000")), (FILES - 2000) // 2)
 CONNECTIONS = 32
 CLUSTERS = 1000
 WRITES_S = 10
@@ -119,17 +123,24 @@ def serving(folder: pathlib.Path) -> Iterator[Server]:
 @contextlib.contextmanager
 def hollow(server: Server, count: int) -> Iterator[None]:
     """Agents, from when all have their sessions to the end of the block."""
-    command = [peers.binary(), "--endpoint", server.url, "sim", "agents", "--count", str(count)]
+    command = [peers.binary(), "--endpoint", server.url, "sim", "agents", "--count"]
+    # An agent has two sessions and up to ten connections more, as long as it reports.
+    most = max(1, FILES // 4)
+    shares = [most] * (count // most) + [count % most] * (count % most > 0)
     with (server.folder / "agents.log").open("ab") as log:
-        agents = subprocess.Popen(command, stdout=log, stderr=log)
+        agents = [
+            subprocess.Popen([*command, str(share)], stdout=log, stderr=log) for share in shares
+        ]
     try:
         before = time.monotonic()
         all_connected(server, count, 600)
         say(f"{count} agents connected after {time.monotonic() - before:.1f} s")
         yield
     finally:
-        agents.send_signal(signal.SIGINT)
-        agents.wait(60)
+        for process in agents:
+            process.send_signal(signal.SIGINT)
+        for process in agents:
+            process.wait(60)
 
 
 def all_connected(server: Server, count: int, timeout: float) -> None:
