@@ -3,7 +3,7 @@
 use longshore_sim::{Options, run};
 
 /// Seeds that once found something, and a few more.
-const SEEDS: &[u64] = &[1, 2, 3, 63, 67, 140, 141, 286, 300];
+const SEEDS: &[u64] = &[1, 2, 3, 58, 63, 67, 98, 124, 140, 141, 286, 300, 563, 984];
 
 #[test]
 fn fixed_seeds_are_clean() {
