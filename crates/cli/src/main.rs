@@ -33,11 +33,6 @@ use clap::{CommandFactory, Parser};
 use args::{Cli, Command};
 use failure::Failure;
 
-/// Many small records come and go on several threads; the C library's allocator keeps several times
-/// what they take.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Threads at least, also on a small machine: a controller that thinks about a large cluster keeps one
 /// busy for a while, and requests are not to wait for it.
 const THREADS: usize = 4;
