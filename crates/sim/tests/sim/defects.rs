@@ -88,15 +88,18 @@ fn an_instance_that_takes_everything() {
 fn a_scheduler_that_stops_what_serves() {
     is_caught("never under the minimum or over the maximum by a decision", |txn| {
         edit(txn, "task", |task| {
-            let before = STASH.take();
-            if is_service(task) && task["observed"]["status"] == "RUNNING" && before.is_null() {
-                // Only a change of a task that was running before is a stop of a healthy one.
-                STASH.set(task["id"].clone());
-            } else if task["id"] == before && task["desired"] == "RUNNING" {
-                scheduler_stops(task);
-            } else {
-                STASH.set(before);
+            let runs = task["observed"]["status"] == "RUNNING" && task["desired"] == "RUNNING";
+            if !is_service(task) || !runs {
+                return;
             }
+            // Only a change of a task that was running before is a stop of a healthy one.
+            let mut ran = STASH.take();
+            let id = task["id"].as_str().expect("an id").to_owned();
+            if ran[&id] == json!(true) {
+                scheduler_stops(task);
+            }
+            ran[&id] = json!(true);
+            STASH.set(ran);
         });
     });
 }
