@@ -47,7 +47,8 @@ pub(crate) async fn answer(server: Arc<Server>, request: Request<Incoming>) -> f
         Err(error) => {
             let answer = error.response(auth::Protocol::Json);
             let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::FORBIDDEN);
-            return whole(json(status, &serde_json::json!({ "error": answer.message })));
+            let body = serde_json::json!({ "code": answer.code, "error": answer.message });
+            return whole(json(status, &body));
         }
     };
     let query = crate::session::parse_query(request.uri().query().unwrap_or_default());
