@@ -3,7 +3,8 @@
 mod convert;
 mod create;
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bollard::Docker;
 use bollard::errors::Error;
@@ -11,20 +12,26 @@ use bollard::exec::{StartExecOptions, StartExecResults};
 use bollard::models::{ExecConfig, VolumeCreateRequest};
 use bollard::query_parameters as query;
 use futures_util::stream::{BoxStream, StreamExt};
+use tokio::time::timeout;
 
 use super::types::{
     Cgroups, ContainerRequest, Description, ExecOutput, Image, Inspection, RegistryAuth,
-    RuntimeError, RuntimeEvent, Stats, VolumeRequest,
+    RuntimeError, RuntimeEvent, Stats, VolumeRequest, What,
 };
 use super::{Call, Runtime};
 
 /// Longest that the client itself waits for an answer; every caller has its own, shorter limit.
 const CLIENT_TIMEOUT_S: u64 = 3 * 3600;
 
+/// Longest that a start waits for Docker to clean up after another container.
+const CLEAN_UP: Duration = Duration::from_millis(300);
+
 /// A Docker daemon.
 #[derive(Clone, Debug)]
 pub struct DockerRuntime {
     docker: Docker,
+    /// The container that ended last, and when that was heard of.
+    ended: Arc<Mutex<Option<(String, Instant)>>>,
 }
 
 impl DockerRuntime {
@@ -38,7 +45,20 @@ impl DockerRuntime {
             Docker::connect_with_unix(address, CLIENT_TIMEOUT_S, bollard::API_DEFAULT_VERSION);
         let docker = docker.map_err(|error| failure(&error))?;
         let docker = docker.negotiate_version().await.map_err(|error| failure(&error))?;
-        Ok(Self { docker })
+        Ok(Self { docker, ended: Arc::default() })
+    }
+
+    /// Waits until Docker has cleaned up after the container that ended just now: a look at it is
+    /// answered only then. Taking one network endpoint apart while another is made takes longer
+    /// than the one after the other.
+    async fn cleaned_up(&self) {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((id, at)) = ended.filter(|(_, at)| at.elapsed() < CLEAN_UP) {
+            tracing::trace!(container = id, since = ?at.elapsed(), "waits for its end");
+            let look = self.docker.inspect_container(&id, None::<query::InspectContainerOptions>);
+            // However it comes out, what waits for it goes on.
+            drop(timeout(CLEAN_UP, look).await);
+        }
     }
 
     /// The id of the container of that name, if the same task made it.
@@ -176,6 +196,7 @@ impl Runtime for DockerRuntime {
 
     fn start<'a>(&'a self, id: &'a str) -> Call<'a, ()> {
         Box::pin(async move {
+            self.cleaned_up().await;
             let none: Option<query::StartContainerOptions> = None;
             match self.docker.start_container(id, none).await {
                 Err(error) if status(&error) != Some(304) => Err(failure(&error)),
@@ -258,12 +279,17 @@ impl Runtime for DockerRuntime {
                 filters: Some(filters.into()),
                 ..query::EventsOptions::default()
             };
-            let events = self.docker.events(Some(options));
-            let events = events.filter_map(|event| async move {
-                match event {
+            let (events, ended) = (self.docker.events(Some(options)), Arc::clone(&self.ended));
+            let events = events.filter_map(move |event| {
+                let event = match event {
                     Ok(message) => convert::event(message).map(Ok),
                     Err(error) => Some(Err(failure(&error))),
+                };
+                if let Some(Ok(RuntimeEvent { id, what: What::Exited { .. }, .. })) = &event {
+                    let mut ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
+                    *ended = Some((id.clone(), Instant::now()));
                 }
+                std::future::ready(event)
             });
             Ok(events.boxed())
         })
