@@ -29,7 +29,7 @@ import image as demo_image  # noqa: E402
 import peers  # noqa: E402
 
 STARTS = 30
-REPLACED = 15
+REPLACED = 31
 ROLLED = 20
 ROLL_ROUNDS = 2
 # ECS's shortest. Both sides probe alike; the first probe comes after one interval.

@@ -3,15 +3,18 @@
 mod convert;
 mod create;
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::exec::{StartExecOptions, StartExecResults};
-use bollard::models::{ExecConfig, VolumeCreateRequest};
+use bollard::models::{EventMessage, ExecConfig, VolumeCreateRequest};
 use bollard::query_parameters as query;
+use futures_util::future;
 use futures_util::stream::{BoxStream, StreamExt};
+use longshore_domain::time::Timestamp;
 use tokio::time::timeout;
 
 use super::types::{
@@ -30,8 +33,17 @@ const CLEAN_UP: Duration = Duration::from_millis(300);
 #[derive(Clone, Debug)]
 pub struct DockerRuntime {
     docker: Docker,
-    /// The container that ended last, and when that was heard of.
-    ended: Arc<Mutex<Option<(String, Instant)>>>,
+    /// The container that ended last, until a start has waited for it.
+    ended: Arc<Mutex<Option<Ended>>>,
+}
+
+/// The end of a container.
+#[derive(Debug)]
+struct Ended {
+    id: String,
+    /// By Docker's clock.
+    at: Timestamp,
+    heard: Instant,
 }
 
 impl DockerRuntime {
@@ -48,17 +60,43 @@ impl DockerRuntime {
         Ok(Self { docker, ended: Arc::default() })
     }
 
-    /// Waits until Docker has cleaned up after the container that ended just now: a look at it is
-    /// answered only then. Taking one network endpoint apart while another is made takes longer
-    /// than the one after the other.
+    /// Waits until Docker has taken the network of the container apart that ended just now: taking
+    /// one endpoint apart while another is made takes longer than the one after the other. Docker
+    /// says when it has; and it answers a look at that container only after its whole clean-up,
+    /// which is the end of the wait for a container that had no network.
     async fn cleaned_up(&self) {
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some((id, at)) = ended.filter(|(_, at)| at.elapsed() < CLEAN_UP) {
-            tracing::trace!(container = id, since = ?at.elapsed(), "waits for its end");
-            let look = self.docker.inspect_container(&id, None::<query::InspectContainerOptions>);
-            // However it comes out, what waits for it goes on.
-            drop(timeout(CLEAN_UP, look).await);
+        let Some(ended) = ended.filter(|ended| ended.heard.elapsed() < CLEAN_UP) else { return };
+        tracing::trace!(container = ended.id, "waits for its end");
+        let look = self.docker.inspect_container(&ended.id, None::<query::InspectContainerOptions>);
+        let said = self.disconnected(&ended);
+        // However it comes out, what waits for it goes on.
+        drop(timeout(CLEAN_UP, future::select(pin!(look), pin!(said))).await);
+    }
+
+    /// Waits until the daemon says that a container which ended has left its network.
+    async fn disconnected(&self, ended: &Ended) {
+        let filters = [
+            ("type".to_owned(), vec!["network".to_owned()]),
+            ("event".to_owned(), vec!["disconnect".to_owned()]),
+        ];
+        let options = query::EventsOptions {
+            since: Some(since(ended.at)),
+            filters: Some(filters.into()),
+            ..query::EventsOptions::default()
+        };
+        let its = |event: &EventMessage| {
+            let attributes = event.actor.as_ref().and_then(|actor| actor.attributes.as_ref());
+            attributes.and_then(|all| all.get("container")).is_some_and(|id| *id == ended.id)
+        };
+        let mut events = self.docker.events(Some(options));
+        while let Some(Ok(event)) = events.next().await {
+            if its(&event) {
+                return;
+            }
         }
+        // The stream broke: the look alone tells.
+        future::pending::<()>().await;
     }
 
     /// The id of the container of that name, if the same task made it.
@@ -75,6 +113,12 @@ impl DockerRuntime {
             Err(taken())
         }
     }
+}
+
+/// A time as the daemon's events take it: seconds, with a fraction.
+fn since(at: Timestamp) -> String {
+    let millis = at.as_millis();
+    format!("{}.{:03}", millis / 1000, millis % 1000)
 }
 
 /// Sorts Docker's errors by what a caller can do about them.
@@ -273,9 +317,8 @@ impl Runtime for DockerRuntime {
                 ("label".to_owned(), vec![format!("{label}={value}")]),
             ];
             // The client asks only when the stream is read; the daemon gives what came between.
-            let now = crate::clock::now().as_millis();
             let options = query::EventsOptions {
-                since: Some(format!("{}.{:03}", now / 1000, now % 1000)),
+                since: Some(since(crate::clock::now())),
                 filters: Some(filters.into()),
                 ..query::EventsOptions::default()
             };
@@ -285,9 +328,9 @@ impl Runtime for DockerRuntime {
                     Ok(message) => convert::event(message).map(Ok),
                     Err(error) => Some(Err(failure(&error))),
                 };
-                if let Some(Ok(RuntimeEvent { id, what: What::Exited { .. }, .. })) = &event {
+                if let Some(Ok(RuntimeEvent { id, what: What::Exited { .. }, at })) = &event {
                     let mut ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
-                    *ended = Some((id.clone(), Instant::now()));
+                    *ended = Some(Ended { id: id.clone(), at: *at, heard: Instant::now() });
                 }
                 std::future::ready(event)
             });
