@@ -44,7 +44,7 @@ bench: setup release ## measure, side by side with others
 	@LONGSHORE_BIN=$(RELEASE_BIN) $(PYTHON) bench/bench.py $(ARGS)
 
 bench-scale: setup release ## measure how far one server goes, with hollow agents
-	@scripts/setup bench
+	@scripts/setup bench etcd
 	@LONGSHORE_BIN=$(RELEASE_BIN) $(PYTHON) bench/scale.py $(ARGS)
 
 build:

@@ -6,8 +6,9 @@ use std::time::Duration;
 pub(crate) const RUNTIME_CALLS: usize = 8;
 /// Image pulls at the same time (ours).
 pub(crate) const PULLS: usize = 4;
-/// Reports in flight at the same time, over all tasks (as the ECS agent).
-pub(crate) const REPORTS: usize = 10;
+/// Reports in flight at the same time, over all tasks (ours: each has a connection of its own, and the control
+/// plane thousands of agents; two keep up with what a daemon starts. The ECS agent has ten).
+pub(crate) const REPORTS: usize = 2;
 /// Events waiting for the engine (ours; whoever sends waits).
 pub(crate) const EVENTS: usize = 1024;
 /// Changes of one task waiting to be reported; beyond it the oldest container change goes (ours).

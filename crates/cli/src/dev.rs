@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use crate::args::{self, DevOptions};
 use crate::failure::Failure;
 use crate::store::Place;
-use crate::{agent, client, output, server, shutdown};
+use crate::{agent, client, files, output, server, shutdown};
 
 /// Availability zones of a development region.
 const ZONES: [char; 3] = ['a', 'b', 'c'];
@@ -39,6 +39,7 @@ pub(crate) async fn run(options: DevOptions, region: &str) -> Result<(), Failure
         open: true,
         retention: Retention::default(),
         fidelity: options.fidelity.fidelity(),
+        connections: files::for_connections(),
         event_webhook: options.fidelity.event_webhook.clone(),
         membership: server::membership(None, None),
         throttle: false,

@@ -2,6 +2,20 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+/// Files and connections that a server may have open: an agent has four, that of ECS up to a dozen.
+const SERVER: u64 = 1 << 18;
+
+/// What a server has open beside its clients' connections, with much to spare: its store, its logs, what
+/// it asks of others.
+const RESERVE: u64 = 256;
+
+/// How many connections a server may accept, after its limit was raised as far as that goes. One more
+/// than there are files would be refused by the operating system again and again.
+pub(crate) fn for_connections() -> usize {
+    let files = allow(SERVER);
+    usize::try_from(files.saturating_sub(RESERVE.min(files / 2))).unwrap_or(usize::MAX)
+}
+
 /// Raises the limit to `wanted` as far as the operating system allows, and gives what it is then.
 pub(crate) fn allow(wanted: u64) -> u64 {
     let now = getrlimit(Resource::Nofile);

@@ -33,6 +33,11 @@ use clap::{CommandFactory, Parser};
 use args::{Cli, Command};
 use failure::Failure;
 
+/// A server makes and frees millions of small things on many threads: this allocator takes less time for
+/// it than that of the C library, and gives more of it back.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Threads at least, also on a small machine: a controller that thinks about a large cluster keeps one
 /// busy for a while, and requests are not to wait for it.
 const THREADS: usize = 4;

@@ -14,12 +14,8 @@ use crate::failure::Failure;
 use crate::store::Place;
 use crate::{files, output, shutdown};
 
-/// Files and connections that a server may have open: an agent has up to a dozen.
-const FILES: u64 = 1 << 18;
-
 /// Runs the control plane until it is asked to stop.
 pub(crate) async fn run(options: ServerOptions, region: &str) -> Result<(), Failure> {
-    files::allow(FILES);
     check_reachable(&options)?;
     let data_dir = data_dir(options.data_dir)?;
     let identity: Box<dyn IdentityProvider> = match &options.keys {
@@ -38,6 +34,7 @@ pub(crate) async fn run(options: ServerOptions, region: &str) -> Result<(), Fail
         open: options.open,
         retention: Retention::default(),
         fidelity: options.fidelity.fidelity(),
+        connections: files::for_connections(),
         event_webhook: options.fidelity.event_webhook.clone(),
         membership: membership(options.name, options.advertise),
         throttle: options.throttle.is_some(),

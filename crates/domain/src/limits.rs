@@ -64,11 +64,12 @@ pub const UNSTARTABLE_EXIT_CODE: i32 = 143;
 /// each they fit one of the store (ours).
 pub const SERVICE_CHANGES: usize = 56;
 /// Tasks that one pass over a service starts and stops, in as many transactions as that takes
-/// (ours; bounds what is on its way to the store). The next pass follows at once.
-pub const SERVICE_MOVES: usize = 2_016;
+/// (ours; bounds what is on its way to the store, since reports of agents wait behind it). The next pass
+/// follows at once.
+pub const SERVICE_MOVES: usize = 504;
 /// Tasks that one pass starts for all services together, before the others wait for the next (ours;
 /// bounds how long placement is kept from everybody else).
-pub const PASS_STARTS: usize = 8_064;
+pub const PASS_STARTS: usize = 2_016;
 /// Longest delay between attempts to start tasks that never run (ECS: 15 minutes).
 pub const RESTART_DELAY_MAX: Duration = Duration::from_secs(15 * 60);
 /// First such delay; it doubles with each round of failures (ours; ECS does not document the curve).
@@ -130,15 +131,15 @@ pub const REQUESTS_BEFORE_READS_GIVE_WAY: usize = 1024;
 /// The same for requests that change something (ours).
 pub const REQUESTS_BEFORE_CHANGES_GIVE_WAY: usize = 2048;
 /// Requests of agents that are answered at the same time (ours: thousands of agents that report at once wait
-/// their turn at the store; each may have ten reports under way).
+/// their turn at the store; ours have two reports under way, those of ECS ten).
 pub const AGENT_REQUESTS: usize = 32_768;
 /// Requests of agents that are answered at the same time; the others wait for their turn (ours; enough
 /// for the store to write them in groups).
 pub const AGENT_REQUESTS_AT_ONCE: usize = 256;
 /// Callers, times kinds of call, whose rate is remembered, before those that are quiet are forgotten (ours).
 pub const THROTTLED_CALLERS: usize = 10_000;
-/// Connections at the same time; more wait to be accepted (ours: an agent has two, and up to ten more while it
-/// reports).
+/// Connections at the same time; more wait to be accepted (ours: an agent has two, and two more while it reports;
+/// that of ECS ten more).
 pub const CONNECTIONS: usize = 131_072;
 /// Sessions per second that repeat to their agents what these have already reported on (ours: 10,000 agents that
 /// come back together are told within 20 seconds, while new work goes out at once).

@@ -50,6 +50,9 @@ pub struct Config {
     pub listen: SocketAddr,
     /// TLS, if wanted.
     pub tls: Option<TlsFiles>,
+    /// Connections at the same time, at most [`limits::CONNECTIONS`]; more wait to be accepted. As many
+    /// as the process may have open files, less what it needs itself.
+    pub connections: usize,
     /// Region of requests that name none.
     pub region: Region,
     /// Who callers are.
@@ -163,6 +166,7 @@ pub struct Started {
 /// See [`StartError`].
 pub async fn start(config: Config, store: Arc<dyn Store>) -> Result<Started, StartError> {
     let listening = front::bind(config.listen, config.open, config.tls.as_ref()).await?;
+    let listening = listening.with_connections(config.connections);
     let server = build(config, store, &listening.url()).await?;
     Ok(Started { server, listening })
 }

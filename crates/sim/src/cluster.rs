@@ -185,6 +185,7 @@ impl Cluster {
                 open: true,
                 retention: longshore_server::Retention::default(),
                 fidelity: self.fidelity,
+                connections: longshore_domain::limits::CONNECTIONS,
                 event_webhook: None,
                 membership: Membership {
                     name: name.clone(),

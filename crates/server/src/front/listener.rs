@@ -68,6 +68,7 @@ pub struct Listening {
     /// The bound address, with the port that was chosen for port 0.
     pub address: SocketAddr,
     tls: Option<Arc<rustls::ServerConfig>>,
+    connections: usize,
 }
 
 /// Binds the address.
@@ -86,7 +87,7 @@ pub async fn bind(
     let fail = |source| FrontError::Bind { address, source };
     let listener = TcpListener::bind(address).await.map_err(fail)?;
     let address = listener.local_addr().map_err(fail)?;
-    Ok(Listening { listener, address, tls })
+    Ok(Listening { listener, address, tls, connections: limits::CONNECTIONS })
 }
 
 fn tls_config(files: &TlsFiles) -> Result<Arc<rustls::ServerConfig>, FrontError> {
@@ -134,13 +135,18 @@ impl Listening {
         format!("{scheme}://{}", self.address)
     }
 
+    /// The same, with fewer connections at the same time.
+    pub(crate) fn with_connections(self, connections: usize) -> Self {
+        Self { connections: connections.clamp(1, limits::CONNECTIONS), ..self }
+    }
+
     /// Answers requests until `shutdown` completes, then lets those in flight finish.
     pub async fn serve(self, server: Arc<Server>, shutdown: impl Future<Output = ()>) {
         // Each connection holds a sender; when all are gone, the channel ends.
         let (open, mut all_closed) = mpsc::channel::<()>(1);
         let stop = watch::Sender::new(false);
         // Nobody closes it.
-        let places = Arc::new(Semaphore::new(limits::CONNECTIONS));
+        let places = Arc::new(Semaphore::new(self.connections));
         tokio::pin!(shutdown);
         loop {
             let place = tokio::select! {

@@ -88,6 +88,7 @@ impl World {
             open: true,
             retention: Retention::default(),
             fidelity: Fidelity::default(),
+            connections: longshore_domain::limits::CONNECTIONS,
             event_webhook: None,
             throttle: false,
             membership: Membership {

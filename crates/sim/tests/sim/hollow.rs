@@ -24,6 +24,7 @@ fn config(scope: &Scope) -> Config {
         open: true,
         retention: Retention::default(),
         fidelity: longshore_domain::fidelity::Fidelity::default(),
+        connections: longshore_domain::limits::CONNECTIONS,
         event_webhook: None,
         membership: Membership::default(),
         throttle: false,

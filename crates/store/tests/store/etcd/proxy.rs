@@ -83,10 +83,12 @@ async fn pass(
             read = from.read(&mut buffer) => read.unwrap_or(0),
             _ = now.wait_for(|now| now.era != era) => 0,
         };
-        if read == 0 {
+        // What comes just when the weather turns fair is of the connection that is cut.
+        let Now { weather, era: current } = *now.borrow();
+        if read == 0 || current != era {
             return;
         }
-        if now.borrow().weather == loses {
+        if weather == loses {
             lost.send_modify(|lost| *lost += read);
         } else if to.write_all(&buffer[..read]).await.is_err() {
             return;
