@@ -92,6 +92,7 @@ pub(super) async fn run(server: Arc<Server>, hello: Hello, socket: Socket) {
         delivery: Delivery::new(server.sessions.pace.turn(clock::now())),
         sequence: 0,
         heard_at: clock::now(),
+        resend_at: None,
     };
     let end = session.serve().await;
     server.metrics.agent_sessions.dec();
@@ -171,6 +172,8 @@ struct Session {
     sequence: i64,
     /// When the agent was last heard of.
     heard_at: Timestamp,
+    /// When to look for messages to send again.
+    resend_at: Option<Timestamp>,
 }
 
 impl Session {
@@ -178,13 +181,11 @@ impl Session {
         let changes = self.server.state.changes_for(self.hello.key.id);
         let mut shutdown = self.server.members.closing();
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
-        let mut resend_at = None;
         if let Err(end) = self.send_manifest().await {
             return end;
         }
-        match self.deliver().await {
-            Ok(next) => resend_at = next.or(resend_at),
-            Err(end) => return end,
+        if let Err(end) = self.deliver().await {
+            return end;
         }
         loop {
             let event = tokio::select! {
@@ -192,18 +193,16 @@ impl Session {
                 () = crate::stopped(&mut shutdown) => Event::Shutdown,
                 frame = self.socket.next() => Event::Frame(frame),
                 woken = changes.changed() => Event::Changed(woken),
-                () = sleep_until(resend_at) => Event::Resend,
+                () = sleep_until(self.resend_at) => Event::Resend,
                 _ = heartbeat.tick() => Event::Heartbeat,
             };
-            match self.handle(event).await {
-                Ok(next) => resend_at = next,
-                Err(end) => return end,
+            if let Err(end) = self.handle(event).await {
+                return end;
             }
         }
     }
 
-    /// Handles one event; says when to look for messages to send again.
-    async fn handle(&mut self, event: Event) -> Result<Option<Timestamp>, End> {
+    async fn handle(&mut self, event: Event) -> Result<(), End> {
         match event {
             Event::Shutdown => {
                 let _ = self.socket.close(None).await;
@@ -218,6 +217,8 @@ impl Session {
                     Message::Close(_) => return Err(End::Closed),
                     _ => {}
                 }
+                // Nothing that an agent says makes more due to it.
+                return Ok(());
             }
             Event::Heartbeat => {
                 if clock::now().saturating_since(self.heard_at) > SILENCE {
@@ -252,7 +253,7 @@ impl Session {
     }
 
     /// Sends what the view has and the agent was not told.
-    async fn deliver(&mut self) -> Result<Option<Timestamp>, End> {
+    async fn deliver(&mut self) -> Result<(), End> {
         let view = self.server.state.view();
         if !self.server.sessions.is_current(self.hello.key.id, self.number) {
             return Err(End::Superseded);
@@ -290,7 +291,8 @@ impl Session {
         }
         // What was just sent comes up for a look after its own wait.
         let after = (!due.is_empty()).then(|| now + HEARTBEAT);
-        Ok(next.into_iter().chain(after).chain(fence_at).min())
+        self.resend_at = next.into_iter().chain(after).chain(fence_at).min();
+        Ok(())
     }
 
     /// The order to stop a task that has no record any more.
