@@ -51,7 +51,7 @@ fn main() -> ExitCode {
     logging::init(&cli.log);
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get).max(THREADS);
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = runtime.worker_threads(threads).event_interval(EVENT_INTERVAL).enable_all();
+    runtime.worker_threads(threads).event_interval(EVENT_INTERVAL).enable_all();
     let runtime = match runtime.build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -134,8 +134,8 @@ pub const REQUESTS_BEFORE_CHANGES_GIVE_WAY: usize = 2048;
 /// their turn at the store; ours have two reports under way, those of ECS ten).
 pub const AGENT_REQUESTS: usize = 32_768;
 /// Requests of agents that are answered at the same time; the others wait for their turn (ours; enough
-/// for the store to write them in groups).
-pub const AGENT_REQUESTS_AT_ONCE: usize = 256;
+/// for the store to write them in groups, and few enough that others do not wait behind a whole group).
+pub const AGENT_REQUESTS_AT_ONCE: usize = 128;
 /// Callers, times kinds of call, whose rate is remembered, before those that are quiet are forgotten (ours).
 pub const THROTTLED_CALLERS: usize = 10_000;
 /// Connections at the same time; more wait to be accepted (ours: an agent has two, and two more while it reports;
