@@ -64,12 +64,11 @@ pub const UNSTARTABLE_EXIT_CODE: i32 = 143;
 /// each they fit one of the store (ours).
 pub const SERVICE_CHANGES: usize = 56;
 /// Tasks that one pass over a service starts and stops, in as many transactions as that takes
-/// (ours; bounds what is on its way to the store, since reports of agents wait behind it). The next pass
-/// follows at once.
-pub const SERVICE_MOVES: usize = 504;
+/// (ours; bounds how long a pass decides). The next pass follows at once.
+pub const SERVICE_MOVES: usize = 2_016;
 /// Tasks that one pass starts for all services together, before the others wait for the next (ours;
 /// bounds how long placement is kept from everybody else).
-pub const PASS_STARTS: usize = 2_016;
+pub const PASS_STARTS: usize = 8_064;
 /// Longest delay between attempts to start tasks that never run (ECS: 15 minutes).
 pub const RESTART_DELAY_MAX: Duration = Duration::from_secs(15 * 60);
 /// First such delay; it doubles with each round of failures (ours; ECS does not document the curve).

@@ -10,6 +10,9 @@ use longshore_store::{Kind, RecordTxn, TxnOutcome, View};
 use crate::members::Term;
 use crate::{Server, clock};
 
+/// Portions of one service that are on their way to the store at the same time: what agents report
+/// waits behind them, and a pass may have a hundred.
+const PORTIONS: usize = 3;
 /// Pause after a pass that failed, so that a broken store is not hammered.
 const RETRY: Duration = Duration::from_secs(1);
 /// Longest time without a pass: a safety net, nothing depends on it.
@@ -50,9 +53,10 @@ impl Work {
     /// Commits them; whether nobody was in the way.
     pub(super) async fn commit(self, server: &Server, term: &Term) -> bool {
         let ahead = self.ahead.into_iter().map(|txn| server.commit_in(term, txn));
-        let outcomes = futures_util::future::join_all(ahead).await;
         let went = |outcome| matches!(outcome, Ok(TxnOutcome::Committed { .. }));
-        outcomes.into_iter().all(went) && went(server.commit_in(term, self.last).await)
+        let ahead: Vec<bool> =
+            stream::iter(ahead).buffer_unordered(PORTIONS).map(went).collect().await;
+        ahead.into_iter().all(|went| went) && went(server.commit_in(term, self.last).await)
     }
 }
 
