@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT / "demo"))
 
 import image as demo_image  # noqa: E402
 import peers  # noqa: E402
+from table import Table  # noqa: E402
 
 STARTS = 30
 REPLACED = 31
@@ -39,17 +40,6 @@ BURST = 50
 BURST_ROUNDS = 3
 LOAD_S = 4
 TASKS = 10
-
-
-class Table:
-    """Rows of the report, printed as they come."""
-
-    def __init__(self) -> None:
-        print("| Work | Longshore | Peer | Ratio | Target |\n|---|---|---|---|---|", flush=True)
-
-    def row(self, work: str, ours: str, theirs: str, ratio: float | None, target: str) -> None:
-        shown = "" if ratio is None else f"{ratio:.2f}x" if ratio < 10 else f"{ratio:.0f}x"
-        print(f"| {work} | {ours} | {theirs} | {shown} | {target} |", flush=True)
 
 
 def say(text: str) -> None:

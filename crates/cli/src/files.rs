@@ -12,7 +12,11 @@ const RESERVE: u64 = 256;
 /// How many connections a server may accept, after its limit was raised as far as that goes. One more
 /// than there are files would be refused by the operating system again and again.
 pub(crate) fn for_connections() -> usize {
-    let files = allow(SERVER);
+    connections(allow(SERVER))
+}
+
+/// How many of so many files may be connections.
+fn connections(files: u64) -> usize {
     usize::try_from(files.saturating_sub(RESERVE.min(files / 2))).unwrap_or(usize::MAX)
 }
 
@@ -31,4 +35,16 @@ pub(crate) fn allow(wanted: u64) -> u64 {
         let _ = setrlimit(Resource::Nofile, up_to);
     }
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_files_for_the_rest() {
+        assert_eq!(connections(20_000), 19_744);
+        // Never none, however few there are.
+        assert_eq!([connections(2), connections(100), connections(512)], [1, 50, 256]);
+    }
 }
