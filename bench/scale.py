@@ -6,8 +6,8 @@ Parts: writes tasks (with memory, latency and starts, on redb and etcd) reconnec
 
 Agents are hollow (`longshore sim agents`): real connections and messages, no containers. Both
 sides of a comparison run in this run, on this machine; the agents share it with the server. The
-table is Markdown, for docs/scale.md. The environment variables AGENTS, SERVICES, TASKS and
-RECONNECTING set the sizes of a smaller run.
+table is Markdown, for docs/scale.md. The environment variables AGENTS, SERVICES, TASKS,
+RECONNECTING and WRITES_S set the sizes of a smaller run.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 RECONNECTING = min(int(os.environ.get("RECONNECTING", "10000")), (FILES - 2000) // 2)
 CONNECTIONS = 32
 CLUSTERS = 1000
-WRITES_S = 10
+WRITES_S = int(os.environ.get("WRITES_S", "10"))
 # About what a cluster's record takes.
 RECORD_BYTES = 500
 # Connections without a request are closed after 30 s.
