@@ -35,7 +35,8 @@ pub use placement::{
 };
 pub use service::{
     Cause, CircuitBreaker, Completed, Deployment, DeploymentConfiguration, DeploymentStatus,
-    Notice, RolloutState, SchedulingStrategy, Service, ServiceEvent, ServiceStatus, Threshold,
+    Notice, RolloutState, SchedulingStrategy, Service, ServiceBalancer, ServiceEvent,
+    ServiceStatus, Threshold,
 };
 pub use service_action::{ActionName, ActionType, ServiceAction};
 pub use service_deployment::{

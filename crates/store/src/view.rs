@@ -162,7 +162,7 @@ pub struct Applied {
 /// The instance whose agent has to be told when a task becomes `new`: not of what it said itself,
 /// except that a task has stopped, after which nothing is repeated.
 fn news_for(old: Option<&Task>, new: Option<&Task>) -> Option<InstanceId> {
-    let told = |task: &Task| (task.desired, task.is_stopped());
+    let told = |task: &Task| (task.desired, task.draining_until, task.is_stopped());
     let changed = old.map(told) != new.map(told);
     new.or(old).filter(|_| changed).map(|task| task.instance)
 }

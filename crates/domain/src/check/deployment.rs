@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::task_sets::task_sets;
 use crate::deploy::{Plan, Situation};
 use crate::ids::TaskId;
+use crate::route::HealthState;
 use crate::record::{
     DeploymentController, DesiredStatus, HealthStatus, InstanceStatus, LifecycleStage,
     RolloutState, SchedulingStrategy, ServiceDeploymentStatus, ServiceStatus, Task, TaskStatus,
@@ -206,6 +207,26 @@ impl<'a> Judge<'a> {
         below.then_some(DeploymentViolation::BelowMinimum { healthy: left, min })
     }
 
+    /// Whether every target group of the task's deployment finds it healthy; `None` without any.
+    fn as_target(&self, task: &Task) -> Option<bool> {
+        let mut deployments = self.situation.service.deployments.iter();
+        let label = task.started_by.as_deref()?;
+        let own = deployments.find(|d| alloc::format!("ecs-svc/{}", d.id) == label)?;
+        let healthy = |group: &str| {
+            let mut targets = self.situation.targets.get(&task.id).into_iter().flatten();
+            targets.any(|target| {
+                let state = target.health.state;
+                target.target_group == group
+                    && matches!(
+                        state,
+                        HealthState::Healthy | HealthState::Unused | HealthState::Unavailable
+                    )
+            })
+        };
+        let all = own.balancers.iter().all(|balancer| healthy(&balancer.target_group));
+        (!own.balancers.is_empty()).then_some(all)
+    }
+
     /// Health by the checks of essential containers; `None` without any.
     fn health(&self, task: &Task) -> Option<HealthStatus> {
         let key = (task.family.clone(), task.revision);
@@ -230,8 +251,16 @@ impl<'a> Judge<'a> {
         if task.observed.status != TaskStatus::Running {
             return false;
         }
-        if let Some(health) = self.health(task) {
-            return health == HealthStatus::Healthy;
+        if let Some(health) = self.health(task)
+            && health != HealthStatus::Healthy
+        {
+            return false;
+        }
+        if let Some(healthy) = self.as_target(task) {
+            return healthy;
+        }
+        if self.health(task).is_some() {
+            return true;
         }
         let replacing = self.wanted().any(|other| !self.is_newest(other));
         let new = replacing && self.is_newest(task) && self.on_active_instance(task);

@@ -81,6 +81,7 @@ pub(crate) fn task(id: u128, instance: u128) -> Task {
         created_at: Timestamp::from_millis(0),
         desired: DesiredStatus::Running,
         stop: None,
+        draining_until: None,
         observed: Observed { status: TaskStatus::Running, ..Observed::pending(Vec::new()) },
         protection: None,
         images: BTreeMap::new(),

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::check;
-use crate::deploy::{self, EventKind, NewTaskSet, Plan, Situation};
+use crate::deploy::{self, EventKind, NewTaskSet, Plan, Situation, Targets};
 use crate::explain::{self, Wait};
 use crate::fidelity::Fidelity;
 use crate::ids::{Family, IdSource, InstanceId, Revision, TaskId};
@@ -47,6 +47,8 @@ pub(super) struct World {
     /// The current service deployment.
     pub(super) deployment: Option<ServiceDeployment>,
     pub(super) fidelity: Fidelity,
+    /// What its tasks are to balancers.
+    pub(super) targets: Targets,
     specs: Vec<TaskSpec>,
     ids: Numbers,
 }
@@ -95,6 +97,7 @@ impl World {
             deployments: vec![],
             service_deployment: None,
             completed: None,
+            balancers: vec![],
             controller: DeploymentController::Ecs,
             task_sets: vec![],
             pause_hooks: vec![],
@@ -123,6 +126,7 @@ impl World {
             health_checks: false,
             deployment: None,
             fidelity: Fidelity::default(),
+            targets: Targets::new(),
             specs: vec![],
             ids: Numbers::default(),
         };
@@ -224,6 +228,7 @@ impl World {
             deployment: self.deployment.as_ref(),
             tasks: &tasks,
             specs: &self.specs(),
+            targets: &self.targets,
             fleet: &Fleet::new(&self.instances, &self.tasks),
             fidelity: self.fidelity,
             now: self.now,
@@ -256,6 +261,7 @@ impl World {
             deployment: self.deployment.as_ref(),
             tasks: &tasks,
             specs: &specs,
+            targets: &self.targets,
             fleet: &fleet,
             fidelity: self.fidelity,
             now: self.now,
@@ -273,6 +279,7 @@ impl World {
             task.desired = DesiredStatus::Stopped;
             let (code, reason, at) = (stop.code, stop.reason.clone(), self.now);
             task.stop = Some(StopOrder { code, reason, at });
+            task.draining_until = stop.draining_until;
         }
         for task in self.tasks.iter_mut().filter(|task| plan.counted.contains(&task.id)) {
             task.failure_counted = true;

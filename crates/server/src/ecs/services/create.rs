@@ -192,6 +192,7 @@ fn service(
         deployments: Vec::new(),
         service_deployment: None,
         completed: None,
+        balancers: Vec::new(),
         controller: wanted.controller,
         task_sets: Vec::new(),
         pause_hooks: settings::pause_hooks(request.deployment_configuration.as_ref())?
