@@ -272,7 +272,7 @@ pub(crate) async fn connection(
 /// Completes when the switch is on.
 async fn on(switch: &mut watch::Receiver<bool>) {
     if switch.wait_for(|on| *on).await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
