@@ -48,6 +48,13 @@ pub trait Record:
         Vec::new()
     }
 
+    /// Whether an index holds its rows, for readers of all of them, or their keys alone: then a
+    /// change of a row that leaves the index alone costs nothing there.
+    fn holds_rows(index: &Self::Index) -> bool {
+        let _ = index;
+        true
+    }
+
     /// Whether the journal tells when this is written in place of `old`, if that is known.
     fn is_told(&self, old: Option<&Self>) -> bool {
         let _ = old;

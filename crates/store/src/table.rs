@@ -16,11 +16,12 @@ pub struct Table<R: Record> {
     index: OrdMap<R::Index, Found<R>>,
 }
 
-/// The rows with one index. They stand here too, since whoever asks for them reads all of them.
+/// The rows with one index.
 #[derive(Debug)]
 struct Found<R: Record> {
-    rows: OrdMap<Key, Arc<Row<R>>>,
-    /// Revision of the last change of one of them, its departure too.
+    /// With the row where the index [holds rows](Record::holds_rows).
+    rows: OrdMap<Key, Option<Arc<Row<R>>>>,
+    /// Revision of the last arrival or departure, and where rows are held of the last change of one.
     touched: StoreRevision,
 }
 
@@ -91,12 +92,14 @@ impl<R: Record> Table<R> {
         &'a self,
         index: &R::Index,
     ) -> impl Iterator<Item = &'a Arc<Row<R>>> + use<'a, R> {
-        self.index.get(index).into_iter().flat_map(|found| found.rows.values())
+        let found = self.index.get(index).into_iter().flat_map(|found| &found.rows);
+        found.filter_map(|(key, row)| row.as_ref().or_else(|| self.rows.get(key)))
     }
 
-    /// Number of rows with `index`, and the revision of the last change of one of them; that is
-    /// one lookup. Where both are as before, so are the rows.
+    /// Number of rows with `index`, which must [hold rows](Record::holds_rows), and the revision of
+    /// the last change of one of them; that is one lookup. Where both are as before, so are the rows.
     pub fn stamp_by(&self, index: &R::Index) -> (usize, StoreRevision) {
+        debug_assert!(R::holds_rows(index), "{index:?} is not told of changes");
         self.index.get(index).map_or_else(Default::default, |f| (f.rows.len(), f.touched))
     }
 
@@ -143,8 +146,12 @@ impl<R: Record> Table<R> {
             self.unindex(gone, &key, revision);
         }
         for index in new {
+            let held = R::holds_rows(&index);
+            if !held && old.contains(&index) {
+                continue;
+            }
             let found = self.index.entry(index).or_default();
-            found.rows.insert(key.clone(), Arc::clone(&row));
+            found.rows.insert(key.clone(), held.then(|| Arc::clone(&row)));
             found.touched = found.touched.max(revision);
         }
     }

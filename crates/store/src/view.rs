@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use longshore_domain::ids::InstanceId;
+use longshore_domain::ids::{ClusterName, InstanceId, Scope};
 use longshore_domain::record::{
     AccountSetting, ClientToken, Cluster, ContainerInstance, Daemon, DaemonDeployment,
     DaemonRevision, DaemonTaskDefinition, Service, ServiceDeployment, ServiceEvent,
@@ -13,6 +13,7 @@ use longshore_domain::record::{
 };
 
 use crate::contract::{Event, StoreRevision};
+use crate::population::{Population, TaskCounts};
 use crate::record::RecordError;
 use crate::table::Table;
 use crate::usage::{Usage, Used};
@@ -52,6 +53,7 @@ macro_rules! tables {
             pub revision: StoreRevision,
             $($(#[$doc])* pub $field: Table<$record>,)+
             usage: Usage,
+            population: Population,
         }
 
         impl View {
@@ -118,6 +120,11 @@ impl View {
         self.usage.get(instance)
     }
 
+    /// How many tasks of a cluster run, and are to run soon.
+    pub fn task_counts(&self, scope: &Scope, cluster: &ClusterName) -> TaskCounts {
+        self.population.get(scope, cluster)
+    }
+
     /// Takes in a change, and says what it changed, if anything.
     ///
     /// # Errors
@@ -139,9 +146,11 @@ impl View {
         let news = match kind {
             Kind::Task => {
                 let new = task(self);
-                let (old, new) = (old.as_deref(), new.as_deref());
-                self.usage.replace(old.map(|row| &row.record), new.map(|row| &row.record));
-                news_for(old.map(|row| &row.record), new.map(|row| &row.record))
+                let old = old.as_deref().map(|row| &row.record);
+                let new = new.as_deref().map(|row| &row.record);
+                self.usage.replace(old, new);
+                self.population.replace(old, new);
+                news_for(old, new)
             }
             Kind::ContainerInstance => known.or_else(|| instance(self)),
             _ => None,

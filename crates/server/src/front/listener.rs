@@ -15,7 +15,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::Server;
@@ -24,6 +24,9 @@ use crate::Server;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a client may take to finish the TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Where fewer than one in so many places for connections are left, no connection is kept for a next
+/// request: whoever comes back after a restart would wait until it has been idle for long enough.
+const SCARCE: usize = 8;
 /// How long requests in flight may take to finish at shutdown.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -112,13 +115,23 @@ fn tls_config(files: &TlsFiles) -> Result<Arc<rustls::ServerConfig>, FrontError>
 pub(crate) struct Place {
     server: Arc<Server>,
     _permit: Option<OwnedSemaphorePermit>,
+    /// On while few places are left, where they are counted.
+    scarce: watch::Receiver<bool>,
 }
 
 impl Place {
     /// A place; without a permit it is not counted against the limit.
     pub(crate) fn new(server: &Arc<Server>, permit: Option<OwnedSemaphorePermit>) -> Arc<Self> {
+        Self::of(server, permit, watch::Sender::new(false).subscribe())
+    }
+
+    fn of(
+        server: &Arc<Server>,
+        permit: Option<OwnedSemaphorePermit>,
+        scarce: watch::Receiver<bool>,
+    ) -> Arc<Self> {
         server.metrics.connections.inc();
-        Arc::new(Self { server: Arc::clone(server), _permit: permit })
+        Arc::new(Self { server: Arc::clone(server), _permit: permit, scarce })
     }
 }
 
@@ -147,6 +160,7 @@ impl Listening {
         let stop = watch::Sender::new(false);
         // Nobody closes it.
         let places = Arc::new(Semaphore::new(self.connections));
+        let scarce = watch::Sender::new(false);
         tokio::pin!(shutdown);
         loop {
             let place = tokio::select! {
@@ -159,7 +173,9 @@ impl Listening {
                 () = &mut shutdown => break,
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => {
-                        let place = Place::new(&server, place);
+                        let is_scarce = places.available_permits() < self.connections / SCARCE;
+                        scarce.send_if_modified(|was| std::mem::replace(was, is_scarce) != is_scarce);
+                        let place = Place::of(&server, place, scarce.subscribe());
                         self.spawn(place, stream, open.clone(), stop.subscribe());
                     }
                     // Out of file descriptors, mostly; the next accept may work.
@@ -208,15 +224,20 @@ impl Listening {
     }
 }
 
-/// Answers the requests of one connection; once `stop` is on, the one in flight is its last.
+/// Answers the requests of one connection; once `stop` is on, or places for connections are scarce, the one
+/// in flight is its last.
 pub(crate) async fn connection(
     place: Arc<Place>,
     secure: bool,
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     mut stop: watch::Receiver<bool>,
 ) {
+    let mut scarce = place.scarce.clone();
+    let asked = Arc::new(Notify::new());
+    let asks = Arc::clone(&asked);
     let service = service_fn(move |mut request: Request<Incoming>| {
         let server = Arc::clone(&place.server);
+        asks.notify_one();
         if request.headers().contains_key(header::UPGRADE) {
             request.extensions_mut().insert(Arc::clone(&place));
         }
@@ -228,15 +249,73 @@ pub(crate) async fn connection(
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     tokio::pin!(serving);
+    let last_request = async {
+        tokio::select! {
+            () = crate::stopped(&mut stop) => {}
+            // A client that has just come has not asked for anything yet.
+            () = async { asked.notified().await; on(&mut scarce).await } => {}
+        }
+    };
     let result = tokio::select! {
         biased;
         result = &mut serving => result,
-        () = crate::stopped(&mut stop) => {
+        () = last_request => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }
     };
     if let Err(error) = result {
         tracing::debug!(%error, "connection ended");
+    }
+}
+
+/// Completes when the switch is on.
+async fn on(switch: &mut watch::Receiver<bool>) {
+    if switch.wait_for(|on| *on).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+    use crate::test_server;
+
+    #[tokio::test]
+    async fn connections_are_kept_until_places_are_scarce() {
+        let server = test_server::server().await;
+        let (stop, scarce) = (watch::Sender::new(false), watch::Sender::new(false));
+        let (mut client, ours) = tokio::io::duplex(1024);
+        let place = Place::of(&server, None, scarce.subscribe());
+        let serving = tokio::spawn(connection(place, false, ours, stop.subscribe()));
+        let mut ask = async || {
+            client.write_all(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n").await.ok()?;
+            let mut answer = vec![0; 1024];
+            let read = client.read(&mut answer).await.expect("an answer, or the end");
+            let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
+            answer.starts_with("HTTP/1.1 200").then_some(())
+        };
+        assert_eq!((ask().await, ask().await), (Some(()), Some(())));
+        scarce.send_replace(true);
+        serving.await.expect("the idle connection ends by itself");
+        assert_eq!(ask().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_connection_made_while_places_are_scarce_has_one_request() {
+        let server = test_server::server().await;
+        let (stop, scarce) = (watch::Sender::new(false), watch::Sender::new(true));
+        let (mut client, ours) = tokio::io::duplex(1024);
+        let place = Place::of(&server, None, scarce.subscribe());
+        let serving = tokio::spawn(connection(place, false, ours, stop.subscribe()));
+        // It waits for the request, which must not be taken for one that is idle.
+        tokio::task::yield_now().await;
+        client.write_all(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("written");
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.expect("an answer, and then the end");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        serving.await.expect("no panic");
     }
 }

@@ -87,6 +87,11 @@ impl Record for Task {
         indexes
     }
 
+    /// What sessions and the scheduler read at each change. The others are as large as a fleet.
+    fn holds_rows(index: &TaskIndex) -> bool {
+        matches!(index, TaskIndex::Instance(_) | TaskIndex::Group(..))
+    }
+
     /// A list that is read from JSON has room for four.
     fn shrink(&mut self) {
         self.observed.containers.shrink_to_fit();

@@ -282,15 +282,22 @@ async fn tables_are_found_by_key_prefix_and_index() {
     assert_eq!(ids(view.tasks.by(&by_service)), ["1", "2", "3"]);
     assert_eq!(view.tasks.count_by(&TaskIndex::Instance(InstanceId::new(2))), 1);
     let started_by = sample::task(1).started_by.expect("it has one");
-    let started_by = TaskIndex::StartedBy(scope, cluster, started_by);
+    let started_by = TaskIndex::StartedBy(scope.clone(), cluster.clone(), started_by);
     assert_eq!(view.tasks.count_by(&started_by), 3);
+    let counts = view.task_counts(&scope, &cluster);
+    assert_eq!((counts.running_external, counts.pending_external), (3, 0), "{counts:?}");
     // A change moves a row between indexes, a removal takes it out of all.
-    let moved = Task { instance: InstanceId::new(2), ..sample::task(1) };
+    let mut moved = Task { instance: InstanceId::new(2), ..sample::task(1) };
+    moved.observed.status = TaskStatus::Pending;
     commit(&state, puts([moved]).delete::<Task>(&second)).await;
     let view = state.view();
     assert_eq!(ids(view.tasks.by(&TaskIndex::Instance(InstanceId::new(1)))), ["3"]);
     assert_eq!(ids(view.tasks.by(&TaskIndex::Instance(InstanceId::new(2)))), ["1", "a"]);
     assert_eq!(ids(view.tasks.by(&by_service)), ["1", "3"]);
+    let started: Vec<_> = view.tasks.by(&started_by).map(|row| row.observed.status).collect();
+    assert_eq!(started, [TaskStatus::Pending, TaskStatus::Running], "rows as they are now");
+    let counts = view.task_counts(&scope, &cluster);
+    assert_eq!((counts.running_external, counts.pending_external), (1, 1), "{counts:?}");
 }
 
 #[tokio::test]

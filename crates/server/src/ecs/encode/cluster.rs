@@ -1,11 +1,9 @@
 //! Clusters.
 
 use longshore_domain::ids::{Arn, Resource};
-use longshore_domain::record::{
-    self, InstanceStatus, LaunchType, SchedulingStrategy, ServiceStatus, TaskStatus,
-};
-use longshore_store::View;
-use longshore_store::tables::{ContainerInstanceKey, ServiceKey, TaskKey};
+use longshore_domain::record::{self, InstanceStatus, SchedulingStrategy, ServiceStatus};
+use longshore_store::tables::{ContainerInstanceKey, ServiceKey};
+use longshore_store::{TaskCounts, View};
 use longshore_wire::ServiceError;
 use longshore_wire::ecs::enums::{ClusterField, ClusterSettingName};
 use longshore_wire::ecs::{Cluster, ClusterSetting, KeyValuePair};
@@ -19,10 +17,7 @@ pub(crate) fn cluster(
     include: &[ClusterField],
 ) -> Result<Cluster, ServiceError> {
     let (scope, name) = (&record.scope, &record.name);
-    let mut tasks = TaskCounts::default();
-    for task in view.tasks.range(&TaskKey::in_cluster(scope, name)) {
-        tasks.add(task);
-    }
+    let tasks = view.task_counts(scope, name);
     let instances = view
         .container_instances
         .range(&ContainerInstanceKey::in_cluster(scope, name))
@@ -54,8 +49,8 @@ pub(crate) fn cluster(
         cluster_name: Some(name.to_string()),
         status: Some(record.status.as_str().to_owned()),
         active_services_count: Some(int(active)),
-        pending_tasks_count: Some(int(tasks.pending())),
-        running_tasks_count: Some(int(tasks.running())),
+        pending_tasks_count: Some(int(tasks.pending + tasks.pending_external)),
+        running_tasks_count: Some(int(tasks.running + tasks.running_external)),
         registered_container_instances_count: Some(int(instances)),
         statistics: Some(statistics.unwrap_or_default()),
         settings: Some(if include.contains(&ClusterField::Settings) {
@@ -87,33 +82,6 @@ pub(crate) fn cluster(
     })
 }
 
-#[derive(Default)]
-struct TaskCounts {
-    running: [usize; 2],
-    pending: [usize; 2],
-}
-
-impl TaskCounts {
-    fn add(&mut self, task: &record::Task) {
-        let launch = usize::from(task.launch_type == LaunchType::External);
-        match task.observed.status {
-            TaskStatus::Running => self.running[launch] += 1,
-            TaskStatus::Provisioning | TaskStatus::Pending | TaskStatus::Activating => {
-                self.pending[launch] += 1;
-            }
-            _ => {}
-        }
-    }
-
-    fn running(&self) -> usize {
-        self.running.iter().sum()
-    }
-
-    fn pending(&self) -> usize {
-        self.pending.iter().sum()
-    }
-}
-
 fn statistics(
     tasks: &TaskCounts,
     active: usize,
@@ -121,12 +89,12 @@ fn statistics(
     daemons: usize,
 ) -> Vec<KeyValuePair> {
     let rows = [
-        ("runningEC2TasksCount", tasks.running[0]),
+        ("runningEC2TasksCount", tasks.running),
         ("runningFargateTasksCount", 0),
-        ("pendingEC2TasksCount", tasks.pending[0]),
+        ("pendingEC2TasksCount", tasks.pending),
         ("pendingFargateTasksCount", 0),
-        ("runningExternalTasksCount", tasks.running[1]),
-        ("pendingExternalTasksCount", tasks.pending[1]),
+        ("runningExternalTasksCount", tasks.running_external),
+        ("pendingExternalTasksCount", tasks.pending_external),
         ("activeEC2ServiceCount", active),
         ("activeFargateServiceCount", 0),
         ("activeExternalServiceCount", 0),
