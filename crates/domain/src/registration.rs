@@ -14,7 +14,7 @@ mod tests;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -199,7 +199,7 @@ fn events(situation: &Situation<'_>, plan: &Plan, ids: &mut dyn IdSource) -> Vec
         service: service.name.clone(),
         id,
         created_at: situation.now,
-        message: message.to_string(),
+        message,
         action: None,
     };
     fresh.into_iter().zip(texts).map(event).collect()

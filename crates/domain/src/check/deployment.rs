@@ -5,11 +5,11 @@ use alloc::vec::Vec;
 use super::task_sets::task_sets;
 use crate::deploy::{Plan, Situation};
 use crate::ids::TaskId;
-use crate::route::HealthState;
 use crate::record::{
     DeploymentController, DesiredStatus, HealthStatus, InstanceStatus, LifecycleStage,
     RolloutState, SchedulingStrategy, ServiceDeploymentStatus, ServiceStatus, Task, TaskStatus,
 };
+use crate::route::HealthState;
 
 /// What is wrong with the plan of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,7 +166,9 @@ impl<'a> Judge<'a> {
                 found.push(DeploymentViolation::Twice(*id));
             }
         }
-        let unhealthy = |task: &Task| self.health(task) == Some(HealthStatus::Unhealthy);
+        let unhealthy = |task: &Task| {
+            self.health(task) == Some(HealthStatus::Unhealthy) || self.is_failing_target(task)
+        };
         let usable = self.wanted().filter(|task| {
             self.is_newest(task) && self.on_active_instance(task) && !unhealthy(task)
         });
@@ -225,6 +227,15 @@ impl<'a> Judge<'a> {
         };
         let all = own.balancers.iter().all(|balancer| healthy(&balancer.target_group));
         (!own.balancers.is_empty()).then_some(all)
+    }
+
+    /// Whether a target group finds a task unhealthy, and its grace period is over.
+    fn is_failing_target(&self, task: &Task) -> bool {
+        let grace = self.situation.service.health_check_grace_period_s.unwrap_or(0);
+        let started = task.observed.started_at.unwrap_or(task.created_at);
+        let over = self.situation.now.saturating_since(started).as_secs() >= u64::from(grace);
+        let mut targets = self.situation.targets.get(&task.id).into_iter().flatten();
+        over && targets.any(|target| target.health.state == HealthState::Unhealthy)
     }
 
     /// Health by the checks of essential containers; `None` without any.

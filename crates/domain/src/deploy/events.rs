@@ -47,10 +47,6 @@ pub enum EventKind {
     PendingTasksStopped,
     /// Tasks that are to stop get nothing new from balancers.
     DrainingBegun,
-    /// Tasks became targets of a balancer.
-    TargetsRegistered,
-    /// Tasks are no targets of a balancer any more.
-    TargetsDeregistered,
     /// A target is not healthy.
     TargetUnhealthy,
     /// A deployment is complete.
@@ -91,8 +87,6 @@ impl EventKind {
         Self::TasksStopped,
         Self::PendingTasksStopped,
         Self::DrainingBegun,
-        Self::TargetsRegistered,
-        Self::TargetsDeregistered,
         Self::TargetUnhealthy,
         Self::DeploymentCompleted,
         Self::DeploymentFailed,

@@ -81,7 +81,7 @@ pub fn begin(
     now: Timestamp,
 ) -> Begun {
     let mut deployment = fresh(ids, family, revision, service.desired_count, now);
-    deployment.balancers = service.balancers.clone();
+    deployment.balancers.clone_from(&service.balancers);
     let number = deployment.id;
     let sources = service.deployments.iter().map(|deployment| deployment.id).collect();
     for deployment in &mut service.deployments {
