@@ -206,7 +206,10 @@ def replace(table: Table, folder: pathlib.Path, image: str) -> None:
 
 
 def connected() -> int:
-    """Containers on Docker's default network: one that has ended leaves it some 50 ms later, and slows what starts meanwhile."""
+    """Containers on Docker's default network.
+
+    One that has ended leaves it some 50 ms later, and slows what starts meanwhile.
+    """
     return int(peers.run("docker", "network", "inspect", "bridge", "-f", "{{len .Containers}}"))
 
 

@@ -251,6 +251,7 @@ pub(crate) async fn connection(
     tokio::pin!(serving);
     let last_request = async {
         tokio::select! {
+            biased;
             () = crate::stopped(&mut stop) => {}
             // A client that has just come has not asked for anything yet.
             () = async { asked.notified().await; on(&mut scarce).await } => {}
