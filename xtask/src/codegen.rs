@@ -184,7 +184,10 @@ impl Model {
     fn shapes(&self) -> Result<String, String> {
         let mut out = HEADER.to_owned();
         out.push_str("use std::collections::BTreeMap;\n\nuse super::enums::*;\n");
-        out.push_str("use crate::shape::{Limits, Sensitive, Timestamp};\n\n");
+        let sensitive = self.reached.iter().any(|name| self.shapes[name]["sensitive"] == true);
+        let sensitive = if sensitive { "Sensitive, " } else { "" };
+        writeln!(out, "use crate::shape::{{Limits, {sensitive}Timestamp}};\n")
+            .map_err(|e| e.to_string())?;
         for name in self.reached.iter().filter(|n| self.kind(n) == "structure") {
             let shape = &self.shapes[name];
             if shape["document"] == true {

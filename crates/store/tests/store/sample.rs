@@ -1,5 +1,9 @@
 //! One record of each kind with every member filled, as the golden files have it.
 
+// A benchmark includes this file too, from elsewhere.
+#[path = "sample/balancing.rs"]
+mod balancing;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use longshore_domain::ids::{
@@ -20,6 +24,8 @@ use longshore_domain::record::{
     TaskSet, TaskSetStatus, TaskSpec, TaskStatus, Threshold, VersionInfo,
 };
 use longshore_domain::time::Timestamp;
+
+pub(crate) use self::balancing::*;
 
 /// A name of any kind.
 pub(crate) fn name<T: std::str::FromStr>(text: &str) -> T {
@@ -127,6 +133,7 @@ pub(crate) fn service() -> Service {
         ],
         deployments: vec![deployment()],
         service_deployment: Some(ServiceDeploymentId::new(11)),
+        balancers: Vec::new(),
         completed: Some(Completed { deployment: deployment(), document: document(r#"{"n":2}"#) }),
         controller: DeploymentController::External,
         task_sets: vec![TaskSet {
@@ -171,6 +178,7 @@ fn deployment() -> Deployment {
         family: name("front"),
         revision: Revision(7),
         images: BTreeMap::from([("app".into(), "sha256:00".into())]),
+        balancers: Vec::new(),
         desired_count: 3,
         failed_tasks: 2,
         failed_starts: 1,
@@ -284,6 +292,7 @@ pub(crate) fn task(id: u128) -> Task {
             reason: "Task stopped by user".into(),
             at: at(6),
         }),
+        draining_until: None,
         observed: observed(),
         protection: Some(Protection { expires_at: at(7200) }),
         images: BTreeMap::from([("app".into(), "sha256:00".into())]),

@@ -70,8 +70,8 @@ fn answers_are_xml() {
     assert_eq!(
         String::from_utf8(text).expect("UTF-8"),
         "<DescribeLoadBalancersResponse xmlns=\"urn:x\"><DescribeLoadBalancersResult>\
-         <LoadBalancers><member><LoadBalancerName>a&lt;b&gt;&amp;&quot;c&quot;</LoadBalancerName>\
-         <CreatedTime>2023-11-14T22:13:20.250Z</CreatedTime><SecurityGroups><member>sg-1</member>\
+         <LoadBalancers><member><CreatedTime>2023-11-14T22:13:20.250Z</CreatedTime>\
+         <LoadBalancerName>a&lt;b&gt;&amp;&quot;c&quot;</LoadBalancerName><SecurityGroups><member>sg-1</member>\
          <member>sg-2</member></SecurityGroups></member></LoadBalancers>\
          </DescribeLoadBalancersResult><ResponseMetadata><RequestId>id</RequestId>\
          </ResponseMetadata></DescribeLoadBalancersResponse>"
