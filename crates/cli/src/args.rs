@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use longshore_domain::fidelity::{self, Fidelity};
-use longshore_server::Webhook;
+use longshore_server::{Ipv4Net, Webhook};
 
 use crate::output::Output;
 use crate::store::Place;
@@ -85,9 +85,21 @@ pub(crate) struct DevOptions {
     /// Docker's socket.
     #[arg(long, default_value = "/var/run/docker.sock")]
     pub(crate) docker_socket: String,
+    /// Where balancers listen.
+    #[command(flatten)]
+    pub(crate) balancers: BalancerOptions,
     /// Fidelity and events.
     #[command(flatten)]
     pub(crate) fidelity: FidelityOptions,
+}
+
+/// Where balancers listen.
+#[derive(Debug, Args)]
+pub(crate) struct BalancerOptions {
+    /// Addresses of load balancers; each gets one of its own, which is also its DNS name. Every node
+    /// of balancers must have them.
+    #[arg(long = "balancer-addresses", value_name = "CIDR", default_value = "127.0.2.0/24")]
+    pub(crate) addresses: Ipv4Net,
 }
 
 /// Options of `longshore server`.
@@ -124,6 +136,9 @@ pub(crate) struct ServerOptions {
     /// Hold each caller to rates: `aws` for those of ECS [default: nobody is throttled].
     #[arg(long, value_enum)]
     pub(crate) throttle: Option<Rates>,
+    /// Where balancers listen.
+    #[command(flatten)]
+    pub(crate) balancers: BalancerOptions,
     /// Fidelity and events.
     #[command(flatten)]
     pub(crate) fidelity: FidelityOptions,

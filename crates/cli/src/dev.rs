@@ -43,6 +43,7 @@ pub(crate) async fn run(options: DevOptions, region: &str) -> Result<(), Failure
         event_webhook: options.fidelity.event_webhook.clone(),
         membership: server::membership(None, None),
         throttle: false,
+        balancer_addresses: options.balancers.addresses,
     };
     let started = server::start(config, &Place::DataDirectory, &data_dir).await?;
     let scope = Scope { account: longshore_domain::ids::AccountId::default(), region: region_name };

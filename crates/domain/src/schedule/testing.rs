@@ -35,6 +35,7 @@ pub(crate) fn instance(id: u128, zone: &str) -> ContainerInstance {
         status: InstanceStatus::Active,
         status_reason: None,
         connection: AgentConnection { connected: true, ..AgentConnection::default() },
+        address: None,
         version_info: VersionInfo {
             agent_version: Some("1.105.1".into()),
             ..VersionInfo::default()

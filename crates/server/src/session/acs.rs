@@ -128,6 +128,7 @@ async fn connected(server: &Server, hello: &Hello) -> Result<(), ServiceError> {
         let since =
             if instance.connection.connected { instance.connection.since } else { clock::now() };
         instance.connection = AgentConnection { connected: true, since, server: hello.server };
+        instance.address = hello.address.or(instance.address);
     })
     .await
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::enums::*;
-use crate::shape::{Limits, Sensitive, Timestamp};
+use crate::shape::{Limits, Timestamp};
 
 structure! { Action {
     authenticate_cognito_config: AuthenticateCognitoActionConfig = "AuthenticateCognitoConfig" optional (Limits::NONE),
