@@ -45,6 +45,9 @@ pub(crate) enum Command {
     Server(ServerOptions),
     /// Run the agent of a container instance.
     Agent(AgentOptions),
+    /// Run a node of load balancers.
+    #[cfg(feature = "lb")]
+    Lb(LbOptions),
     /// Look into a running system.
     #[command(subcommand)]
     Ctl(CtlCommand),
@@ -188,6 +191,28 @@ pub(crate) struct AgentOptions {
     /// Use images that are there before pulling.
     #[arg(long)]
     pub(crate) prefer_cached: bool,
+}
+
+/// Options of `longshore lb`. Credentials come from AWS_ACCESS_KEY_ID and its kin.
+#[cfg(feature = "lb")]
+#[derive(Debug, Args)]
+pub(crate) struct LbOptions {
+    /// URL of the control plane [default: the endpoint, unless there is a snapshot file].
+    #[arg(long, value_name = "URL", value_parser = base_url)]
+    pub(crate) server: Option<String>,
+    /// Where the last snapshot, access logs and the socket for handovers are kept; a balancer that is
+    /// started on the directory of a running one takes over its sockets.
+    #[arg(long, default_value = "/var/lib/longshore/lb")]
+    pub(crate) data_dir: PathBuf,
+    /// Serve by this file, and read it again whenever it changes.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) snapshot: Option<PathBuf>,
+    /// Where metrics are served, for Prometheus.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
+    /// Threads that serve connections [default: one per processor].
+    #[arg(long)]
+    pub(crate) workers: Option<usize>,
 }
 
 /// Commands of `longshore ctl`.
