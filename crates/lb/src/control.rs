@@ -90,7 +90,7 @@ impl Control {
     /// A snapshot that is newer than `after`; `None` when there is none for a while.
     async fn newer(&self, after: u64) -> Result<Option<Snapshot>, String> {
         let query = format!("after={after}");
-        let path = "/longshore/v1/balancers/routing";
+        let path = "/_longshore/balancers/routing";
         let (status, body) = self.call(Method::GET, path, &query, Bytes::new()).await?;
         match status {
             StatusCode::OK => serde_json::from_slice(&body).map(Some).map_err(|e| e.to_string()),
@@ -101,7 +101,7 @@ impl Control {
 
     async fn report(&self, report: &Report) -> Result<(), String> {
         let body = serde_json::to_vec(report).map_err(|error| error.to_string())?;
-        let path = "/longshore/v1/balancers/report";
+        let path = "/_longshore/balancers/report";
         let (status, _) = self.call(Method::POST, path, "", body.into()).await?;
         if status.is_success() { Ok(()) } else { Err(format!("HTTP {status}")) }
     }

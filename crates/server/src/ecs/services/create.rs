@@ -101,7 +101,10 @@ fn wanted(request: &CreateServiceRequest) -> Result<Wanted, ServiceError> {
         refuse_what_task_sets_have(request, strategy)?;
     }
     let balancers = balancers::read(request.load_balancers.as_deref())?;
-    balancers::check_grace(request.health_check_grace_period_seconds, &balancers)?;
+    // Task sets have balancers of their own.
+    if controller == DeploymentController::Ecs {
+        balancers::check_grace(request.health_check_grace_period_seconds, &balancers)?;
+    }
     Ok(Wanted {
         name,
         controller,

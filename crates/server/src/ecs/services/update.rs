@@ -154,7 +154,10 @@ fn changed(service: &Service, request: &UpdateServiceRequest) -> Result<Service,
     if request.load_balancers.is_some() {
         next.balancers = balancers::read(request.load_balancers.as_deref())?;
     }
-    balancers::check_grace(request.health_check_grace_period_seconds, &next.balancers)?;
+    // Task sets have balancers of their own.
+    if service.controller == DeploymentController::Ecs {
+        balancers::check_grace(request.health_check_grace_period_seconds, &next.balancers)?;
+    }
     let grace = settings::grace_period(request.health_check_grace_period_seconds)?;
     next.health_check_grace_period_s = grace.or(service.health_check_grace_period_s);
     Ok(next)
