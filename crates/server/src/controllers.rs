@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 
 pub use retention::Retention;
 pub(crate) use services::definitions;
-pub(crate) use targets::of as targets_of;
+pub(crate) use targets::{drains_until, of as targets_of};
 
 use crate::Server;
 use crate::members::Term;

@@ -74,6 +74,21 @@ pub(crate) fn of(view: &View, service: &Service) -> deploy::Targets {
     found
 }
 
+/// Until when a task that stops now may finish what balancers have sent it.
+pub(crate) fn drains_until(view: &View, task: &Task, now: Timestamp) -> Option<Timestamp> {
+    let name = task.service()?.parse().ok()?;
+    let index = TargetIndex::Service(task.scope.clone(), task.cluster.clone(), name);
+    let own = view
+        .targets
+        .by(&index)
+        .filter(|row| row.task.as_ref().is_some_and(|target| target.task == task.id));
+    let delays = own.filter_map(|row| group_of(view, row)).map(|group| {
+        let seconds = target_group_attributes(group).deregistration_delay_s;
+        Duration::from_secs(u64::from(seconds))
+    });
+    delays.max().map(|delay| now + delay)
+}
+
 fn group_of<'v>(view: &'v View, target: &Target) -> Option<&'v Arc<Row<TargetGroup>>> {
     let mut groups = view.target_groups.range(&longshore_store::KeyPrefix::scope(&target.scope));
     groups.find(|group| group.id == target.group)
