@@ -1,12 +1,14 @@
 """Services behind load balancers: real containers, a real balancer, clients that keep asking."""
 
 import threading
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from harness.aws import refused
 from harness.balancing import Balanced, Clients, Node, addresses, serving
+from harness.cli import as_json, longshore
 from harness.process import World
 from harness.services import Service
 from harness.tasks import Tasks, sh
@@ -187,6 +189,18 @@ def test_the_balancer_serves_on_without_its_server_and_after_a_restart(
     until(answers, "the balancer to serve what it knew")
     world.server.start()
     balanced.healthy(1)
+
+
+def test_run_gives_a_url(balanced_world: tuple[World, Node], name: str) -> None:
+    world, _ = balanced_world
+    options = ["--image", world.image, "--port", "8080", "--name", name, "--cluster", world.cluster]
+    serve = ["--", "httpd", "-f", "-p", "8080", "-h", "/etc"]
+    made = as_json(world.server.url, "run", *options, "--count", "2", *serve)
+    with urllib.request.urlopen(f"{made['url']}hostname", timeout=10) as answer:
+        assert answer.status == 200
+    again = longshore(world.server.url, "run", *options, "--count", "1", *serve)
+    assert f"{name} answers at {made['url']}" in again.stdout
+    world.ecs.delete_service(cluster=world.cluster, service=name, force=True)
 
 
 @pytest.mark.parametrize(

@@ -455,9 +455,12 @@ pub(crate) struct RunOptions {
     /// Image.
     #[arg(long)]
     pub(crate) image: String,
-    /// Port in the container; may be repeated.
+    /// Port in the container; may be repeated. The first one is put behind a load balancer.
     #[arg(long = "port")]
     pub(crate) ports: Vec<u16>,
+    /// No load balancer: tasks answer at addresses of their own.
+    #[arg(long)]
+    pub(crate) no_balancer: bool,
     /// Number of tasks.
     #[arg(long, default_value_t = 1)]
     pub(crate) count: u32,
@@ -496,6 +499,10 @@ pub(crate) struct DeployOptions {
     /// Cluster.
     #[arg(long, default_value = "default")]
     pub(crate) cluster: String,
+    /// No load balancers: tasks answer at addresses of their own. Without this, the first TCP port that
+    /// a service publishes is put behind one.
+    #[arg(long)]
+    pub(crate) no_balancer: bool,
     /// Wait until every service is steady, and fail when a deployment fails or is rolled back;
     /// the default.
     #[arg(long, overrides_with = "no_wait")]

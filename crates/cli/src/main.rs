@@ -6,6 +6,7 @@
 
 mod agent;
 mod args;
+mod balancer;
 mod client;
 mod compose;
 mod ctl;

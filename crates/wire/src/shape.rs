@@ -231,7 +231,13 @@ impl Value for Sensitive {
 pub struct Timestamp(pub f64);
 
 impl Value for Timestamp {
+    #[expect(clippy::cast_precision_loss, reason = "exact until the year 287396")]
     fn read(node: &Node<'_>, _: Context) -> Result<Self, DecodeError> {
+        if let Node::Text(text) = node {
+            let time: Result<jiff::Timestamp, _> = text.parse();
+            let time = time.map_err(|_| DecodeError::wrong_type("a timestamp", text))?;
+            return Ok(Self(time.as_millisecond() as f64 / 1000.0));
+        }
         let context = Context { limits: &Limits::NONE, peer: Peer::Client };
         f64::read(node, context).map(Self)
     }

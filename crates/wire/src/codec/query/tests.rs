@@ -88,6 +88,60 @@ fn errors_are_xml() {
     );
 }
 
+#[test]
+fn what_one_side_writes_the_other_reads() {
+    let action = elbv2::Action {
+        fixed_response_config: Some(elbv2::FixedResponseActionConfig {
+            status_code: "404".into(),
+            message_body: Some("a & b=c".into()),
+            content_type: None,
+        }),
+        order: Some(1),
+        ..read("Type=fixed-response")
+    };
+    let input = elbv2::CreateRuleInput {
+        listener_arn: "arn".into(),
+        priority: 7,
+        conditions: vec![elbv2::RuleCondition {
+            field: Some("host-header".into()),
+            values: Some(vec!["a".into(), "b".into()]),
+            ..elbv2::RuleCondition::default()
+        }],
+        actions: vec![action.clone()],
+        tags: None,
+        transforms: None,
+    };
+    let body = encode_request(&input, "CreateRule", "2015-12-01");
+    let form = Form::parse(&body).expect("a form");
+    assert_eq!(form.action(), Some("CreateRule"));
+    assert_eq!(form.read::<elbv2::CreateRuleInput>().expect("valid"), input);
+    let oidc = elbv2::AuthenticateOidcActionConfig {
+        authentication_request_extra_params: Some([("k".into(), "v".into())].into()),
+        ..elbv2::AuthenticateOidcActionConfig::default()
+    };
+    let body = encode_request(&oidc, "X", "1");
+    let again = Form::parse(&body).expect("a form").read::<elbv2::AuthenticateOidcActionConfig>();
+    assert_eq!(again.expect("valid"), oidc);
+    let output = elbv2::DescribeRulesOutput {
+        rules: Some(vec![elbv2::Rule {
+            actions: Some(vec![action]),
+            is_default: Some(true),
+            ..elbv2::Rule::default()
+        }]),
+        next_marker: None,
+    };
+    let text = encode(&output, "DescribeRules", "urn:x", "id");
+    assert_eq!(
+        decode::<elbv2::DescribeRulesOutput>(&text, "DescribeRules").expect("valid"),
+        output
+    );
+    let none = elbv2::DeleteRuleOutput::default();
+    let text = encode(&none, "DeleteRule", "urn:x", "id");
+    assert_eq!(decode::<elbv2::DeleteRuleOutput>(&text, "DeleteRule").expect("valid"), none);
+    let error = encode_error(&ServiceError::client("RuleNotFound", "a < b"), "urn:x", "id");
+    assert_eq!(decode_error(&error), Some(("RuleNotFound".into(), "a < b".into())));
+}
+
 proptest! {
     #[test]
     fn any_form_is_read_or_refused(body in "([A-Za-z.]{0,12}(member|entry|1|2|key)?[=&%.]{0,3}){0,12}") {

@@ -30,6 +30,14 @@ pub fn encode_error(error: &ServiceError, namespace: &str, request_id: &str) -> 
     out.into_bytes()
 }
 
+/// A time in the form of ISO 8601, with milliseconds.
+pub(super) fn iso(time: Timestamp) -> String {
+    #[expect(clippy::cast_possible_truncation, reason = "milliseconds of any sane date fit")]
+    let millis = (time.0 * 1000.0).round() as i64;
+    let time = jiff::Timestamp::from_millisecond(millis).unwrap_or_default();
+    format!("{time:.3}")
+}
+
 fn element(out: &mut String, name: &str, text: &str) {
     let _ = write!(out, "<{name}>");
     escape(out, text);
@@ -128,10 +136,7 @@ impl Sink for Writer {
     }
 
     fn timestamp(&mut self, value: Timestamp) {
-        #[expect(clippy::cast_possible_truncation, reason = "milliseconds of any sane date fit")]
-        let millis = (value.0 * 1000.0).round() as i64;
-        let time = jiff::Timestamp::from_millisecond(millis).unwrap_or_default();
-        self.scalar(&format!("{time:.3}"));
+        self.scalar(&iso(value));
     }
 
     fn begin_list(&mut self) {
