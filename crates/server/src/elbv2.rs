@@ -27,6 +27,7 @@ use longshore_wire::{Operation, ServiceError};
 
 use crate::call::Call;
 use crate::front::namespace;
+use OperationName as O;
 
 /// Decodes, authorizes, runs and encodes one operation.
 pub(crate) async fn dispatch(
@@ -48,7 +49,6 @@ pub(crate) async fn dispatch(
             Ok(query::encode(&output, stringify!($op), namespace(&SERVICE), request_id))
         }};
     }
-    use OperationName as O;
     match operation {
         O::CreateLoadBalancer => run!(CreateLoadBalancer, load_balancers::create),
         O::DescribeLoadBalancers => run!(DescribeLoadBalancers, load_balancers::describe),

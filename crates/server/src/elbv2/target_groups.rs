@@ -151,30 +151,24 @@ pub(super) async fn create(
 ) -> Result<CreateTargetGroupOutput, ServiceError> {
     let (_, request) = request.into_parts();
     let wanted = wanted(call, &request)?;
-    let decide = |view: &View, txn: &mut RecordTxn| match lookup::group_by_name(
-        view,
-        &call.scope,
-        &wanted.name,
-    ) {
-        Some(known) => {
-            let same = TargetGroup {
-                id: known.id,
-                created_at: known.created_at,
-                attributes: known.attributes.clone(),
-                ..wanted.clone()
-            };
-            if same == known.record {
-                return Ok(same);
-            }
-            Err(ErrorCode::DuplicateTargetGroupName.error(format!(
-                "A target group with the same name '{}' exists, but with different settings",
-                wanted.name
-            )))
-        }
-        None => {
+    let decide = |view: &View, txn: &mut RecordTxn| {
+        let Some(known) = lookup::group_by_name(view, &call.scope, &wanted.name) else {
             txn.insert(&wanted);
-            Ok(wanted.clone())
+            return Ok(wanted.clone());
+        };
+        let same = TargetGroup {
+            id: known.id,
+            created_at: known.created_at,
+            attributes: known.attributes.clone(),
+            ..wanted.clone()
+        };
+        if same == known.record {
+            return Ok(same);
         }
+        Err(ErrorCode::DuplicateTargetGroupName.error(format!(
+            "A target group with the same name '{}' exists, but with different settings",
+            wanted.name
+        )))
     };
     let record = call.server.decide(decide).await?;
     let shown = encode::group(&call.server.state.view(), &record);
@@ -197,12 +191,11 @@ fn wanted(call: &Call, request: &CreateTargetGroupInput) -> Result<TargetGroup, 
     let port = request.port.and_then(|port| u16::try_from(port).ok());
     let port = port.ok_or_else(|| invalid("A port must be specified"))?;
     let http = matches!(protocol, Protocol::Http | Protocol::Https);
+    if request.protocol_version.is_some() && !http {
+        return Err(invalid("ProtocolVersion is for target groups of HTTP and HTTPS only"));
+    }
     let version = match request.protocol_version.as_deref() {
-        None => ProtocolVersion::Http1,
-        Some(_) if !http => {
-            return Err(invalid("ProtocolVersion is for target groups of HTTP and HTTPS only"));
-        }
-        Some("HTTP1") => ProtocolVersion::Http1,
+        None | Some("HTTP1") => ProtocolVersion::Http1,
         Some("HTTP2") => ProtocolVersion::Http2,
         Some("GRPC") => ProtocolVersion::Grpc,
         Some(other) => return Err(invalid(format!("Protocol version '{other}' is not valid"))),

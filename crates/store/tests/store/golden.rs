@@ -15,7 +15,7 @@ use longshore_store::{
 };
 
 use crate::backend::{commit, soon};
-use crate::sample;
+use crate::sample::{self, balancing};
 
 fn directory(kind: Kind) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(kind.as_str())
@@ -98,7 +98,7 @@ async fn every_version_of_every_record_is_readable() {
                 check(sample::account_setting(principal), |view| &view.account_settings).await;
             }
             Kind::BalancerAddress => {
-                check(sample::balancer_address(), |view| &view.balancer_addresses).await;
+                check(balancing::balancer_address(), |view| &view.balancer_addresses).await;
             }
             Kind::ClientToken => check(sample::client_token(), |view| &view.client_tokens).await,
             Kind::Cluster => check(sample::cluster(), |view| &view.clusters).await,
@@ -115,13 +115,15 @@ async fn every_version_of_every_record_is_readable() {
             Kind::DaemonTaskDefinition => {
                 check(sample::daemon_task_definition(), |view| &view.daemon_task_definitions).await;
             }
-            Kind::Listener => check(sample::listener(), |view| &view.listeners).await,
+            Kind::Listener => check(balancing::listener(), |view| &view.listeners).await,
             Kind::ListenerRule => {
-                check(sample::listener_rule(), |view| &view.listener_rules).await;
+                check(balancing::listener_rule(), |view| &view.listener_rules).await;
             }
-            Kind::LoadBalancer => check(sample::load_balancer(), |view| &view.load_balancers).await,
-            Kind::Target => check(sample::target(), |view| &view.targets).await,
-            Kind::TargetGroup => check(sample::target_group(), |view| &view.target_groups).await,
+            Kind::LoadBalancer => {
+                check(balancing::load_balancer(), |view| &view.load_balancers).await
+            }
+            Kind::Target => check(balancing::target(), |view| &view.targets).await,
+            Kind::TargetGroup => check(balancing::target_group(), |view| &view.target_groups).await,
             Kind::Service => check(sample::service(), |view| &view.services).await,
             Kind::ServiceDeployment => {
                 check(sample::service_deployment(), |view| &view.service_deployments).await;

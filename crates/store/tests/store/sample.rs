@@ -2,7 +2,7 @@
 
 // A benchmark includes this file too, from elsewhere.
 #[path = "sample/balancing.rs"]
-mod balancing;
+pub(crate) mod balancing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,8 +24,6 @@ use longshore_domain::record::{
     TaskSet, TaskSetStatus, TaskSpec, TaskStatus, Threshold, VersionInfo,
 };
 use longshore_domain::time::Timestamp;
-
-pub(crate) use self::balancing::*;
 
 /// A name of any kind.
 pub(crate) fn name<T: std::str::FromStr>(text: &str) -> T {
