@@ -22,9 +22,12 @@ SERVE = (
 )
 
 
+POOLS = itertools.count()
+
+
 def addresses() -> str:
-    """A pool of addresses for the balancers of this process."""
-    return f"127.{50 + os.getpid() % 50}.{os.getpid() // 50 % 250}.0/24"
+    """A pool of addresses that no other test, worker or run has."""
+    return f"127.{50 + os.getpid() % 50}.{os.getpid() // 50 % 250}.{next(POOLS) % 8 * 32}/27"
 
 
 class Node(Process):

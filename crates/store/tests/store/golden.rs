@@ -120,7 +120,7 @@ async fn every_version_of_every_record_is_readable() {
                 check(balancing::listener_rule(), |view| &view.listener_rules).await;
             }
             Kind::LoadBalancer => {
-                check(balancing::load_balancer(), |view| &view.load_balancers).await
+                check(balancing::load_balancer(), |view| &view.load_balancers).await;
             }
             Kind::Target => check(balancing::target(), |view| &view.targets).await,
             Kind::TargetGroup => check(balancing::target_group(), |view| &view.target_groups).await,
