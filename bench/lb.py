@@ -30,6 +30,8 @@ SMALL, LARGE = "/small", "/large"
 SIDES = ["longshore", "nginx", "haproxy"]
 # Processor of the side under test, and of load and upstream.
 TESTED, OTHERS = "0", "1"
+# Idle connections: HAProxy keeps two descriptors ready for each, and takes no more than it can.
+CONNECTIONS = min(10_000, (resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 200) // 2)
 
 
 def binary() -> str:
@@ -97,7 +99,7 @@ class Bench:
         path = self.folder / f"{name}.conf"
         path.write_text(
             f"daemon off; worker_processes 1; pid {self.folder}/{name}.pid; error_log /dev/null;"
-            "worker_rlimit_nofile 100000; events { worker_connections 60000; }"
+            "worker_rlimit_nofile 19000; events { worker_connections 18000; }"
             "http { access_log off; keepalive_requests 1000000000; keepalive_timeout 600s;"
             f"client_body_temp_path {self.folder}/b; proxy_temp_path {self.folder}/p;"
             f"fastcgi_temp_path {self.folder}/f; uwsgi_temp_path {self.folder}/u;"
@@ -131,7 +133,7 @@ class Bench:
         if side == "haproxy":
             path = self.folder / "haproxy.cfg"
             path.write_text(
-                "global\n nbthread 1\n maxconn 60000\ndefaults\n mode http\n timeout connect 5s\n"
+                f"global\n nbthread 1\n maxconn {CONNECTIONS}\ndefaults\n mode http\n timeout connect 5s\n"
                 " timeout client 600s\n timeout server 60s\n timeout http-keep-alive 600s\n"
                 " option forwardfor\n http-reuse always\n"
                 f"frontend f\n bind 127.0.0.1:{plain}\n"
@@ -371,7 +373,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5)
-    parser.add_argument("--idle", type=int, default=10_000)
+    parser.add_argument("--idle", type=int, default=CONNECTIONS - 10)
     parser.add_argument("--only", choices=["compare", "idle", "rules"])
     options = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

@@ -82,7 +82,7 @@ impl Session {
             match Box::pin(self.turn()).await {
                 After::Next => {}
                 After::Close => {
-                    self.linger().await;
+                    Box::pin(self.linger()).await;
                     return;
                 }
                 After::Abort => return,
