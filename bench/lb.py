@@ -145,7 +145,12 @@ class Bench:
         if not file.exists():
             self.write_snapshot(1, 1, 1)
         return [
-            binary(), "lb", "--snapshot", str(file), "--data-dir", str(self.folder / "data"),
+            binary(),
+            "lb",
+            "--snapshot",
+            str(file),
+            "--data-dir",
+            str(self.folder / "data"),
         ]
 
     def write_snapshot(self, version: int, rules: int, targets: int) -> None:
@@ -182,28 +187,43 @@ class Bench:
         for rule in made:
             rule["actions"][0]["forward"]["stickiness_s"] = None
         listener = {
-            "port": plain, "protocol": "HTTP", "certificates": [], "ssl_policy": None,
-            "alpn_policy": None, "rules": [*made, default], "arn": "plain",
+            "port": plain,
+            "protocol": "HTTP",
+            "certificates": [],
+            "ssl_policy": None,
+            "alpn_policy": None,
+            "rules": [*made, default],
+            "arn": "plain",
         }
         secure = {**listener, "arn": "tls", "port": tls, "protocol": "HTTPS", "certificates": ["c"]}
         attributes = {
-            "idle_timeout_s": 600, "client_keep_alive_s": 3600, "http2": True,
-            "drop_invalid_header_fields": False, "preserve_host_header": False,
-            "forwarded_for": "append", "forwarded_for_port": False, "tls_headers": False,
+            "idle_timeout_s": 600,
+            "client_keep_alive_s": 3600,
+            "http2": True,
+            "drop_invalid_header_fields": False,
+            "preserve_host_header": False,
+            "forwarded_for": "append",
+            "forwarded_for_port": False,
+            "tls_headers": False,
             "access_logs": None,
         }
         snapshot = {
             "version": version,
             "balancers": [
                 {
-                    "arn": "b", "name": "b", "kind": "application", "addresses": ["127.0.0.1"],
-                    "attributes": attributes, "listeners": [listener, secure],
+                    "arn": "b",
+                    "name": "b",
+                    "kind": "application",
+                    "addresses": ["127.0.0.1"],
+                    "attributes": attributes,
+                    "listeners": [listener, secure],
                 }
             ],
             "groups": groups,
             "certificates": [
                 {
-                    "arn": "c", "names": ["localhost"],
+                    "arn": "c",
+                    "names": ["localhost"],
                     "chain_pem": (self.folder / "cert.pem").read_text(),
                     "key_pem": (self.folder / "key.pem").read_text(),
                 }
@@ -217,10 +237,18 @@ class Bench:
     def group(arn: str, targets: list[dict[str, Any]]) -> dict[str, Any]:
         """A target group."""
         return {
-            "arn": arn, "name": arn, "protocol": "HTTP", "version": "HTTP1", "health_check": None,
+            "arn": arn,
+            "name": arn,
+            "protocol": "HTTP",
+            "version": "HTTP1",
+            "health_check": None,
             "attributes": {
-                "deregistration_delay_s": 300, "slow_start_s": 0, "algorithm": "round_robin",
-                "stickiness": None, "proxy_protocol_v2": False, "terminate_on_deregistration": False,
+                "deregistration_delay_s": 300,
+                "slow_start_s": 0,
+                "algorithm": "round_robin",
+                "stickiness": None,
+                "proxy_protocol_v2": False,
+                "terminate_on_deregistration": False,
             },
             "targets": targets,
         }
@@ -282,9 +310,12 @@ def idle(port: int, count: int) -> list[socket.socket]:
 def compare(bench: Bench, table: Table, rounds: int, seconds: float) -> None:
     """Requests per second and p99."""
     work = [
-        ("HTTP, small", 0, SMALL, wrk), ("HTTP, 64 KiB", 0, LARGE, wrk),
-        ("HTTPS, small", 1, SMALL, wrk), ("HTTPS, 64 KiB", 1, LARGE, wrk),
-        ("HTTP/2 over TLS, small", 1, SMALL, h2load), ("HTTP/2 over TLS, 64 KiB", 1, LARGE, h2load),
+        ("HTTP, small", 0, SMALL, wrk),
+        ("HTTP, 64 KiB", 0, LARGE, wrk),
+        ("HTTPS, small", 1, SMALL, wrk),
+        ("HTTPS, 64 KiB", 1, LARGE, wrk),
+        ("HTTP/2 over TLS, small", 1, SMALL, h2load),
+        ("HTTP/2 over TLS, 64 KiB", 1, LARGE, h2load),
     ]
     for name, which, path, load in work:
         got: dict[str, list[tuple[float, float, int]]] = {side: [] for side in SIDES}
@@ -344,8 +375,11 @@ def many_rules(bench: Bench, table: Table, rounds: int, seconds: float) -> None:
                 rates[count].append(wrk(url, seconds)[0])
     one, many = (statistics.median(rates[count]) for count in (1, 1000))
     table.row(
-        "1,000 rules and 1,000 targets: requests", f"{many:,.0f}/s", f"one rule {one:,.0f}/s",
-        many / one, "≥ 0.95x",
+        "1,000 rules and 1,000 targets: requests",
+        f"{many:,.0f}/s",
+        f"one rule {one:,.0f}/s",
+        many / one,
+        "≥ 0.95x",
     )
     with process(TESTED, *bench.command("longshore")):
         wait_for_port(port)
@@ -363,8 +397,11 @@ def many_rules(bench: Bench, table: Table, rounds: int, seconds: float) -> None:
         ended.set()
         thread.join()
     table.row(
-        f"{swaps[0]} snapshots of 1,000 rules under load: failed requests", str(errors),
-        f"{rate:,.0f}/s, p99 {p99:.2f} ms", None, "0",
+        f"{swaps[0]} snapshots of 1,000 rules under load: failed requests",
+        str(errors),
+        f"{rate:,.0f}/s, p99 {p99:.2f} ms",
+        None,
+        "0",
     )
 
 

@@ -131,10 +131,9 @@ impl Session {
         loop {
             let have = &self.buffer[self.start..self.end];
             // Without a new line's end there can be no new head.
-            if have[looked..].contains(&b'\n') || have.len() >= limits::HEAD_BUFFER_BYTES {
-                if let Some(head) = head::request(have)? {
-                    return Ok(Some(head));
-                }
+            let worth = have[looked..].contains(&b'\n') || have.len() >= limits::HEAD_BUFFER_BYTES;
+            if let Some(head) = if worth { head::request(have)? } else { None } {
+                return Ok(Some(head));
             }
             looked = have.len();
             self.make_room();

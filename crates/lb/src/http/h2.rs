@@ -165,12 +165,11 @@ fn finish(
     mut entry: Entry,
 ) -> Response<Body> {
     let page;
-    let (content_type, body) = match &answer.body {
-        Some((content_type, body)) => (content_type.as_deref().unwrap_or("text/plain"), body),
-        None => {
-            page = plan::page(answer.status);
-            ("text/html", &page)
-        }
+    let (content_type, body) = if let Some((content_type, body)) = &answer.body {
+        (content_type.as_deref().unwrap_or("text/plain"), body)
+    } else {
+        page = plan::page(answer.status);
+        ("text/html", &page)
     };
     let mut response = Response::builder()
         .status(answer.status)
