@@ -82,13 +82,11 @@ class Bench:
         self.ports = {side: (free_port(), free_port()) for side in SIDES}
         self.upstream = free_port()
         certificate, key = folder / "cert.pem", folder / "key.pem"
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-            + ["-nodes", "-days", "2", "-subj", "/CN=localhost", "-keyout", str(key)]
-            + ["-out", str(certificate)],
-            check=True,
-            capture_output=True,
+        made = (
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2".split()
         )
+        made += ["-subj", "/CN=localhost", "-keyout", str(key), "-out", str(certificate)]
+        subprocess.run(made, check=True, capture_output=True)
         (folder / "both.pem").write_text(certificate.read_text() + key.read_text())
         (folder / "www").mkdir()
         (folder / "www" / "small").write_text("hello, world\n")
@@ -124,7 +122,8 @@ class Bench:
                 "keepalive_requests 1000000000; }"
                 f"server {{ listen 127.0.0.1:{plain} backlog=4096;"
                 f"listen 127.0.0.1:{tls} ssl http2 backlog=4096;"
-                f"ssl_certificate {self.folder}/cert.pem; ssl_certificate_key {self.folder}/key.pem;"
+                f"ssl_certificate {self.folder}/cert.pem;"
+                f"ssl_certificate_key {self.folder}/key.pem;"
                 "location / { proxy_pass http://u; proxy_http_version 1.1;"
                 'proxy_set_header Connection ""; proxy_set_header Host $host;'
                 "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; } }"
@@ -133,8 +132,8 @@ class Bench:
         if side == "haproxy":
             path = self.folder / "haproxy.cfg"
             path.write_text(
-                f"global\n nbthread 1\n maxconn {CONNECTIONS}\ndefaults\n mode http\n timeout connect 5s\n"
-                " timeout client 600s\n timeout server 60s\n timeout http-keep-alive 600s\n"
+                f"global\n nbthread 1\n maxconn {CONNECTIONS}\n"
+                "defaults\n mode http\n timeout connect 5s\n timeout client 600s\n timeout server 60s\n timeout http-keep-alive 600s\n"
                 " option forwardfor\n http-reuse always\n"
                 f"frontend f\n bind 127.0.0.1:{plain}\n"
                 f" bind 127.0.0.1:{tls} ssl crt {self.folder}/both.pem alpn h2,http/1.1\n"
