@@ -82,9 +82,18 @@ class Bench:
         self.ports = {side: (free_port(), free_port()) for side in SIDES}
         self.upstream = free_port()
         certificate, key = folder / "cert.pem", folder / "key.pem"
-        made = (
-            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2".split()
-        )
+        made = [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ]
         made += ["-subj", "/CN=localhost", "-keyout", str(key), "-out", str(certificate)]
         subprocess.run(made, check=True, capture_output=True)
         (folder / "both.pem").write_text(certificate.read_text() + key.read_text())
@@ -133,7 +142,8 @@ class Bench:
             path = self.folder / "haproxy.cfg"
             path.write_text(
                 f"global\n nbthread 1\n maxconn {CONNECTIONS}\n"
-                "defaults\n mode http\n timeout connect 5s\n timeout client 600s\n timeout server 60s\n timeout http-keep-alive 600s\n"
+                "defaults\n mode http\n timeout connect 5s\n"
+                " timeout client 600s\n timeout server 60s\n timeout http-keep-alive 600s\n"
                 " option forwardfor\n http-reuse always\n"
                 f"frontend f\n bind 127.0.0.1:{plain}\n"
                 f" bind 127.0.0.1:{tls} ssl crt {self.folder}/both.pem alpn h2,http/1.1\n"

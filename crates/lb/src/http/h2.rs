@@ -131,6 +131,10 @@ async fn handle(connection: &Arc<Connection>, request: Request<Incoming>) -> Res
         let (method, tls) = (asked.method, connection.tls);
         entry.request(method, tls, &host, target, true, &each_header, priority);
     }
+    let came = parts.headers.get_all("x-forwarded-for").iter().filter_map(|v| v.to_str().ok());
+    if forwarded::too_many(came) {
+        return finish(connection, &listening, &Answer::page(463), entry);
+    }
     let path = parts.uri.path_and_query().cloned();
     let path = path.unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
     let status = match plan {
