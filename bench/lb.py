@@ -30,6 +30,8 @@ SMALL, LARGE = "/small", "/large"
 SIDES = ["longshore", "nginx", "haproxy"]
 # Processor of the side under test, and of load and upstream.
 TESTED, OTHERS = "0", "1"
+# Idle connections: HAProxy keeps two descriptors ready for each, and takes no more than it can.
+CONNECTIONS = min(10_000, (resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 200) // 2)
 
 
 def binary() -> str:
@@ -80,13 +82,20 @@ class Bench:
         self.ports = {side: (free_port(), free_port()) for side in SIDES}
         self.upstream = free_port()
         certificate, key = folder / "cert.pem", folder / "key.pem"
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-            + ["-nodes", "-days", "2", "-subj", "/CN=localhost", "-keyout", str(key)]
-            + ["-out", str(certificate)],
-            check=True,
-            capture_output=True,
-        )
+        made = [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ]
+        made += ["-subj", "/CN=localhost", "-keyout", str(key), "-out", str(certificate)]
+        subprocess.run(made, check=True, capture_output=True)
         (folder / "both.pem").write_text(certificate.read_text() + key.read_text())
         (folder / "www").mkdir()
         (folder / "www" / "small").write_text("hello, world\n")
@@ -97,7 +106,7 @@ class Bench:
         path = self.folder / f"{name}.conf"
         path.write_text(
             f"daemon off; worker_processes 1; pid {self.folder}/{name}.pid; error_log /dev/null;"
-            "worker_rlimit_nofile 100000; events { worker_connections 60000; }"
+            "worker_rlimit_nofile 19000; events { worker_connections 18000; }"
             "http { access_log off; keepalive_requests 1000000000; keepalive_timeout 600s;"
             f"client_body_temp_path {self.folder}/b; proxy_temp_path {self.folder}/p;"
             f"fastcgi_temp_path {self.folder}/f; uwsgi_temp_path {self.folder}/u;"
@@ -122,7 +131,8 @@ class Bench:
                 "keepalive_requests 1000000000; }"
                 f"server {{ listen 127.0.0.1:{plain} backlog=4096;"
                 f"listen 127.0.0.1:{tls} ssl http2 backlog=4096;"
-                f"ssl_certificate {self.folder}/cert.pem; ssl_certificate_key {self.folder}/key.pem;"
+                f"ssl_certificate {self.folder}/cert.pem;"
+                f"ssl_certificate_key {self.folder}/key.pem;"
                 "location / { proxy_pass http://u; proxy_http_version 1.1;"
                 'proxy_set_header Connection ""; proxy_set_header Host $host;'
                 "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; } }"
@@ -131,7 +141,8 @@ class Bench:
         if side == "haproxy":
             path = self.folder / "haproxy.cfg"
             path.write_text(
-                "global\n nbthread 1\n maxconn 60000\ndefaults\n mode http\n timeout connect 5s\n"
+                f"global\n nbthread 1\n maxconn {CONNECTIONS}\n"
+                "defaults\n mode http\n timeout connect 5s\n"
                 " timeout client 600s\n timeout server 60s\n timeout http-keep-alive 600s\n"
                 " option forwardfor\n http-reuse always\n"
                 f"frontend f\n bind 127.0.0.1:{plain}\n"
@@ -143,7 +154,12 @@ class Bench:
         if not file.exists():
             self.write_snapshot(1, 1, 1)
         return [
-            binary(), "lb", "--snapshot", str(file), "--data-dir", str(self.folder / "data"),
+            binary(),
+            "lb",
+            "--snapshot",
+            str(file),
+            "--data-dir",
+            str(self.folder / "data"),
         ]
 
     def write_snapshot(self, version: int, rules: int, targets: int) -> None:
@@ -180,28 +196,43 @@ class Bench:
         for rule in made:
             rule["actions"][0]["forward"]["stickiness_s"] = None
         listener = {
-            "port": plain, "protocol": "HTTP", "certificates": [], "ssl_policy": None,
-            "alpn_policy": None, "rules": [*made, default], "arn": "plain",
+            "port": plain,
+            "protocol": "HTTP",
+            "certificates": [],
+            "ssl_policy": None,
+            "alpn_policy": None,
+            "rules": [*made, default],
+            "arn": "plain",
         }
         secure = {**listener, "arn": "tls", "port": tls, "protocol": "HTTPS", "certificates": ["c"]}
         attributes = {
-            "idle_timeout_s": 600, "client_keep_alive_s": 3600, "http2": True,
-            "drop_invalid_header_fields": False, "preserve_host_header": False,
-            "forwarded_for": "append", "forwarded_for_port": False, "tls_headers": False,
+            "idle_timeout_s": 600,
+            "client_keep_alive_s": 3600,
+            "http2": True,
+            "drop_invalid_header_fields": False,
+            "preserve_host_header": False,
+            "forwarded_for": "append",
+            "forwarded_for_port": False,
+            "tls_headers": False,
             "access_logs": None,
         }
         snapshot = {
             "version": version,
             "balancers": [
                 {
-                    "arn": "b", "name": "b", "kind": "application", "addresses": ["127.0.0.1"],
-                    "attributes": attributes, "listeners": [listener, secure],
+                    "arn": "b",
+                    "name": "b",
+                    "kind": "application",
+                    "addresses": ["127.0.0.1"],
+                    "attributes": attributes,
+                    "listeners": [listener, secure],
                 }
             ],
             "groups": groups,
             "certificates": [
                 {
-                    "arn": "c", "names": ["localhost"],
+                    "arn": "c",
+                    "names": ["localhost"],
                     "chain_pem": (self.folder / "cert.pem").read_text(),
                     "key_pem": (self.folder / "key.pem").read_text(),
                 }
@@ -215,10 +246,18 @@ class Bench:
     def group(arn: str, targets: list[dict[str, Any]]) -> dict[str, Any]:
         """A target group."""
         return {
-            "arn": arn, "name": arn, "protocol": "HTTP", "version": "HTTP1", "health_check": None,
+            "arn": arn,
+            "name": arn,
+            "protocol": "HTTP",
+            "version": "HTTP1",
+            "health_check": None,
             "attributes": {
-                "deregistration_delay_s": 300, "slow_start_s": 0, "algorithm": "round_robin",
-                "stickiness": None, "proxy_protocol_v2": False, "terminate_on_deregistration": False,
+                "deregistration_delay_s": 300,
+                "slow_start_s": 0,
+                "algorithm": "round_robin",
+                "stickiness": None,
+                "proxy_protocol_v2": False,
+                "terminate_on_deregistration": False,
             },
             "targets": targets,
         }
@@ -280,9 +319,12 @@ def idle(port: int, count: int) -> list[socket.socket]:
 def compare(bench: Bench, table: Table, rounds: int, seconds: float) -> None:
     """Requests per second and p99."""
     work = [
-        ("HTTP, small", 0, SMALL, wrk), ("HTTP, 64 KiB", 0, LARGE, wrk),
-        ("HTTPS, small", 1, SMALL, wrk), ("HTTPS, 64 KiB", 1, LARGE, wrk),
-        ("HTTP/2 over TLS, small", 1, SMALL, h2load), ("HTTP/2 over TLS, 64 KiB", 1, LARGE, h2load),
+        ("HTTP, small", 0, SMALL, wrk),
+        ("HTTP, 64 KiB", 0, LARGE, wrk),
+        ("HTTPS, small", 1, SMALL, wrk),
+        ("HTTPS, 64 KiB", 1, LARGE, wrk),
+        ("HTTP/2 over TLS, small", 1, SMALL, h2load),
+        ("HTTP/2 over TLS, 64 KiB", 1, LARGE, h2load),
     ]
     for name, which, path, load in work:
         got: dict[str, list[tuple[float, float, int]]] = {side: [] for side in SIDES}
@@ -342,8 +384,11 @@ def many_rules(bench: Bench, table: Table, rounds: int, seconds: float) -> None:
                 rates[count].append(wrk(url, seconds)[0])
     one, many = (statistics.median(rates[count]) for count in (1, 1000))
     table.row(
-        "1,000 rules and 1,000 targets: requests", f"{many:,.0f}/s", f"one rule {one:,.0f}/s",
-        many / one, "≥ 0.95x",
+        "1,000 rules and 1,000 targets: requests",
+        f"{many:,.0f}/s",
+        f"one rule {one:,.0f}/s",
+        many / one,
+        "≥ 0.95x",
     )
     with process(TESTED, *bench.command("longshore")):
         wait_for_port(port)
@@ -361,8 +406,11 @@ def many_rules(bench: Bench, table: Table, rounds: int, seconds: float) -> None:
         ended.set()
         thread.join()
     table.row(
-        f"{swaps[0]} snapshots of 1,000 rules under load: failed requests", str(errors),
-        f"{rate:,.0f}/s, p99 {p99:.2f} ms", None, "0",
+        f"{swaps[0]} snapshots of 1,000 rules under load: failed requests",
+        str(errors),
+        f"{rate:,.0f}/s, p99 {p99:.2f} ms",
+        None,
+        "0",
     )
 
 
@@ -371,7 +419,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5)
-    parser.add_argument("--idle", type=int, default=10_000)
+    parser.add_argument("--idle", type=int, default=CONNECTIONS - 10)
     parser.add_argument("--only", choices=["compare", "idle", "rules"])
     options = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

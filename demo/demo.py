@@ -4,9 +4,9 @@
 Usage: demo/demo.py [--once] [--listen HOST:PORT] [--data-dir DIR]
 
 Starts `longshore dev`, registers a task definition, creates a service, waits until it is steady,
-asks the balancer and every task over HTTP and prints what runs where. Then it runs until Ctrl-C; containers keep
-running and are found again at the next start. With --once it ends after the check; the exit code
-is 0 only if everything held.
+asks the balancer and every task over HTTP and prints what runs where. Then it runs until Ctrl-C;
+containers keep running and are found again at the next start. With --once it ends after the check;
+the exit code is 0 only if everything held.
 """
 
 import argparse
@@ -300,9 +300,8 @@ def demo(options: argparse.Namespace, stopped: threading.Event) -> None:
         wait_until_steady(ecs)
         rows = check_tasks(ecs, instances)
         front = check_balancer(address, {row[0] for row in rows})
-        say(
-            f"\n{table(rows)}\n\nEvery task answered, by itself and through its load balancer:\n\n{front}\n"
-        )
+        say(f"\n{table(rows)}\n\nEvery task answered, by itself and through its load balancer:")
+        say(f"\n{front}\n")
         say("With these three lines every AWS SDK and the")
         say(f"AWS CLI (there is one in .venv/bin/aws) work with it:\n\n{exports(url)}\n")
         if options.once:

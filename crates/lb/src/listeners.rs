@@ -199,16 +199,27 @@ async fn serve(
     let Ok(tcp) = TcpStream::from_std(stream) else { return };
     let _ = tcp.set_nodelay(true);
     let listening = slot.now();
-    let Some(config) = listening.tls.clone() else {
-        let stream = Stream::Plain(tcp);
-        if listening.is_http() {
-            drop(listening);
-            h1::Session::new(node, slot, worker, client, stream, None).run().await;
-        } else {
-            Box::pin(l4::tcp::serve(node, listening, client, stream)).await;
-        }
-        return;
-    };
+    // All but plain HTTP is boxed, so that a connection of that takes no room for the others.
+    if let Some(config) = listening.tls.clone() {
+        Box::pin(serve_tls(node, slot, worker, client, tcp, config)).await;
+    } else if listening.is_http() {
+        drop(listening);
+        h1::Session::new(node, slot, worker, client, Stream::Plain(tcp), None).run().await;
+    } else {
+        Box::pin(l4::tcp::serve(node, listening, client, Stream::Plain(tcp))).await;
+    }
+}
+
+/// Serves a connection with TLS.
+async fn serve_tls(
+    node: Arc<Node>,
+    slot: Arc<Slot>,
+    worker: usize,
+    client: SocketAddr,
+    tcp: TcpStream,
+    config: Arc<rustls::ServerConfig>,
+) {
+    let listening = slot.now();
     let accepting = Box::pin(TlsAcceptor::from(config).accept(tcp));
     let Ok(Ok(tls)) = timeout(limits::HANDSHAKE, accepting).await else { return };
     let said = said(tls.get_ref().1);

@@ -77,17 +77,18 @@ pub enum LbError {
 /// Threads that serve connections, until dropped.
 struct Workers {
     handles: Vec<Handle>,
-    _stops: Vec<oneshot::Sender<()>>,
+    /// Each ends its thread when dropped.
+    stops: Vec<oneshot::Sender<()>>,
 }
 
 impl Workers {
     fn start(count: usize) -> std::io::Result<Self> {
-        let mut workers = Self { handles: Vec::new(), _stops: Vec::new() };
+        let mut workers = Self { handles: Vec::new(), stops: Vec::new() };
         for number in 0..count {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             workers.handles.push(runtime.handle().clone());
             let (stop, stopped) = oneshot::channel::<()>();
-            workers._stops.push(stop);
+            workers.stops.push(stop);
             std::thread::Builder::new().name(format!("lb-{number}")).spawn(move || {
                 let _ = runtime.block_on(stopped);
             })?;

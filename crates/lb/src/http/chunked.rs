@@ -93,9 +93,10 @@ impl Chunks {
                 self.left = self.left * 16 + u64::from(digit);
                 Ok(State::Size(digits + 1))
             }
-            (State::Size(1..), b';') => Ok(State::Extension),
+            (State::Size(1..), b';') | (State::Extension, b'\t' | b' '..=b'~' | 0x80..) => {
+                Ok(State::Extension)
+            }
             (State::Size(1..) | State::Extension, b'\r') => Ok(State::SizeLf),
-            (State::Extension, b'\t' | b' '..=b'~' | 0x80..) => Ok(State::Extension),
             (State::SizeLf, b'\n') => {
                 self.line = 0;
                 Ok(if self.left == 0 { State::TrailerStart } else { State::Data })

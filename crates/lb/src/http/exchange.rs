@@ -230,7 +230,7 @@ impl Exchange<'_> {
         loop {
             let read = self.read_answer(&mut buffer, &mut end).await;
             match read {
-                Ok(Ok(0)) | Ok(Err(Broken::Read)) if end == 0 => {
+                Ok(Ok(0) | Err(Broken::Read)) if end == 0 => {
                     buffers::give(buffer);
                     return Err(if self.eof_is_again {
                         Failed::Again
@@ -279,14 +279,13 @@ impl Exchange<'_> {
             }
             if sending {
                 match request.poll(cx, client, upstream) {
-                    Poll::Ready(Ok(())) => sending = false,
+                    // All has gone; or the target wants no more, but may still answer.
+                    Poll::Ready(Ok(()) | Err(Broken::Write)) => sending = false,
                     Poll::Ready(Err(Broken::Malformed)) => {
                         return Poll::Ready(Ok(Err(Broken::Malformed)));
                     }
                     // The client is gone.
                     Poll::Ready(Err(Broken::Read)) => return Poll::Ready(Ok(Err(Broken::Write))),
-                    // The target wants no more, but may still answer.
-                    Poll::Ready(Err(Broken::Write)) => sending = false,
                     Poll::Pending => {}
                 }
                 if request.moved != moved {

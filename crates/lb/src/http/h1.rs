@@ -82,7 +82,7 @@ impl Session {
             match Box::pin(self.turn()).await {
                 After::Next => {}
                 After::Close => {
-                    self.linger().await;
+                    Box::pin(self.linger()).await;
                     return;
                 }
                 After::Abort => return,
@@ -131,10 +131,9 @@ impl Session {
         loop {
             let have = &self.buffer[self.start..self.end];
             // Without a new line's end there can be no new head.
-            if have[looked..].contains(&b'\n') || have.len() >= limits::HEAD_BUFFER_BYTES {
-                if let Some(head) = head::request(have)? {
-                    return Ok(Some(head));
-                }
+            let worth = have[looked..].contains(&b'\n') || have.len() >= limits::HEAD_BUFFER_BYTES;
+            if let Some(head) = if worth { head::request(have)? } else { None } {
+                return Ok(Some(head));
             }
             looked = have.len();
             self.make_room();

@@ -131,6 +131,10 @@ async fn handle(connection: &Arc<Connection>, request: Request<Incoming>) -> Res
         let (method, tls) = (asked.method, connection.tls);
         entry.request(method, tls, &host, target, true, &each_header, priority);
     }
+    let came = parts.headers.get_all("x-forwarded-for").iter().filter_map(|v| v.to_str().ok());
+    if forwarded::too_many(came) {
+        return finish(connection, &listening, &Answer::page(463), entry);
+    }
     let path = parts.uri.path_and_query().cloned();
     let path = path.unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
     let status = match plan {
@@ -165,12 +169,11 @@ fn finish(
     mut entry: Entry,
 ) -> Response<Body> {
     let page;
-    let (content_type, body) = match &answer.body {
-        Some((content_type, body)) => (content_type.as_deref().unwrap_or("text/plain"), body),
-        None => {
-            page = plan::page(answer.status);
-            ("text/html", &page)
-        }
+    let (content_type, body) = if let Some((content_type, body)) = &answer.body {
+        (content_type.as_deref().unwrap_or("text/plain"), body)
+    } else {
+        page = plan::page(answer.status);
+        ("text/html", &page)
     };
     let mut response = Response::builder()
         .status(answer.status)

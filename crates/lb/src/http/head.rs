@@ -95,6 +95,7 @@ fn place(buffer: &[u8], part: &[u8]) -> Range<u32> {
 
 /// What the headers of one head say about its body and its connection.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a header, or a word of one")]
 struct Seen {
     length: Option<u64>,
     chunked: bool,

@@ -238,12 +238,11 @@ pub(crate) fn answer(
 ) {
     status(out, answer.status, plan::reason(answer.status).as_bytes());
     let page;
-    let (content_type, body) = match &answer.body {
-        Some((content_type, body)) => (content_type.as_deref().unwrap_or("text/plain"), body),
-        None => {
-            page = plan::page(answer.status);
-            ("text/html", &page)
-        }
+    let (content_type, body) = if let Some((content_type, body)) = &answer.body {
+        (content_type.as_deref().unwrap_or("text/plain"), body)
+    } else {
+        page = plan::page(answer.status);
+        ("text/html", &page)
     };
     let _ = write!(
         out,

@@ -65,16 +65,12 @@ async fn open(group: &Group, client: SocketAddr) -> Option<(Stream, Flight)> {
     for _ in 0..2 {
         let target: Arc<Target> = target(group, client, tried.as_ref())?;
         let flight = Flight::begin(Arc::clone(&target));
-        match connect(target.key.address?, tls, false).await {
-            Ok(stream) => {
-                target.accepted();
-                return Some((stream, flight));
-            }
-            Err(_) => {
-                target.refused(clock::now());
-                tried = Some(target);
-            }
+        if let Ok(stream) = connect(target.key.address?, tls, false).await {
+            target.accepted();
+            return Some((stream, flight));
         }
+        target.refused(clock::now());
+        tried = Some(target);
     }
     None
 }

@@ -72,11 +72,11 @@ async fn serve(
             continue;
         }
         assert!(head.contains("authorization: AWS4-HMAC-SHA256 "), "{head}");
-        let answer = if head.starts_with("POST /longshore/v1/balancers/report ") {
+        let answer = if head.starts_with("POST /_longshore/balancers/report ") {
             let _ = told.send(serde_json::from_str(&body[..length]).expect("a report"));
             "HTTP/1.1 204 No Content\r\n\r\n".to_owned()
         } else {
-            let after = head.split_once("/longshore/v1/balancers/routing?after=").expect("routing");
+            let after = head.split_once("/_longshore/balancers/routing?after=").expect("routing");
             let after = after.1.split(' ').next().expect("a version");
             let after: u64 = after.parse().expect("a version");
             let newer = seen.wait_for(|snapshot| snapshot.version > after).await;

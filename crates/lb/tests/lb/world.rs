@@ -267,7 +267,8 @@ async fn request(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<Got> {
         let text = String::from_utf8_lossy(read).into_owned();
         if let Some((head, rest)) = text.split_once("\r\n\r\n") {
             let chunked = head.contains("chunked");
-            let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
+            let lower = head.to_ascii_lowercase();
+            let length = lower.lines().find_map(|line| line.strip_prefix("content-length: "));
             let length: usize = length.map_or(0, |length| length.parse().expect("a length"));
             let end = if chunked {
                 rest.find("0\r\n\r\n").map(|at| at + 5)
