@@ -6,7 +6,7 @@ DEBUG_BIN := $(CARGO_TARGET_DIR)/debug/longshore
 RELEASE_BIN := $(CARGO_TARGET_DIR)/release/longshore
 PYTHON := .venv/bin/python
 
-.PHONY: help setup setup-tests demo demo-reset test unit sim e2e lint bench bench-scale build build-newer release fmt docs stop-docker clean
+.PHONY: help setup setup-tests demo demo-reset test unit sim e2e lint bench bench-scale bench-lb build build-newer release fmt docs stop-docker clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -46,6 +46,10 @@ bench: setup release ## measure, side by side with others
 bench-scale: setup release ## measure how far one server goes, with hollow agents
 	@scripts/setup bench etcd
 	@LONGSHORE_BIN=$(RELEASE_BIN) $(PYTHON) bench/scale.py $(ARGS)
+
+bench-lb: setup release ## measure the balancer beside nginx and HAProxy
+	@scripts/setup bench
+	@LONGSHORE_BIN=$(RELEASE_BIN) $(PYTHON) bench/lb.py $(ARGS)
 
 build:
 	cargo build --quiet --package longshore

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""The demo: a service of four tasks on two instances, made and asked through public APIs only.
+"""The demo: four tasks on two instances behind a balancer, through public APIs only.
 
 Usage: demo/demo.py [--once] [--listen HOST:PORT] [--data-dir DIR]
 
 Starts `longshore dev`, registers a task definition, creates a service, waits until it is steady,
-asks every task over HTTP and prints what runs where. Then it runs until Ctrl-C; containers keep
-running and are found again at the next start. With --once it ends after the check; the exit code
-is 0 only if everything held.
+asks the balancer and every task over HTTP and prints what runs where. Then it runs until Ctrl-C;
+containers keep running and are found again at the next start. With --once it ends after the check;
+the exit code is 0 only if everything held.
 """
 
 import argparse
@@ -49,6 +49,8 @@ def options() -> argparse.Namespace:
     parser.add_argument("--once", action="store_true", help="end after the check")
     parser.add_argument("--listen", default="127.0.0.1:4566", help="where the API listens")
     parser.add_argument("--data-dir", default=str(ROOT / ".cache/demo"), help="where state is kept")
+    pool = "addresses of load balancers"
+    parser.add_argument("--balancer-addresses", default="127.0.2.0/24", help=pool)
     parser.add_argument("--reset", action="store_true", help="remove state and containers, and end")
     return parser.parse_args()
 
@@ -67,8 +69,10 @@ def healthy(url: str) -> bool:
 
 
 @contextlib.contextmanager
-def longshore(url: str, listen: str, data_dir: str) -> Iterator[subprocess.Popen[bytes]]:
+def longshore(chosen: argparse.Namespace) -> Iterator[subprocess.Popen[bytes]]:
     """`longshore dev` with two instances, in two availability zones, while the block runs."""
+    listen, data_dir = chosen.listen, chosen.data_dir
+    url = f"http://{listen}"
     if healthy(url):
         raise Problem(f"something listens on {url} already; stop it, or choose another --listen")
     pathlib.Path(data_dir).mkdir(parents=True, exist_ok=True)
@@ -76,6 +80,7 @@ def longshore(url: str, listen: str, data_dir: str) -> Iterator[subprocess.Popen
     # Large enough for any machine: the demo shows placement, it does not fill the machine.
     size = ["--cpu", "2048", "--memory", "2048"]
     command = [binary(), "--log", "info", "dev", "--listen", listen, "--data-dir", data_dir, *size]
+    command += ["--balancer-addresses", chosen.balancer_addresses]
     with log.open("ab") as output:
         # In a session of its own, so that Ctrl-C comes to it through us alone.
         process = subprocess.Popen(
@@ -98,10 +103,10 @@ def longshore(url: str, listen: str, data_dir: str) -> Iterator[subprocess.Popen
             raise Problem(f"longshore dev did not stop; see {log}") from None
 
 
-def client(url: str) -> Any:
+def client(url: str, service: str = "ecs") -> Any:
     config = botocore.config.Config(retries={"total_max_attempts": 3})
     return boto3.client(
-        "ecs",
+        service,
         endpoint_url=url,
         region_name=REGION,
         aws_access_key_id="longshore",
@@ -126,7 +131,26 @@ def wait_for_instances(ecs: Any) -> dict[str, Any]:
         time.sleep(0.1)
 
 
-def ensure_service(ecs: Any) -> None:
+def ensure_balancer(elb: Any) -> tuple[str, str]:
+    """An application load balancer on port 80: its address, and its target group."""
+    balancer = elb.create_load_balancer(Name=SERVICE)["LoadBalancers"][0]
+    group = elb.create_target_group(
+        Name=SERVICE,
+        Protocol="HTTP",
+        Port=80,
+        HealthCheckIntervalSeconds=5,
+        HealthCheckTimeoutSeconds=2,
+    )["TargetGroups"][0]["TargetGroupArn"]
+    arn = balancer["LoadBalancerArn"]
+    if not elb.describe_listeners(LoadBalancerArn=arn)["Listeners"]:
+        forward = {"Type": "forward", "TargetGroupArn": group}
+        elb.create_listener(LoadBalancerArn=arn, Port=80, Protocol="HTTP", DefaultActions=[forward])
+        say(f"Created load balancer {arn}")
+    elb.get_waiter("load_balancer_available").wait(LoadBalancerArns=[arn])
+    return balancer["DNSName"], group
+
+
+def ensure_service(ecs: Any, group: str) -> None:
     """Registers the task definition and creates the service, unless it is there."""
     found = ecs.describe_services(services=[SERVICE])["services"]
     if found and found[0]["status"] == "ACTIVE":
@@ -151,6 +175,7 @@ def ensure_service(ecs: Any) -> None:
         serviceName=SERVICE,
         taskDefinition=definition["taskDefinitionArn"],
         desiredCount=DESIRED,
+        loadBalancers=[{"targetGroupArn": group, "containerName": "web", "containerPort": 80}],
         placementStrategy=[
             {"type": "spread", "field": "attribute:ecs.availability-zone"},
             {"type": "spread", "field": "instanceId"},
@@ -220,6 +245,18 @@ def check_tasks(ecs: Any, instances: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
+def check_balancer(address: str, tasks: set[str]) -> str:
+    """Asks the balancer until every task has answered through it; gives the URL."""
+    url = f"http://{address}/"
+    answered = set()
+    deadline = time.monotonic() + 30
+    while answered != tasks:
+        answered.add(ask(url)["task"])
+        if time.monotonic() > deadline:
+            raise Problem(f"{url} answers by {len(answered)} of {len(tasks)} tasks")
+    return url
+
+
 def table(rows: list[list[str]]) -> str:
     head = ["TASK", "INSTANCE", "ZONE", "URL", "ANSWER"]
     widths = [max(len(row[at]) for row in [head, *rows]) for at in range(len(head))]
@@ -240,7 +277,7 @@ def exports(url: str) -> str:
 def reset(options: argparse.Namespace) -> None:
     """Removes the containers of the demo's instances, and its state."""
     url = f"http://{options.listen}"
-    with longshore(url, options.listen, options.data_dir):
+    with longshore(options):
         instances = client(url).list_container_instances()["containerInstanceArns"]
     label = "label=com.amazonaws.ecs.container-instance-arn"
     for arn in instances:
@@ -255,13 +292,17 @@ def reset(options: argparse.Namespace) -> None:
 def demo(options: argparse.Namespace, stopped: threading.Event) -> None:
     url = f"http://{options.listen}"
     say(f"Starting longshore dev on {url}")
-    with longshore(url, options.listen, options.data_dir) as process:
+    with longshore(options) as process:
         ecs = client(url)
         instances = wait_for_instances(ecs)
-        ensure_service(ecs)
+        address, group = ensure_balancer(client(url, "elbv2"))
+        ensure_service(ecs, group)
         wait_until_steady(ecs)
         rows = check_tasks(ecs, instances)
-        say(f"\n{table(rows)}\n\nEvery task answered. With these three lines every AWS SDK and the")
+        front = check_balancer(address, {row[0] for row in rows})
+        say(f"\n{table(rows)}\n\nEvery task answered, by itself and through its load balancer:")
+        say(f"\n{front}\n")
+        say("With these three lines every AWS SDK and the")
         say(f"AWS CLI (there is one in .venv/bin/aws) work with it:\n\n{exports(url)}\n")
         if options.once:
             say("All checks held.")

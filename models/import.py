@@ -13,8 +13,11 @@ import pathlib
 import sys
 import zipfile
 
-# Signing name of the service: folder in the wheel.
-SERVICES = {"ecs": "botocore/data/ecs/2014-11-13"}
+# Name of the service: folder in the wheel.
+SERVICES = {
+    "ecs": "botocore/data/ecs/2014-11-13",
+    "elbv2": "botocore/data/elbv2/2015-12-01",
+}
 # Members that agents send and the public model leaves out.
 AGENTS = {"ecs": {"RegisterContainerInstanceRequest": {"clientToken": {"shape": "String"}}}}
 PROSE = {"documentation", "deprecatedMessage", "deprecatedSince"}
@@ -40,7 +43,7 @@ def read_json(wheel, path):
 
 def imported(wheel, name, folder):
     service = without_prose(read_json(wheel, f"{folder}/service-2.json"))
-    for shape, members in AGENTS[name].items():
+    for shape, members in AGENTS.get(name, {}).items():
         service["shapes"][shape]["members"].update(members)
     paginators = read_json(wheel, f"{folder}/paginators-1.json").get("pagination", {})
     model = {

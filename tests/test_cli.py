@@ -25,7 +25,9 @@ def asked(url: str) -> str:
 def test_run_makes_a_service_that_answers(world: World, name: str) -> None:
     serve = ("--", "httpd", "-f", "-p", "8080", "-h", "/etc")
     options = ("--image", world.image, "--port", "8080", "--name", name, "--cluster", world.cluster)
-    tasks = as_json(world.server.url, "run", *options, "--count", "2", *serve)
+    made = as_json(world.server.url, "run", *options, "--count", "2", *serve)
+    assert made["url"] is None, "there is no node of balancers"
+    tasks = made["tasks"]
     assert [task["status"] for task in tasks] == ["RUNNING", "RUNNING"]
     for task in tasks:
         (address,) = task["addresses"]

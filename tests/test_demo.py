@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from harness.balancing import addresses
 from harness.process import ROOT, binary, free_port
 from harness.wait import until
 
@@ -25,6 +26,7 @@ class Demo:
 
     def start(self, *options: str) -> subprocess.Popen[str]:
         listen = ["--listen", f"127.0.0.1:{self.port}", "--data-dir", str(self.folder / "state")]
+        listen += ["--balancer-addresses", addresses()]
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "demo/demo.py"), *listen, *options],
             env={**os.environ, "LONGSHORE_BIN": binary()},
@@ -60,6 +62,7 @@ def test_the_demo(demo: Demo) -> None:
     first = TASK.findall(output)
     assert len(first) == 4, output
     assert {zone for _, zone in first} == {"us-east-1a", "us-east-1b"}
+    assert re.search(r"^http://127\.\d+\.\d+\.\d+/$", output, re.M), "the balancer's URL"
     assert f"export AWS_ENDPOINT_URL=http://127.0.0.1:{demo.port}" in output
     assert "All checks held." in output
 

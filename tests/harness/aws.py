@@ -20,15 +20,17 @@ ACCOUNT = "000000000000"
 TARGET = "AmazonEC2ContainerServiceV20141113"
 
 
-def client(endpoint: str, key: str = "test", secret: str = "test", **options: Any) -> Any:
-    """A boto3 ECS client. It does not retry, so that every answer is seen."""
+def client(
+    endpoint: str, key: str = "test", secret: str = "test", service: str = "ecs", **options: Any
+) -> Any:
+    """A boto3 client. It does not retry, so that every answer is seen."""
     retries = {"total_max_attempts": 1}
     given = {"connect_timeout": 5, "read_timeout": 60, **options}
     config = botocore.config.Config(retries=retries, **given)
     session = boto3.session.Session(
         aws_access_key_id=key, aws_secret_access_key=secret, region_name=REGION
     )
-    return session.client("ecs", endpoint_url=endpoint, config=config)
+    return session.client(service, endpoint_url=endpoint, config=config)
 
 
 def cli(endpoint: str, *arguments: str) -> Any:

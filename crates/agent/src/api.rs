@@ -16,8 +16,8 @@ use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use longshore_auth::{Credentials, PayloadHash, RequestParts, sign};
-use longshore_wire::codec::json;
-use longshore_wire::{Operation, Peer, ecs};
+use longshore_wire::codec::{json, query};
+use longshore_wire::{Operation, Peer, ecs, elbv2};
 use serde_json::Value;
 
 use crate::endpoints::Endpoints;
@@ -176,6 +176,26 @@ impl Api {
         };
         let answer = self.send(side, json::encode(input)).await?;
         json::decode(&answer, Peer::Server).map_err(|error| ApiError::Answer(error.to_string()))
+    }
+
+    /// Calls an operation of Elastic Load Balancing.
+    ///
+    /// # Errors
+    /// With the service's error, or why there is no answer.
+    pub async fn call_elbv2<O: Operation>(&self, input: &O::Input) -> Result<O::Output, ApiError> {
+        let (service, name) = (&elbv2::SERVICE, O::INFO.name);
+        let side = SideCall {
+            endpoint: None,
+            service: service.signing_name,
+            target: "",
+            region: None,
+            credentials: None,
+        };
+        let headers = [("content-type", query::FORM)];
+        let target = Target { method: "POST", path: "/", query: "", headers: &headers };
+        let body = query::encode_request(input, name, service.api_version);
+        let answer = self.exchange(side, &target, body).await?;
+        query::decode(&answer, name).map_err(|error| ApiError::Answer(error.to_string()))
     }
 
     /// Calls another service of the same protocol.
@@ -354,7 +374,8 @@ fn late(patience: Duration) -> ApiError {
 
 /// The error of an answer.
 fn refusal(status: StatusCode, body: &[u8]) -> ApiError {
-    let (code, message) = json::decode_error(body).unwrap_or_else(|| {
+    let read = json::decode_error(body).or_else(|| query::decode_error(body));
+    let (code, message) = read.unwrap_or_else(|| {
         let text = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
         (format!("HTTP {}", status.as_u16()), text)
     });

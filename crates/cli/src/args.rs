@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use longshore_domain::fidelity::{self, Fidelity};
-use longshore_server::Webhook;
+use longshore_server::{Ipv4Net, Webhook};
 
 use crate::output::Output;
 use crate::store::Place;
@@ -45,6 +45,9 @@ pub(crate) enum Command {
     Server(ServerOptions),
     /// Run the agent of a container instance.
     Agent(AgentOptions),
+    /// Run a node of load balancers.
+    #[cfg(feature = "lb")]
+    Lb(LbOptions),
     /// Look into a running system.
     #[command(subcommand)]
     Ctl(CtlCommand),
@@ -85,9 +88,21 @@ pub(crate) struct DevOptions {
     /// Docker's socket.
     #[arg(long, default_value = "/var/run/docker.sock")]
     pub(crate) docker_socket: String,
+    /// Where balancers listen.
+    #[command(flatten)]
+    pub(crate) balancers: BalancerOptions,
     /// Fidelity and events.
     #[command(flatten)]
     pub(crate) fidelity: FidelityOptions,
+}
+
+/// Where balancers listen.
+#[derive(Debug, Args)]
+pub(crate) struct BalancerOptions {
+    /// Addresses of load balancers; each gets one of its own, which is also its DNS name. Every node
+    /// of balancers must have them.
+    #[arg(long = "balancer-addresses", value_name = "CIDR", default_value = "127.0.2.0/24")]
+    pub(crate) addresses: Ipv4Net,
 }
 
 /// Options of `longshore server`.
@@ -124,6 +139,9 @@ pub(crate) struct ServerOptions {
     /// Hold each caller to rates: `aws` for those of ECS [default: nobody is throttled].
     #[arg(long, value_enum)]
     pub(crate) throttle: Option<Rates>,
+    /// Where balancers listen.
+    #[command(flatten)]
+    pub(crate) balancers: BalancerOptions,
     /// Fidelity and events.
     #[command(flatten)]
     pub(crate) fidelity: FidelityOptions,
@@ -173,6 +191,28 @@ pub(crate) struct AgentOptions {
     /// Use images that are there before pulling.
     #[arg(long)]
     pub(crate) prefer_cached: bool,
+}
+
+/// Options of `longshore lb`. Credentials come from AWS_ACCESS_KEY_ID and its kin.
+#[cfg(feature = "lb")]
+#[derive(Debug, Args)]
+pub(crate) struct LbOptions {
+    /// URL of the control plane [default: the endpoint, unless there is a snapshot file].
+    #[arg(long, value_name = "URL", value_parser = base_url)]
+    pub(crate) server: Option<String>,
+    /// Where the last snapshot, access logs and the socket for handovers are kept; a balancer that is
+    /// started on the directory of a running one takes over its sockets.
+    #[arg(long, default_value = "/var/lib/longshore/lb")]
+    pub(crate) data_dir: PathBuf,
+    /// Serve by this file, and read it again whenever it changes.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) snapshot: Option<PathBuf>,
+    /// Where metrics are served, for Prometheus.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
+    /// Threads that serve connections [default: one per processor].
+    #[arg(long)]
+    pub(crate) workers: Option<usize>,
 }
 
 /// Commands of `longshore ctl`.
@@ -415,9 +455,12 @@ pub(crate) struct RunOptions {
     /// Image.
     #[arg(long)]
     pub(crate) image: String,
-    /// Port in the container; may be repeated.
+    /// Port in the container; may be repeated. The first one is put behind a load balancer.
     #[arg(long = "port")]
     pub(crate) ports: Vec<u16>,
+    /// No load balancer: tasks answer at addresses of their own.
+    #[arg(long)]
+    pub(crate) no_balancer: bool,
     /// Number of tasks.
     #[arg(long, default_value_t = 1)]
     pub(crate) count: u32,
@@ -456,6 +499,10 @@ pub(crate) struct DeployOptions {
     /// Cluster.
     #[arg(long, default_value = "default")]
     pub(crate) cluster: String,
+    /// No load balancers: tasks answer at addresses of their own. Without this, the first TCP port that
+    /// a service publishes is put behind one.
+    #[arg(long)]
+    pub(crate) no_balancer: bool,
     /// Wait until every service is steady, and fail when a deployment fails or is rolled back;
     /// the default.
     #[arg(long, overrides_with = "no_wait")]

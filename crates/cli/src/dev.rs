@@ -1,4 +1,4 @@
-//! `longshore dev`: control plane and container instances on this machine, in one process.
+//! `longshore dev`: control plane, balancer and container instances on this machine, in one process.
 //!
 //! The instances speak the agent protocol over the loopback like any other; only the process
 //! is shared. Each has a private loopback address, so that fixed host ports on two of them do
@@ -43,6 +43,7 @@ pub(crate) async fn run(options: DevOptions, region: &str) -> Result<(), Failure
         event_webhook: options.fidelity.event_webhook.clone(),
         membership: server::membership(None, None),
         throttle: false,
+        balancer_addresses: options.balancers.addresses,
     };
     let started = server::start(config, &Place::DataDirectory, &data_dir).await?;
     let scope = Scope { account: longshore_domain::ids::AccountId::default(), region: region_name };
@@ -63,6 +64,19 @@ pub(crate) async fn run(options: DevOptions, region: &str) -> Result<(), Failure
         config.data_dir = data_dir.join(format!("agent-{}", number + 1));
         agents.spawn(longshore_agent::run(config, stopped(stop.subscribe())));
     }
+    #[cfg(feature = "lb")]
+    let balancing = {
+        let config = longshore_lb::Config {
+            server: Some(url.clone()),
+            region: region.to_owned(),
+            credentials: client::credentials(),
+            data_dir: data_dir.join("lb"),
+            snapshot: None,
+            metrics_listen: None,
+            workers: Some(1),
+        };
+        tokio::spawn(longshore_lb::run(config, stopped(stop.subscribe())))
+    };
     let mut serving = tokio::spawn(started.serve(stopped(stop.subscribe())));
     output::note(&format!(
         "longshore dev: {url}, {} container instances, state in {}\n{}",
@@ -95,6 +109,10 @@ pub(crate) async fn run(options: DevOptions, region: &str) -> Result<(), Failure
     stop.send_replace(true);
     while agents.join_next().await.is_some() {}
     let _ = serving.await;
+    #[cfg(feature = "lb")]
+    if let Ok(Err(error)) = balancing.await {
+        return Err(Failure::caused("the balancer cannot run", &error));
+    }
     output::note("longshore dev stopped; containers keep running and are found again");
     result
 }

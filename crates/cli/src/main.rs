@@ -6,6 +6,7 @@
 
 mod agent;
 mod args;
+mod balancer;
 mod client;
 mod compose;
 mod ctl;
@@ -13,6 +14,8 @@ mod deploy;
 mod dev;
 mod failure;
 mod files;
+#[cfg(feature = "lb")]
+mod lb;
 mod logging;
 mod logs;
 mod output;
@@ -72,6 +75,8 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Dev(options) => dev::run(options, &region).await,
         Command::Server(options) => server::run(options, &region).await,
         Command::Agent(options) => agent::run(options, &endpoint, &region).await,
+        #[cfg(feature = "lb")]
+        Command::Lb(options) => lb::run(options, &endpoint, &region).await,
         Command::Ctl(command) => ctl::run(command, &client()?, output).await,
         Command::Run(options) => run::run(options, &client()?, output).await,
         Command::Deploy(options) => deploy::run(options, &client()?, output).await,

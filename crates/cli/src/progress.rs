@@ -105,21 +105,24 @@ pub(crate) async fn tasks(
     }
 }
 
+/// Where a service answers, task by task, for programs.
+pub(crate) fn task_rows(tasks: &[Task]) -> serde_json::Value {
+    let row = |task: &Task| {
+        serde_json::json!({
+            "task": task::short(task.task_arn.as_deref()),
+            "containerInstance": task::short(task.container_instance_arn.as_deref()),
+            "availabilityZone": task.availability_zone,
+            "status": task.last_status,
+            "addresses": task::addresses(task),
+        })
+    };
+    tasks.iter().map(row).collect()
+}
+
 /// Prints where a service answers, task by task.
 pub(crate) fn print_tasks(tasks: &[Task], output: output::Output) {
     match output {
-        output::Output::Json => {
-            let rows = tasks.iter().map(|task| {
-                serde_json::json!({
-                    "task": task::short(task.task_arn.as_deref()),
-                    "containerInstance": task::short(task.container_instance_arn.as_deref()),
-                    "availabilityZone": task.availability_zone,
-                    "status": task.last_status,
-                    "addresses": task::addresses(task),
-                })
-            });
-            output::json(&rows.collect());
-        }
+        output::Output::Json => output::json(&task_rows(tasks)),
         output::Output::Table => output::table(
             ["TASK", "INSTANCE", "ZONE", "STATUS", "ANSWERS AT"],
             tasks.iter().map(|task| {

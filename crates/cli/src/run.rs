@@ -5,22 +5,27 @@ use std::time::Duration;
 use longshore_agent::api::Api;
 use longshore_wire::ecs::{
     ContainerDefinition, CreateServiceRequest, DeploymentCircuitBreaker, DeploymentConfiguration,
-    KeyValuePair, PortMapping, RegisterTaskDefinitionRequest, UpdateServiceRequest, op,
+    KeyValuePair, LoadBalancer, PortMapping, RegisterTaskDefinitionRequest, UpdateServiceRequest,
+    op,
 };
 
 use crate::args::RunOptions;
+use crate::balancer;
 use crate::client::failed;
 use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::progress;
 use crate::rollout::{self, Rollout};
 
+/// Name of the container.
+const CONTAINER: &str = "main";
+
 /// Registers the definition, creates or updates the service, waits, and prints where it answers.
 pub(crate) async fn run(options: RunOptions, client: &Api, output: Output) -> Result<(), Failure> {
     let name = options.name.clone().unwrap_or_else(|| name_of(&options.image));
     let int = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
     let container = ContainerDefinition {
-        name: Some("main".to_owned()),
+        name: Some(CONTAINER.to_owned()),
         image: Some(options.image.clone()),
         cpu: Some(int(options.cpu)),
         memory: Some(int(options.memory)),
@@ -49,8 +54,19 @@ pub(crate) async fn run(options: RunOptions, client: &Api, output: Output) -> Re
         container_definitions: vec![container],
         ..RegisterTaskDefinitionRequest::default()
     };
-    let service =
-        Wanted { cluster: options.cluster.clone(), name, count: int(options.count), breaker: None };
+    let balanced = match options.ports.first() {
+        Some(port) if !options.no_balancer => {
+            balancer::url(client, &name, CONTAINER, *port).await?
+        }
+        _ => None,
+    };
+    let service = Wanted {
+        cluster: options.cluster.clone(),
+        name,
+        count: int(options.count),
+        breaker: None,
+        balancers: balanced.iter().map(|url| url.member.clone()).collect(),
+    };
     let rollout = apply(client, &service, definition).await?;
     let follow = rollout::Follow {
         client,
@@ -59,7 +75,18 @@ pub(crate) async fn run(options: RunOptions, client: &Api, output: Output) -> Re
         docker_socket: &options.docker_socket,
     };
     let tasks = follow.until_steady(vec![rollout]).await?;
-    progress::print_tasks(&tasks, output);
+    match output {
+        Output::Json => {
+            let url = balanced.map(|balanced| balanced.url);
+            output::json(&serde_json::json!({ "url": url, "tasks": progress::task_rows(&tasks) }));
+        }
+        Output::Table => {
+            progress::print_tasks(&tasks, output);
+            if let Some(balanced) = balanced {
+                output::line(&format!("\n{} answers at {}", service.name, balanced.url));
+            }
+        }
+    }
     Ok(())
 }
 
@@ -73,6 +100,8 @@ pub(crate) struct Wanted {
     pub(crate) count: i32,
     /// Circuit breaker; as it is when none is given.
     pub(crate) breaker: Option<DeploymentCircuitBreaker>,
+    /// Where its tasks are to be targets; as it is when none is given.
+    pub(crate) balancers: Vec<LoadBalancer>,
 }
 
 /// Registers `definition` and makes the service run it, whether it exists or not. Gives the
@@ -93,6 +122,7 @@ pub(crate) async fn apply(
         deployment_circuit_breaker: Some(breaker),
         ..DeploymentConfiguration::default()
     });
+    let load_balancers = (!wanted.balancers.is_empty()).then(|| wanted.balancers.clone());
     let service = if known.is_some_and(|service| service.status.as_deref() == Some("ACTIVE")) {
         let request = UpdateServiceRequest {
             cluster: Some(wanted.cluster.clone()),
@@ -100,6 +130,7 @@ pub(crate) async fn apply(
             task_definition: arn,
             desired_count: Some(wanted.count),
             deployment_configuration,
+            load_balancers,
             ..UpdateServiceRequest::default()
         };
         let what = "cannot update the service";
@@ -113,6 +144,7 @@ pub(crate) async fn apply(
             task_definition: arn,
             desired_count: Some(wanted.count),
             deployment_configuration,
+            load_balancers,
             ..CreateServiceRequest::default()
         };
         let what = "cannot create the service";

@@ -38,6 +38,7 @@ pub(crate) async fn run(options: ServerOptions, region: &str) -> Result<(), Fail
         event_webhook: options.fidelity.event_webhook.clone(),
         membership: membership(options.name, options.advertise),
         throttle: options.throttle.is_some(),
+        balancer_addresses: options.balancers.addresses,
     };
     let started = start(config, &options.store, &data_dir).await?;
     output::note(&format!("longshore server listens on {}", started.url()));

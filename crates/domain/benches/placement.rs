@@ -92,6 +92,7 @@ fn instance(i: u32) -> ContainerInstance {
         status: InstanceStatus::Active,
         status_reason: None,
         connection: AgentConnection { connected: true, ..AgentConnection::default() },
+        address: None,
         version_info: VersionInfo {
             agent_version: Some("1.105.1".to_owned()),
             ..VersionInfo::default()

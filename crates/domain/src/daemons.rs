@@ -264,7 +264,7 @@ impl<'a> Draft<'a, '_> {
             return false;
         }
         let code = StopCode::ServiceSchedulerInitiated;
-        self.plan.stop.push(Stop { task: task.id, code, reason });
+        self.plan.stop.push(Stop { task: task.id, code, reason, draining_until: None });
         true
     }
 

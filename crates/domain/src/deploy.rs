@@ -13,7 +13,8 @@
 //! of healthy tasks is not brought below the minimum healthy percent, the number of tasks that are
 //! not stopped not above the maximum percent, and protected tasks are left alone.
 //!
-//! What it leaves out: balancers and their health checks, capacity providers.
+//! Targets of balancers are looked at here ([`Targets`]) and looked after elsewhere
+//! (`domain::registration`). What it leaves out: capacity providers.
 
 mod bounds;
 mod buckets;
@@ -28,6 +29,7 @@ mod process;
 mod replica;
 mod rollout;
 mod sets;
+mod targets;
 #[cfg(test)]
 mod tests;
 mod zones;
@@ -43,6 +45,8 @@ pub(crate) use failures::delay;
 pub use process::superseded;
 pub use rollout::{Begun, begin, is_running};
 pub use sets::{NewTaskSet, make_primary, new_task_set};
+pub(crate) use targets::{Standing, balancers_of, standing};
+pub use targets::{TargetOf, Targets};
 
 use crate::fidelity::Fidelity;
 use crate::ids::{Family, IdSource, InstanceId, Revision, TaskId};
@@ -67,6 +71,8 @@ pub struct Situation<'a> {
     pub tasks: &'a [&'a Task],
     /// Task definitions of its deployments, the last completed one too, and of its tasks.
     pub specs: &'a BTreeMap<(Family, Revision), &'a TaskSpec>,
+    /// What its tasks are to balancers.
+    pub targets: &'a Targets,
     /// The instances of the cluster with their load.
     pub fleet: &'a Fleet<'a>,
     /// How far to be like ECS.
@@ -178,6 +184,8 @@ pub struct Stop {
     pub code: StopCode,
     /// AWS's `stoppedReason`.
     pub reason: String,
+    /// Until when it may finish what balancers have sent it, if they send it anything.
+    pub draining_until: Option<Timestamp>,
 }
 
 /// Decides what a service needs next.

@@ -67,6 +67,10 @@ pub enum Cause {
     Settling,
     /// A health check has not passed.
     HealthCheck,
+    /// Balancers do not find a task healthy, or not yet.
+    TargetHealth,
+    /// What balancers have sent to a task that is to stop is under way.
+    Draining,
     /// Containers are being stopped.
     Stopping,
     /// The deployment configuration allows neither a start nor a stop.
@@ -113,6 +117,8 @@ impl Cause {
             Self::Throttled => "THROTTLED",
             Self::Settling => "SETTLING",
             Self::HealthCheck => "HEALTH_CHECK",
+            Self::TargetHealth => "TARGET_HEALTH",
+            Self::Draining => "DRAINING",
             Self::Stopping => "STOPPING",
             Self::DeploymentConfiguration => "DEPLOYMENT_CONFIGURATION",
             Self::Protected => "PROTECTED",

@@ -20,6 +20,8 @@ pub struct Fidelity {
     pub replace_lost_instances: Option<Duration>,
     /// Whether service tasks that exit soon after they ran count as failures.
     pub count_crash_loops: bool,
+    /// Whether a task that StopTask ends may first finish what balancers have sent it.
+    pub drain_on_stop_task: bool,
     /// How long stopped tasks and the journal are kept; when absent an hour, and a week.
     pub history: Option<Duration>,
 }
@@ -59,6 +61,14 @@ pub const SWITCHES: &[Switch] = &[
                     make a service steady and complete a deployment.",
     },
     Switch {
+        name: "drain-on-stop-task",
+        value: "`on`",
+        ecs: "`StopTask` ends a task at once; what a load balancer has sent it is lost (502).",
+        longshore: "A task that `StopTask` ends is deregistered first, and told to stop when nothing is \
+                    under way to it, or when the deregistration delay of its target groups is over; it is \
+                    DEACTIVATING meanwhile. Stops that the service scheduler decides always do so.",
+    },
+    Switch {
         name: "history",
         value: "days, 1 to 365",
         ecs: "Stopped tasks can be described for an hour; there is no other history. (Longshore's \
@@ -94,6 +104,7 @@ impl Fidelity {
         match name {
             "consistent-reads" => self.consistent_reads = switch(value)?,
             "count-crash-loops" => self.count_crash_loops = switch(value)?,
+            "drain-on-stop-task" => self.drain_on_stop_task = switch(value)?,
             "history" => self.history = days(value)?,
             "replace-lost-instances" => {
                 self.replace_lost_instances = number(value, LOST_SECONDS, "seconds")?;
@@ -179,6 +190,7 @@ mod tests {
         let given = [
             "replace-lost-instances=60",
             "count-crash-loops=on",
+            "drain-on-stop-task=on",
             "history=14",
             "consistent-reads=on",
         ];
@@ -187,6 +199,7 @@ mod tests {
             consistent_reads: true,
             replace_lost_instances: Some(Duration::from_secs(60)),
             count_crash_loops: true,
+            drain_on_stop_task: true,
             history: Some(Duration::from_secs(14 * 24 * 3600)),
         };
         assert_eq!(fidelity, expected);

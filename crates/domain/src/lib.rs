@@ -22,6 +22,7 @@ pub mod journal;
 pub mod lifecycle;
 pub mod limits;
 pub mod record;
+pub mod registration;
 pub mod route;
 pub mod schedule;
 pub mod task;

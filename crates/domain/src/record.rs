@@ -11,10 +11,12 @@ mod container_instance;
 mod daemon;
 mod daemon_deployment;
 mod daemon_task_definition;
+mod load_balancer;
 mod placement;
 mod service;
 mod service_action;
 mod service_deployment;
+mod target_group;
 mod task;
 mod task_definition;
 mod task_set;
@@ -30,18 +32,21 @@ pub use daemon_deployment::{
     DaemonDeployment, DaemonDeploymentConfiguration, DaemonDeploymentStatus, DaemonRollback,
 };
 pub use daemon_task_definition::{DaemonTaskDefinition, DaemonTaskDefinitionStatus};
+pub use load_balancer::{BalancerAddress, Listener, ListenerRule, LoadBalancer, forwarded_to};
 pub use placement::{
     ConstraintKind, PlacementConstraint, PlacementStrategy, Spread, StrategyField,
 };
 pub use service::{
     Cause, CircuitBreaker, Completed, Deployment, DeploymentConfiguration, DeploymentStatus,
-    Notice, RolloutState, SchedulingStrategy, Service, ServiceEvent, ServiceStatus, Threshold,
+    Notice, RolloutState, SchedulingStrategy, Service, ServiceBalancer, ServiceEvent,
+    ServiceStatus, Threshold,
 };
 pub use service_action::{ActionName, ActionType, ServiceAction};
 pub use service_deployment::{
     BreakerState, HookAction, LifecycleStage, Pause, PauseHook, Rollback, ServiceDeployment,
     ServiceDeploymentStatus, ServiceRevision,
 };
+pub use target_group::{Seen, Target, TargetGroup, TargetType, TaskTarget};
 pub use task::{
     ContainerState, ContainerStatus, DAEMON_GROUP, DAEMON_STARTER, Demand, DesiredStatus,
     HealthStatus, LaunchType, NetworkBinding, Observed, PortClaim, Protection, StopCode, StopOrder,

@@ -13,6 +13,7 @@ pub mod measure;
 mod orphans;
 mod retention;
 mod services;
+mod targets;
 #[cfg(test)]
 pub(crate) mod test_services;
 
@@ -22,6 +23,7 @@ use tokio::task::JoinSet;
 
 pub use retention::Retention;
 pub(crate) use services::definitions;
+pub(crate) use targets::{drains_until, of as targets_of};
 
 use crate::Server;
 use crate::members::Term;
@@ -42,6 +44,7 @@ pub(crate) fn spawn(
     // Before services, so that an instance that joins has its daemons first.
     drive.spawn(daemons::Daemons::new(server, term));
     drive.spawn(services::Services::new(server, term));
+    drive.spawn(targets::Targets);
     drive.spawn(retention::Reaper { retention });
 }
 

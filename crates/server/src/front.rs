@@ -5,6 +5,7 @@
 
 mod admission;
 mod api;
+mod asked;
 mod listener;
 mod metrics;
 
@@ -20,6 +21,7 @@ use crate::operator::{Lines, members};
 
 pub(crate) use admission::Admission;
 pub(crate) use api::ERROR_TYPE;
+pub(crate) use asked::namespace;
 pub use listener::{FrontError, Listening, TlsFiles, bind};
 pub(crate) use listener::{Place, connection};
 pub(crate) use metrics::Metrics;

@@ -5,10 +5,12 @@
 //! reconcile. Everything that must outlive the process is in the store; everything here can be
 //! rebuilt from it.
 
+mod balancers;
 mod call;
 mod clock;
 mod controllers;
 pub mod ecs;
+mod elbv2;
 mod events;
 mod front;
 mod members;
@@ -27,6 +29,7 @@ mod tls;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+pub use ipnet::Ipv4Net;
 use longshore_auth::IdentityProvider;
 use longshore_domain::fidelity::Fidelity;
 use longshore_domain::ids::{ClusterName, Region, Scope};
@@ -70,6 +73,8 @@ pub struct Config {
     pub membership: Membership,
     /// Whether callers are held to the rates of ECS.
     pub throttle: bool,
+    /// Addresses of balancers; each gets one of its own. Every node of balancers has them.
+    pub balancer_addresses: Ipv4Net,
 }
 
 pub use controllers::Retention;
@@ -104,6 +109,8 @@ pub struct Server {
     sessions: session::Sessions,
     metrics: front::Metrics,
     admission: front::Admission,
+    balancers: balancers::Balancers,
+    balancer_addresses: Ipv4Net,
     shutdown: watch::Sender<bool>,
 }
 
@@ -191,6 +198,8 @@ async fn build(
         sessions: session::Sessions::default(),
         metrics: front::Metrics::default(),
         admission: front::Admission::new(config.throttle),
+        balancers: balancers::Balancers::default(),
+        balancer_addresses: config.balancer_addresses,
         shutdown: watch::Sender::new(false),
     });
     let duties = Duties {

@@ -24,7 +24,7 @@ pub(crate) use explain::Refusals;
 use std::sync::Arc;
 
 use http::{Method, Request, StatusCode};
-use http_body_util::Either;
+use http_body_util::{BodyExt as _, Either, Limited};
 use hyper::body::Incoming;
 use longshore_auth as auth;
 use longshore_domain::ids::Scope;
@@ -33,6 +33,11 @@ use crate::call::Call;
 use crate::front::{self, Reply, text, whole};
 use crate::members::{Caller, HOP, NOT_LEADER, Refused};
 use crate::{Server, clock};
+
+/// Where nodes of balancers report.
+const REPORT: &str = "/_longshore/balancers/report";
+/// Largest report: a thousand targets take a quarter of it.
+const REPORT_BYTES: usize = 1024 * 1024;
 
 /// Where these endpoints live.
 pub(crate) const PREFIX: &str = "/_longshore/";
@@ -52,6 +57,9 @@ pub(crate) async fn answer(server: Arc<Server>, request: Request<Incoming>) -> f
         }
     };
     let query = crate::session::parse_query(request.uri().query().unwrap_or_default());
+    if (request.method(), request.uri().path()) == (&Method::POST, REPORT) {
+        return whole(report(&server, request).await);
+    }
     whole(match (request.method(), request.uri().path().trim_start_matches(PREFIX)) {
         (&Method::GET, "explain") => {
             // Only the leader has tried.
@@ -67,6 +75,10 @@ pub(crate) async fn answer(server: Arc<Server>, request: Request<Incoming>) -> f
                 Some((status, body)) => text(status, "application/json", body),
                 None => explain::answer(&server, &scope, &query),
             }
+        }
+        (&Method::GET, "balancers/routing") => {
+            let after = query.get("after").and_then(|after| after.parse().ok());
+            crate::balancers::routing(&server, after.unwrap_or_default()).await
         }
         (&Method::GET, "waits") => waits::answer(&server, &scope, &query),
         (&Method::GET, "members") => members::answer(&server).await,
@@ -88,6 +100,22 @@ pub(crate) async fn answer(server: Arc<Server>, request: Request<Incoming>) -> f
             json(StatusCode::NOT_FOUND, &serde_json::json!({ "error": error }))
         }
     })
+}
+
+/// Takes in the report of a node of balancers.
+async fn report(server: &Server, request: Request<Incoming>) -> Reply {
+    let refused = |status, error: String| json(status, &serde_json::json!({ "error": error }));
+    let body = match Limited::new(request.into_body(), REPORT_BYTES).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => return refused(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
+    };
+    match serde_json::from_slice(&body) {
+        Err(error) => refused(StatusCode::BAD_REQUEST, error.to_string()),
+        Ok(said) => match crate::balancers::report(server, &said).await {
+            Ok(()) => text(StatusCode::NO_CONTENT, "application/json", ""),
+            Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+        },
+    }
 }
 
 /// Answers what another server asks of this one as the leader; it goes no further.

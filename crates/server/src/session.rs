@@ -11,6 +11,7 @@ mod payload;
 mod tcs;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -90,6 +91,8 @@ struct Hello {
     agent_version: Option<String>,
     agent_hash: Option<String>,
     docker_version: Option<String>,
+    /// Where the agent comes from.
+    address: Option<IpAddr>,
 }
 
 /// Answers an upgrade: authenticates, finds the instance, and starts the session.
@@ -126,6 +129,7 @@ pub(crate) async fn open(server: Arc<Server>, mut request: Request<Incoming>) ->
             return reject(503, "ServerException", why);
         }
     }
+    let place = request.extensions_mut().remove::<Arc<Place>>();
     let text_of = |name: &str| query.get(name).filter(|text| !text.is_empty()).cloned();
     let hello = Hello {
         key,
@@ -133,8 +137,8 @@ pub(crate) async fn open(server: Arc<Server>, mut request: Request<Incoming>) ->
         agent_version: text_of("agentVersion"),
         agent_hash: text_of("agentHash"),
         docker_version: text_of("dockerVersion"),
+        address: place.as_ref().and_then(|place| place.peer),
     };
-    let place = request.extensions_mut().remove::<Arc<Place>>();
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         // Until the session ends.

@@ -30,6 +30,7 @@ pub(crate) fn task(id: u128) -> Task {
         created_at: Timestamp::from_millis(0),
         desired: DesiredStatus::Running,
         stop: None,
+        draining_until: None,
         observed: Observed::pending(Vec::new()),
         protection: None,
         images: std::collections::BTreeMap::new(),

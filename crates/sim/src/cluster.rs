@@ -193,6 +193,7 @@ impl Cluster {
                     network: Arc::new(self.net.on(&name, life)),
                 },
                 throttle: false,
+                balancer_addresses: "127.0.2.0/24".parse().expect("a block"),
             };
             let started = async {
                 let server = start_detached(config, Arc::new(handle)).await.ok()?;

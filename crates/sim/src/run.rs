@@ -93,6 +93,7 @@ fn fidelity(seed: u64) -> Fidelity {
         consistent_reads: true,
         replace_lost_instances: Some(Duration::from_secs(60)),
         count_crash_loops: true,
+        drain_on_stop_task: true,
         history: None,
     }
 }

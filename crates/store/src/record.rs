@@ -89,7 +89,7 @@ pub trait Record:
 
 /// The name of a record within the store.
 pub trait RecordKey: Clone + Debug + PartialEq + Send + Sync {
-    /// The store key: `/{account}/{region}/ecs/{kind}/…`.
+    /// The store key: `/{account}/{region}/{service}/{kind}/…`.
     fn encode(&self) -> Key;
 }
 
@@ -117,7 +117,12 @@ pub(crate) struct KeyPath(String);
 impl KeyPath {
     pub(crate) fn new(scope: &Scope, kind: Kind) -> Self {
         let Scope { account, region } = scope;
-        Self(format!("/{account}/{region}/ecs/{}/", kind.as_str()))
+        Self(format!("/{account}/{region}/{}/{}/", kind.service(), kind.as_str()))
+    }
+
+    /// Keys of what all accounts share.
+    pub(crate) fn shared(kind: Kind) -> Self {
+        Self(format!("/-/-/{}/{}/", kind.service(), kind.as_str()))
     }
 
     /// Appends a part that holds no slash, percent sign or control character.

@@ -4,6 +4,7 @@
 //! kind in one account and region. A golden file per version stands in `tests/golden/`.
 
 mod account_setting;
+mod balancer_address;
 mod client_token;
 mod cluster;
 mod container_instance;
@@ -11,14 +12,20 @@ mod daemon;
 mod daemon_deployment;
 mod daemon_revision;
 mod daemon_task_definition;
+mod listener;
+mod listener_rule;
+mod load_balancer;
 mod service;
 mod service_deployment;
 mod service_event;
 mod service_revision;
+mod target;
+mod target_group;
 mod task;
 mod task_definition;
 
 pub use account_setting::AccountSettingKey;
+pub use balancer_address::BalancerAddressKey;
 pub use client_token::ClientTokenKey;
 pub use cluster::ClusterKey;
 pub use container_instance::{ContainerInstanceIndex, ContainerInstanceKey};
@@ -26,10 +33,15 @@ pub use daemon::DaemonKey;
 pub use daemon_deployment::DaemonDeploymentKey;
 pub use daemon_revision::DaemonRevisionKey;
 pub use daemon_task_definition::DaemonTaskDefinitionKey;
+pub use listener::{ForwardIndex, ListenerKey};
+pub use listener_rule::ListenerRuleKey;
+pub use load_balancer::LoadBalancerKey;
 pub use service::{ServiceIndex, ServiceKey};
 pub use service_deployment::ServiceDeploymentKey;
 pub use service_event::ServiceEventKey;
 pub use service_revision::ServiceRevisionKey;
+pub use target::{TargetIndex, TargetKey};
+pub use target_group::TargetGroupKey;
 pub use task::{TaskIndex, TaskKey};
 pub use task_definition::TaskDefinitionKey;
 

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use longshore_domain::ids::{ClusterName, InstanceId, Scope};
 use longshore_domain::record::{
-    AccountSetting, ClientToken, Cluster, ContainerInstance, Daemon, DaemonDeployment,
-    DaemonRevision, DaemonTaskDefinition, Service, ServiceDeployment, ServiceEvent,
-    ServiceRevision, Task, TaskDefinition,
+    AccountSetting, BalancerAddress, ClientToken, Cluster, ContainerInstance, Daemon,
+    DaemonDeployment, DaemonRevision, DaemonTaskDefinition, Listener, ListenerRule, LoadBalancer,
+    Service, ServiceDeployment, ServiceEvent, ServiceRevision, Target, TargetGroup, Task,
+    TaskDefinition,
 };
 
 use crate::contract::{Event, StoreRevision};
@@ -74,6 +75,8 @@ macro_rules! tables {
 tables! {
     /// Account settings.
     account_settings: AccountSetting = "account-setting",
+    /// Addresses of balancers.
+    balancer_addresses: BalancerAddress = "balancer-address",
     /// Client tokens.
     client_tokens: ClientToken = "client-token",
     /// Clusters.
@@ -88,6 +91,12 @@ tables! {
     daemon_revisions: DaemonRevision = "daemon-revision",
     /// Daemon task definitions.
     daemon_task_definitions: DaemonTaskDefinition = "daemon-task-definition",
+    /// Listeners.
+    listeners: Listener = "listener",
+    /// Rules of listeners.
+    listener_rules: ListenerRule = "listener-rule",
+    /// Load balancers.
+    load_balancers: LoadBalancer = "load-balancer",
     /// Services.
     services: Service = "service",
     /// Service deployments.
@@ -96,6 +105,10 @@ tables! {
     service_events: ServiceEvent = "service-event",
     /// Service revisions.
     service_revisions: ServiceRevision = "service-revision",
+    /// Targets.
+    targets: Target = "target",
+    /// Target groups.
+    target_groups: TargetGroup = "target-group",
     /// Tasks.
     tasks: Task = "task",
     /// Task definitions.
@@ -107,10 +120,21 @@ impl Kind {
     /// of services that this code does not know.
     pub(crate) fn of_key(key: &str) -> Option<Self> {
         let mut parts = key.strip_prefix('/')?.splitn(5, '/').skip(2);
-        if parts.next()? != "ecs" {
-            return None;
+        let service = parts.next()?;
+        Self::from_word(parts.next()?).filter(|kind| kind.service() == service)
+    }
+
+    /// The service that it belongs to, a part of its keys.
+    pub(crate) const fn service(self) -> &'static str {
+        match self {
+            Self::BalancerAddress
+            | Self::LoadBalancer
+            | Self::Listener
+            | Self::ListenerRule
+            | Self::TargetGroup
+            | Self::Target => "elasticloadbalancing",
+            _ => "ecs",
         }
-        Self::from_word(parts.next()?)
     }
 }
 
@@ -171,7 +195,7 @@ pub struct Applied {
 /// The instance whose agent has to be told when a task becomes `new`: not of what it said itself,
 /// except that a task has stopped, after which nothing is repeated.
 fn news_for(old: Option<&Task>, new: Option<&Task>) -> Option<InstanceId> {
-    let told = |task: &Task| (task.desired, task.is_stopped());
+    let told = |task: &Task| (task.desired, task.draining_until, task.is_stopped());
     let changed = old.map(told) != new.map(told);
     new.or(old).filter(|_| changed).map(|task| task.instance)
 }

@@ -14,6 +14,7 @@ mod shape;
 pub mod agent;
 pub mod codec;
 pub mod ecs;
+pub mod elbv2;
 mod error;
 mod node;
 mod operation;

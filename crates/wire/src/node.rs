@@ -18,6 +18,8 @@ pub enum Node<'a> {
     Float(f64),
     /// A string.
     String(Cow<'a, str>),
+    /// A value of a form, where everything is text: it is what its reader wants it to be.
+    Text(Cow<'a, str>),
     /// A list.
     List(Vec<Node<'a>>),
     /// Members in the order of the message.
@@ -41,6 +43,7 @@ impl<'a> Node<'a> {
             Node::Int(_) => "a whole number",
             Node::Float(_) => "a number",
             Node::String(_) => "a string",
+            Node::Text(_) => "a text",
             Node::List(_) => "a list",
             Node::Map(_) => "an object",
         }

@@ -7,6 +7,11 @@ use crate::shape::Structure;
 pub enum Protocol {
     /// JSON bodies, operation in `X-Amz-Target`.
     AwsJson11,
+    /// Forms, operation in `Action`; answers are XML.
+    AwsQuery {
+        /// Namespace of the answers.
+        namespace: &'static str,
+    },
 }
 
 /// A service, as its model describes it.
@@ -14,7 +19,7 @@ pub enum Protocol {
 pub struct ServiceInfo {
     /// Name in the credential scope, e.g. `ecs`.
     pub signing_name: &'static str,
-    /// Prefix of `X-Amz-Target`, without the dot.
+    /// Prefix of `X-Amz-Target`, without the dot; empty for protocols without that header.
     pub target_prefix: &'static str,
     /// API version.
     pub api_version: &'static str,

@@ -122,6 +122,11 @@ impl Value for bool {
     fn read(node: &Node<'_>, _: Context) -> Result<Self, DecodeError> {
         match node {
             Node::Bool(value) => Ok(*value),
+            Node::Text(text) => match &**text {
+                "true" => Ok(true),
+                "false" => Ok(false),
+                other => Err(DecodeError::wrong_type("a boolean", other)),
+            },
             other => Err(DecodeError::wrong_type("a boolean", other.kind())),
         }
     }
@@ -134,11 +139,15 @@ impl Value for bool {
 impl Value for i64 {
     #[expect(clippy::cast_precision_loss, reason = "limits in the models are small numbers")]
     fn read(node: &Node<'_>, context: Context) -> Result<Self, DecodeError> {
-        let Node::Int(value) = node else {
-            return Err(DecodeError::wrong_type("a whole number", node.kind()));
+        let value = match node {
+            Node::Int(value) => *value,
+            Node::Text(text) => {
+                text.parse().map_err(|_| DecodeError::wrong_type("a whole number", text))?
+            }
+            other => return Err(DecodeError::wrong_type("a whole number", other.kind())),
         };
-        context.limits.check(*value as f64, "value")?;
-        Ok(*value)
+        context.limits.check(value as f64, "value")?;
+        Ok(value)
     }
 
     fn write(&self, sink: &mut dyn Sink) {
@@ -165,6 +174,10 @@ impl Value for f64 {
         let value = match node {
             Node::Int(value) => *value as f64,
             Node::Float(value) => *value,
+            Node::Text(text) => {
+                let value = text.parse().ok().filter(|value: &f64| value.is_finite());
+                value.ok_or_else(|| DecodeError::wrong_type("a number", text))?
+            }
             other => return Err(DecodeError::wrong_type("a number", other.kind())),
         };
         context.limits.check(value, "value")?;
@@ -179,7 +192,7 @@ impl Value for f64 {
 impl Value for String {
     #[expect(clippy::cast_precision_loss, reason = "lengths are far below 2^52")]
     fn read(node: &Node<'_>, context: Context) -> Result<Self, DecodeError> {
-        let Node::String(value) = node else {
+        let (Node::String(value) | Node::Text(value)) = node else {
             return Err(DecodeError::wrong_type("a string", node.kind()));
         };
         if context.limits != &Limits::NONE {
@@ -218,7 +231,13 @@ impl Value for Sensitive {
 pub struct Timestamp(pub f64);
 
 impl Value for Timestamp {
+    #[expect(clippy::cast_precision_loss, reason = "exact until the year 287396")]
     fn read(node: &Node<'_>, _: Context) -> Result<Self, DecodeError> {
+        if let Node::Text(text) = node {
+            let time: Result<jiff::Timestamp, _> = text.parse();
+            let time = time.map_err(|_| DecodeError::wrong_type("a timestamp", text))?;
+            return Ok(Self(time.as_millisecond() as f64 / 1000.0));
+        }
         let context = Context { limits: &Limits::NONE, peer: Peer::Client };
         f64::read(node, context).map(Self)
     }
@@ -231,8 +250,11 @@ impl Value for Timestamp {
 impl<T: Value> Value for Vec<T> {
     #[expect(clippy::cast_precision_loss, reason = "lengths are far below 2^52")]
     fn read(node: &Node<'_>, context: Context) -> Result<Self, DecodeError> {
-        let Node::List(items) = node else {
-            return Err(DecodeError::wrong_type("a list", node.kind()));
+        let items = match node {
+            Node::List(items) => items.as_slice(),
+            // A form has no other way to say that a list is empty.
+            Node::Text(text) if text.is_empty() => &[],
+            other => return Err(DecodeError::wrong_type("a list", other.kind())),
         };
         context.limits.check(items.len() as f64, "length")?;
         let element = context.limited(context.limits.element.unwrap_or(&Limits::NONE));
@@ -290,7 +312,7 @@ impl Value for serde_json::Value {
             Node::Bool(value) => Self::Bool(*value),
             Node::Int(value) => Self::from(*value),
             Node::Float(value) => Self::from(*value),
-            Node::String(value) => Self::String(value.clone().into_owned()),
+            Node::String(value) | Node::Text(value) => Self::String(value.clone().into_owned()),
             Node::List(items) => {
                 Self::Array(items.iter().map(|i| Self::read(i, context)).collect::<Result<_, _>>()?)
             }
@@ -375,7 +397,7 @@ pub(crate) fn read_enum(
     node: &Node<'_>,
     allowed: &'static [&'static str],
 ) -> Result<usize, DecodeError> {
-    let Node::String(given) = node else {
+    let (Node::String(given) | Node::Text(given)) = node else {
         return Err(DecodeError::wrong_type("a string", node.kind()));
     };
     allowed.iter().position(|value| value == given).ok_or_else(|| {

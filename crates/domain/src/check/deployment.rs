@@ -9,6 +9,7 @@ use crate::record::{
     DeploymentController, DesiredStatus, HealthStatus, InstanceStatus, LifecycleStage,
     RolloutState, SchedulingStrategy, ServiceDeploymentStatus, ServiceStatus, Task, TaskStatus,
 };
+use crate::route::HealthState;
 
 /// What is wrong with the plan of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,7 +166,9 @@ impl<'a> Judge<'a> {
                 found.push(DeploymentViolation::Twice(*id));
             }
         }
-        let unhealthy = |task: &Task| self.health(task) == Some(HealthStatus::Unhealthy);
+        let unhealthy = |task: &Task| {
+            self.health(task) == Some(HealthStatus::Unhealthy) || self.is_failing_target(task)
+        };
         let usable = self.wanted().filter(|task| {
             self.is_newest(task) && self.on_active_instance(task) && !unhealthy(task)
         });
@@ -206,6 +209,35 @@ impl<'a> Judge<'a> {
         below.then_some(DeploymentViolation::BelowMinimum { healthy: left, min })
     }
 
+    /// Whether every target group of the task's deployment finds it healthy; `None` without any.
+    fn as_target(&self, task: &Task) -> Option<bool> {
+        let mut deployments = self.situation.service.deployments.iter();
+        let label = task.started_by.as_deref()?;
+        let own = deployments.find(|d| alloc::format!("ecs-svc/{}", d.id) == label)?;
+        let healthy = |group: &str| {
+            let mut targets = self.situation.targets.get(&task.id).into_iter().flatten();
+            targets.any(|target| {
+                let state = target.health.state;
+                target.target_group == group
+                    && matches!(
+                        state,
+                        HealthState::Healthy | HealthState::Unused | HealthState::Unavailable
+                    )
+            })
+        };
+        let all = own.balancers.iter().all(|balancer| healthy(&balancer.target_group));
+        (!own.balancers.is_empty()).then_some(all)
+    }
+
+    /// Whether a target group finds a task unhealthy, and its grace period is over.
+    fn is_failing_target(&self, task: &Task) -> bool {
+        let grace = self.situation.service.health_check_grace_period_s.unwrap_or(0);
+        let started = task.observed.started_at.unwrap_or(task.created_at);
+        let over = self.situation.now.saturating_since(started).as_secs() >= u64::from(grace);
+        let mut targets = self.situation.targets.get(&task.id).into_iter().flatten();
+        over && targets.any(|target| target.health.state == HealthState::Unhealthy)
+    }
+
     /// Health by the checks of essential containers; `None` without any.
     fn health(&self, task: &Task) -> Option<HealthStatus> {
         let key = (task.family.clone(), task.revision);
@@ -230,8 +262,16 @@ impl<'a> Judge<'a> {
         if task.observed.status != TaskStatus::Running {
             return false;
         }
-        if let Some(health) = self.health(task) {
-            return health == HealthStatus::Healthy;
+        if let Some(health) = self.health(task)
+            && health != HealthStatus::Healthy
+        {
+            return false;
+        }
+        if let Some(healthy) = self.as_target(task) {
+            return healthy;
+        }
+        if self.health(task).is_some() {
+            return true;
         }
         let replacing = self.wanted().any(|other| !self.is_newest(other));
         let new = replacing && self.is_newest(task) && self.on_active_instance(task);

@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Situation;
+use super::targets::{self, Standing};
 use crate::ids::{Family, Revision};
 use crate::lifecycle;
 use crate::limits;
@@ -21,8 +22,21 @@ pub(super) struct Live<'a> {
     /// Whether its instance takes no tasks any more.
     pub(super) leaving: bool,
     pub(super) condition: Condition,
-    /// Whether its own health check vouches for it, so that it need not settle.
-    checked: bool,
+    /// The target group that it is not healthy in.
+    pub(super) failing_in: Option<&'a str>,
+    /// From when on it counts as healthy when there are others to replace.
+    settles: Settles,
+}
+
+/// What a serving task that is new still has to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Settles {
+    /// Nothing: its health check vouches for it.
+    AtOnce,
+    /// That it goes on running.
+    AfterAWhile,
+    /// That it takes its full share of requests.
+    At(Timestamp),
 }
 
 /// How a task does.
@@ -45,11 +59,16 @@ impl Live<'_> {
     }
 
     /// When a serving task begins to count as healthy, if it is new and only its running speaks
-    /// for it. All others count at once, even where the clock was set back to before their start.
+    /// for it, or balancers have not given it its full share yet. All others count at once, even
+    /// where the clock was set back to before their start.
     fn settles_at(&self) -> Option<Timestamp> {
         let started = self.task.observed.started_at.unwrap_or(self.task.created_at);
-        let settles = self.current && !self.leaving && !self.checked;
-        settles.then(|| started + limits::SETTLING_TIME)
+        let settles = match self.settles {
+            Settles::AtOnce => None,
+            Settles::AfterAWhile => Some(started + limits::SETTLING_TIME),
+            Settles::At(at) => Some(at),
+        };
+        settles.filter(|_| self.current && !self.leaving)
     }
 }
 
@@ -110,6 +129,13 @@ impl<'a> Buckets<'a> {
         self.live.iter().filter(|live| self.counts(live, now)).count()
     }
 
+    /// When the first task comes out of its grace period that may not be healthy as a target.
+    pub(super) fn next_judged(&self, situation: &Situation<'_>) -> Option<Timestamp> {
+        let waiting = self.live.iter().filter(|live| live.condition == Condition::Starting);
+        let ends = waiting.map(|live| targets::grace_ends(situation.service, live.task));
+        ends.filter(|at| *at > situation.now).min()
+    }
+
     /// When the next serving task begins to count.
     pub(super) fn next_settled(&self, now: Timestamp) -> Option<Timestamp> {
         if !self.has_old {
@@ -149,11 +175,20 @@ fn live<'a>(
     let spec = specs.of(situation, task);
     let checked = spec.is_some_and(lifecycle::has_health_check);
     let health = spec.map_or(HealthStatus::Unknown, |spec| lifecycle::health(task, spec));
-    let condition = match (task.observed.status < TaskStatus::Running, health) {
-        (true, _) => Condition::Pending,
-        (false, HealthStatus::Unhealthy) => Condition::Unhealthy,
-        (false, HealthStatus::Unknown) if checked => Condition::Starting,
-        (false, _) => Condition::Serving,
+    let standing = targets::standing(situation, task);
+    let condition = match (task.observed.status < TaskStatus::Running, health, standing) {
+        (true, ..) => Condition::Pending,
+        (false, HealthStatus::Unhealthy, _) | (false, _, Standing::Unhealthy(_)) => {
+            Condition::Unhealthy
+        }
+        (false, _, Standing::Waiting) => Condition::Starting,
+        (false, HealthStatus::Unknown, _) if checked => Condition::Starting,
+        (false, ..) => Condition::Serving,
+    };
+    let settles = match standing {
+        Standing::Healthy(full_at) => Settles::At(full_at),
+        _ if checked => Settles::AtOnce,
+        _ => Settles::AfterAWhile,
     };
     let node = situation.fleet.node(task.instance);
     Live {
@@ -161,6 +196,10 @@ fn live<'a>(
         current: current.is_some() && task.started_by.as_ref() == current,
         leaving: node.is_none_or(|node| node.instance.status != InstanceStatus::Active),
         condition,
-        checked,
+        failing_in: match standing {
+            Standing::Unhealthy(group) if health != HealthStatus::Unhealthy => Some(group),
+            _ => None,
+        },
+        settles,
     }
 }

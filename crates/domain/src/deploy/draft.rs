@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::buckets::{Condition, Live};
 use super::events::{EventKind, Message, Subject};
 use super::portion::{self, Starting, Stopping};
-use super::{Plan, Portion, Situation, Start, Stop, events, zones};
+use super::{Plan, Portion, Situation, Start, Stop, events, targets, zones};
 use crate::ids::{EventId, IdSource, InstanceId, TaskId};
 use crate::limits;
 use crate::record::{
@@ -214,7 +214,9 @@ impl<'a, 'i> Draft<'a, 'i> {
         self.budget.moves -= 1;
         let deployment = live.task.started_by.as_deref().unwrap_or_default();
         let reason = match why {
-            Why::Unhealthy => events::UNHEALTHY.into(),
+            Why::Unhealthy => {
+                live.failing_in.map_or_else(|| events::UNHEALTHY.into(), events::failing_in)
+            }
             Why::Scaling => format!("Scaling activity initiated by (deployment {deployment})"),
             Why::Rebalancing => {
                 format!("Availability-zone rebalancing initiated by (deployment {deployment})")
@@ -223,7 +225,12 @@ impl<'a, 'i> Draft<'a, 'i> {
         let moved = zones::zone_of(self, live)
             .filter(|_| why == Why::Rebalancing && live.condition != Condition::Pending);
         self.stopping.push(Stopping {
-            stop: Stop { task: live.task.id, code: StopCode::ServiceSchedulerInitiated, reason },
+            stop: Stop {
+                task: live.task.id,
+                code: StopCode::ServiceSchedulerInitiated,
+                reason,
+                draining_until: targets::drains_until(&self.situation, live.task),
+            },
             condition: live.condition,
             moved_from: moved.cloned(),
         });

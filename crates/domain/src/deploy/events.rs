@@ -8,6 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::TargetOf;
 use super::buckets::Condition;
 use crate::ids::{InstanceId, ServiceName, TaskId};
 use crate::limits;
@@ -17,6 +18,18 @@ use crate::time::Timestamp;
 
 /// AWS's stop reason of a task that fails its health check.
 pub(crate) const UNHEALTHY: &str = "Task failed container health checks";
+
+/// AWS's stop reason of a task that is not healthy in a target group.
+pub(super) fn failing_in(target_group: &str) -> String {
+    format!("{FAILING_IN} (target-group {target_group})")
+}
+
+/// Whether a stop reason says that a health check failed.
+pub(super) fn is_unhealthy(reason: &str) -> bool {
+    reason == UNHEALTHY || reason.starts_with(FAILING_IN)
+}
+
+const FAILING_IN: &str = "Task failed ELB health checks in";
 
 /// AWS's `rolloutStateReason` of a deployment that the circuit breaker failed.
 pub(super) const BREAKER_FAILED: &str = "ECS deployment circuit breaker: tasks failed to start.";
@@ -32,6 +45,10 @@ pub enum EventKind {
     TasksStopped,
     /// Tasks that did not run yet were stopped.
     PendingTasksStopped,
+    /// Tasks that are to stop get nothing new from balancers.
+    DrainingBegun,
+    /// A target is not healthy.
+    TargetUnhealthy,
     /// A deployment is complete.
     DeploymentCompleted,
     /// The circuit breaker failed a deployment.
@@ -69,6 +86,8 @@ impl EventKind {
         Self::TasksStarted,
         Self::TasksStopped,
         Self::PendingTasksStopped,
+        Self::DrainingBegun,
+        Self::TargetUnhealthy,
         Self::DeploymentCompleted,
         Self::DeploymentFailed,
         Self::RollingBack,
@@ -209,6 +228,25 @@ impl Subject {
             format_args!(
                 "has stopped {} running tasks in {zone} due to AZ rebalancing: {list}.",
                 tasks.len()
+            ),
+        )
+    }
+
+    pub(super) fn draining(&self, count: usize) -> Message {
+        self.says(
+            EventKind::DrainingBegun,
+            format_args!("has begun draining connections on {count} tasks."),
+        )
+    }
+
+    pub(super) fn target_unhealthy(&self, task: TaskId, target: &TargetOf) -> Message {
+        let TargetOf { target_group, port, health, .. } = target;
+        let reason = health.description.as_deref().unwrap_or("Health checks failed");
+        self.says(
+            EventKind::TargetUnhealthy,
+            format_args!(
+                "(task {task}) (port {port}) is unhealthy in (target-group {target_group}) due to \
+                 (reason {reason})."
             ),
         )
     }

@@ -112,7 +112,7 @@ enum Failure {
 
 fn failure(task: &Task, crash_loops: bool) -> Option<Failure> {
     match (&task.stop, &task.observed.ended) {
-        (Some(stop), _) => (stop.reason == events::UNHEALTHY).then_some(Failure::Unhealthy),
+        (Some(stop), _) => events::is_unhealthy(&stop.reason).then_some(Failure::Unhealthy),
         // The instance's end is not the task's fault.
         (
             None,

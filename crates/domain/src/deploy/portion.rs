@@ -90,7 +90,10 @@ impl Moves {
                 None => stopped.push((stop.task, *condition)),
             }
         }
-        let mut messages = subject.stopped(&stopped);
+        let draining = self.stopping.iter().filter(|s| s.stop.draining_until.is_some()).count();
+        let draining = (draining > 0).then(|| subject.draining(draining));
+        let mut messages: Vec<Message> =
+            draining.into_iter().chain(subject.stopped(&stopped)).collect();
         messages.extend(moved.iter().map(|(zone, tasks)| subject.stopped_in(tasks, zone)));
         messages
     }

@@ -171,6 +171,7 @@ fn go_back(draft: &mut Draft<'_, '_>, reason: &str) {
     }
     deployments.insert(0, target);
     draft.service.document = completed.document;
+    draft.service.balancers.clone_from(&draft.service.deployments[0].balancers);
     draft.service.retry_at = None;
     draft.service.notices.clear();
     draft.turned_back = true;

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use super::bounds::Bounds;
 use super::buckets::{Buckets, Condition, Live};
 use super::draft::{Draft, Hold, Why};
-use super::zones;
+use super::{targets, zones};
 use crate::ids::TaskId;
 use crate::record::{Cause, TaskSpec};
 use crate::schedule::{Constraints, PlacementRequest, Reason, Report, demand_of, place};
@@ -39,10 +39,12 @@ pub(super) fn decide(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
     stop_replaced(draft, buckets, &mut allowance);
     stop_surplus(draft, buckets, &mut allowance);
     stop_unhealthy(draft, buckets, bounds, starts);
+    targets::tell(draft, buckets);
     zones::rebalance(draft, buckets);
     let Allowance { held, .. } = allowance;
     draft.held_by_protection(&held);
-    if let Some(at) = buckets.next_settled(draft.now()) {
+    let judged = buckets.next_judged(&draft.situation);
+    if let Some(at) = buckets.next_settled(draft.now()).into_iter().chain(judged).min() {
         draft.look_again(at);
     }
     if starts == Starts::NoRoom && is_blocked(draft, buckets) {

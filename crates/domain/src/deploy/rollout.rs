@@ -56,6 +56,7 @@ pub(super) fn fresh(
         family,
         revision,
         images: BTreeMap::new(),
+        balancers: Vec::new(),
         desired_count,
         failed_tasks: 0,
         failed_starts: 0,
@@ -79,7 +80,8 @@ pub fn begin(
     revision: Revision,
     now: Timestamp,
 ) -> Begun {
-    let deployment = fresh(ids, family, revision, service.desired_count, now);
+    let mut deployment = fresh(ids, family, revision, service.desired_count, now);
+    deployment.balancers.clone_from(&service.balancers);
     let number = deployment.id;
     let sources = service.deployments.iter().map(|deployment| deployment.id).collect();
     for deployment in &mut service.deployments {

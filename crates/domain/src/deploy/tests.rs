@@ -1,3 +1,4 @@
+mod balanced;
 mod breaker;
 mod consolidate;
 mod events;

@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{Cause, StopTimeouts, Wait, killed_at, task};
-use crate::deploy::{self, Plan, Situation};
+use crate::deploy::{self, Plan, Situation, Standing};
 use crate::ids::{IdSource, InstanceId};
 use crate::lifecycle;
 use crate::limits;
@@ -105,6 +105,7 @@ impl<'a> Seen<'a> {
             && task.observed.status == TaskStatus::Running
             && !leaves(situation, task)
             && matches!(health(situation, task), None | Some(HealthStatus::Healthy))
+            && matches!(deploy::standing(situation, task), Standing::Alone | Standing::Healthy(_))
     }
 
     fn live(&self, takes: impl Fn(&Task) -> bool) -> Vec<&'a Task> {
@@ -254,6 +255,19 @@ fn conditions(situation: &Situation<'_>, seen: &Seen<'_>) -> Vec<Wait> {
     let unhealthy = of_health(HealthStatus::Unhealthy);
     let what = "UNHEALTHY tasks to be replaced";
     add(Cause::HealthCheck, &unhealthy, what, "see what the health check says", None);
+    let of_targets = |takes: fn(&Standing<'_>) -> bool| {
+        seen.live(|task| running(task) && takes(&deploy::standing(situation, task)))
+    };
+    let waiting = of_targets(|standing| *standing == Standing::Waiting);
+    let fix = "`aws elbv2 describe-target-health` says why; a shorter HealthCheckIntervalSeconds or \
+               a lower HealthyThresholdCount tells sooner";
+    let what = "tasks to be healthy targets of their balancers";
+    add(Cause::TargetHealth, &waiting, what, fix, started(&waiting));
+    let failing = of_targets(|standing| matches!(standing, Standing::Unhealthy(_)));
+    let fix = "see what the target answers to the health check, or give it a longer \
+               healthCheckGracePeriodSeconds";
+    let what = "tasks that are unhealthy targets to be replaced";
+    add(Cause::TargetHealth, &failing, what, fix, None);
     let leaving = seen.live(|task| leaves(situation, task));
     let fix = "set the instance ACTIVE again, or wait";
     let what = "tasks to leave instances that are DRAINING";
@@ -340,6 +354,12 @@ fn stopping(seen: &Seen<'_>, timeouts: &StopTimeouts) -> Option<Wait> {
     let until = orders.iter().map(|(_, end)| *end).max();
     let what = format!("{} tasks to stop", seen.stopping.len());
     let fix = "let the containers end on SIGTERM, or give them a shorter stopTimeout";
+    let drained = seen.stopping.iter().filter_map(|task| task.draining_until).max();
+    if drained.is_some() {
+        let what = "requests that are under way to tasks that are to stop";
+        let fix = "wait, or give the target group a shorter deregistration delay";
+        return Some(Wait::new(Cause::Draining, what, fix).since(since).until(drained));
+    }
     let wait = Wait::new(Cause::Stopping, what, fix).since(since).until(until);
     (!seen.stopping.is_empty()).then_some(wait)
 }

@@ -70,6 +70,11 @@ fn stopping(task: &Task, timeouts: &StopTimeouts) -> Wait {
         (None, Some((_, reason))) => (reason.clone(), observed.execution_stopped_at),
         (None, None) => (String::from("a container has exited"), observed.execution_stopped_at),
     };
+    if task.draining_until.is_some() {
+        let what = format!("requests that are under way to it, before it stops: {why}");
+        let fix = "wait, or give its target group a shorter deregistration delay";
+        return Wait::new(Cause::Draining, what, fix).since(since).until(task.draining_until);
+    }
     let left = observed.containers.iter().filter(|c| c.status != ContainerStatus::Stopped);
     let what = format!("{} containers to stop: {why}", left.count());
     let fix = "let the containers end on SIGTERM, or give them a shorter stopTimeout";

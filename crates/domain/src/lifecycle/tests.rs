@@ -52,6 +52,7 @@ fn task() -> Task {
         created_at: at(0),
         desired: DesiredStatus::Running,
         stop: None,
+        draining_until: None,
         observed: Observed::pending(vec![state("main"), state("side")]),
         protection: None,
         images: alloc::collections::BTreeMap::new(),

@@ -3,6 +3,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,9 @@ pub struct ContainerInstance {
     pub status_reason: Option<String>,
     /// The agent's session, written by the server that holds it.
     pub connection: AgentConnection,
+    /// Where the agent's session comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
     /// Versions that the agent reported.
     pub version_info: VersionInfo,
     /// What the machine has, as registered.

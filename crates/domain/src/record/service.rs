@@ -47,6 +47,9 @@ pub struct Service {
     /// being gone back to already.
     #[serde(default)]
     pub completed: Option<Completed>,
+    /// Where its tasks are to be targets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub balancers: Vec<ServiceBalancer>,
     /// Who decides about new versions.
     #[serde(default)]
     pub controller: DeploymentController,
@@ -137,6 +140,17 @@ impl SchedulingStrategy {
     }
 }
 
+/// A target group that the tasks of a service, or of one of its deployments, belong into.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceBalancer {
+    /// ARN of the target group.
+    pub target_group: String,
+    /// Name of the container that serves.
+    pub container: String,
+    /// Its port.
+    pub port: u16,
+}
+
 /// Bounds and failure detection of deployments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeploymentConfiguration {
@@ -219,6 +233,9 @@ pub struct Deployment {
     /// Digests that its first task reported for its images, by container: later tasks get these.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub images: BTreeMap<String, String>,
+    /// Where its tasks are to be targets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub balancers: Vec<ServiceBalancer>,
     /// Wanted number of tasks of this deployment.
     pub desired_count: u32,
     /// Consecutive failed tasks: those that never ran, and those that failed health checks.
@@ -326,6 +343,8 @@ pub enum Cause {
     ZonesBalanced,
     /// They are not.
     ZonesUnbalanced,
+    /// A task is not healthy in a target group.
+    TargetUnhealthy,
     /// A zone has no place for a task that would balance them.
     ZoneUnplaced,
     /// Protected tasks are in the way of balancing them.

@@ -48,6 +48,10 @@ pub struct Task {
     pub desired: DesiredStatus,
     /// Why and when it was asked to stop.
     pub stop: Option<StopOrder>,
+    /// Until when its containers go on although it is to stop, so that what balancers have sent it
+    /// can end; taken away as soon as nothing is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draining_until: Option<Timestamp>,
     /// What agents reported; moves forward only.
     pub observed: Observed,
     /// Scale-in protection.
@@ -83,6 +87,23 @@ impl Task {
     pub fn daemon_revision(&self) -> Option<u64> {
         self.daemon()?;
         self.started_by.as_deref()?.strip_prefix(DAEMON_STARTER)?.parse().ok()
+    }
+
+    /// What its agent is to be told at `now`: a task that drains goes on.
+    pub fn told(&self, now: Timestamp) -> DesiredStatus {
+        match self.draining_until {
+            Some(until) if until > now => DesiredStatus::Running,
+            _ => self.desired,
+        }
+    }
+
+    /// AWS's `lastStatus`: what was seen, or that it is being withdrawn from balancers.
+    pub fn last_status(&self) -> TaskStatus {
+        let withdrawn = self.draining_until.is_some() && self.desired == DesiredStatus::Stopped;
+        match self.observed.status {
+            TaskStatus::Running if withdrawn => TaskStatus::Deactivating,
+            status => status,
+        }
     }
 
     /// Whether scale-in protection holds at `now`.

@@ -9,9 +9,11 @@ use proptest::prelude::*;
 
 use crate::ids::{InstanceId, Revision, Scope, TaskId};
 use crate::record::{
-    AgentConnection, ConstraintKind, ContainerInstance, Demand, DesiredStatus, InstanceStatus,
-    LaunchType, Observed, PlacementConstraint, PlacementStrategy, PortClaim, Protocol, Resources,
-    Spread, StrategyField, Task, TaskStatus, VersionInfo,
+    AgentConnection, CircuitBreaker, ConstraintKind, ContainerInstance, ContainerSpec, Demand,
+    Deployment, DeploymentConfiguration, DeploymentController, DeploymentStatus, DesiredStatus,
+    Document, InstanceStatus, LaunchType, NetworkMode, Observed, PlacementConstraint,
+    PlacementStrategy, PortClaim, Protocol, Resources, RolloutState, SchedulingStrategy, Service,
+    ServiceStatus, Spread, StrategyField, Task, TaskSpec, TaskStatus, VersionInfo,
 };
 use crate::time::Timestamp;
 
@@ -33,6 +35,7 @@ pub(crate) fn instance(id: u128, zone: &str) -> ContainerInstance {
         status: InstanceStatus::Active,
         status_reason: None,
         connection: AgentConnection { connected: true, ..AgentConnection::default() },
+        address: None,
         version_info: VersionInfo {
             agent_version: Some("1.105.1".into()),
             ..VersionInfo::default()
@@ -81,12 +84,99 @@ pub(crate) fn task(id: u128, instance: u128) -> Task {
         created_at: Timestamp::from_millis(0),
         desired: DesiredStatus::Running,
         stop: None,
+        draining_until: None,
         observed: Observed { status: TaskStatus::Running, ..Observed::pending(Vec::new()) },
         protection: None,
         images: BTreeMap::new(),
         failure_counted: false,
         version: 1,
         tags: BTreeMap::new(),
+    }
+}
+
+/// A task definition with one container.
+pub(crate) fn spec(has_health_check: bool) -> TaskSpec {
+    TaskSpec {
+        cpu_units: None,
+        memory_mib: None,
+        network_mode: NetworkMode::Bridge,
+        containers: vec![ContainerSpec {
+            name: "main".into(),
+            image: "image".into(),
+            cpu_units: 16,
+            memory_mib: Some(16),
+            memory_reservation_mib: None,
+            essential: true,
+            ports: vec![],
+            gpus: 0,
+            has_health_check,
+            depends_on: vec![],
+        }],
+        placement_constraints: vec![],
+        requires_attributes: vec![],
+    }
+}
+
+/// The service `web`, without deployments.
+pub(crate) fn service() -> Service {
+    Service {
+        scope: scope(),
+        cluster: "c".parse().expect("a name"),
+        name: "web".parse().expect("a name"),
+        status: ServiceStatus::Active,
+        scheduling_strategy: SchedulingStrategy::Replica,
+        desired_count: 1,
+        launch_type: LaunchType::Ec2,
+        deployment_configuration: DeploymentConfiguration {
+            minimum_healthy_percent: 100,
+            maximum_percent: 200,
+            circuit_breaker: CircuitBreaker::default(),
+        },
+        placement_constraints: vec![],
+        placement_strategy: vec![],
+        deployments: vec![],
+        service_deployment: None,
+        completed: None,
+        balancers: vec![],
+        controller: DeploymentController::Ecs,
+        task_sets: vec![],
+        pause_hooks: vec![],
+        zone_rebalancing: false,
+        propagate_tags: "NONE".into(),
+        enable_ecs_managed_tags: false,
+        enable_execute_command: false,
+        health_check_grace_period_s: None,
+        document: Document::new("{}".into()).expect("valid"),
+        client_token: None,
+        created_by: String::new(),
+        created_at: Timestamp::from_millis(0),
+        deleted_at: None,
+        retry_at: None,
+        notices: vec![],
+        tags: BTreeMap::new(),
+    }
+}
+
+/// A PRIMARY deployment of `web:1` that is under way.
+pub(crate) fn deployment(id: u64) -> Deployment {
+    Deployment {
+        id,
+        status: DeploymentStatus::Primary,
+        family: "web".parse().expect("a name"),
+        revision: Revision(1),
+        images: BTreeMap::new(),
+        balancers: vec![],
+        desired_count: 1,
+        failed_tasks: 0,
+        failed_starts: 0,
+        failed_at: None,
+        breaker_failures: 0,
+        has_run: false,
+        rollout: RolloutState::InProgress,
+        rollout_reason: String::new(),
+        created_at: Timestamp::from_millis(0),
+        resumed_at: None,
+        updated_at: Timestamp::from_millis(0),
     }
 }
 

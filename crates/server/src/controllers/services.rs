@@ -71,11 +71,13 @@ impl Filling {
 }
 
 /// Tells whether any record that a plan reads has changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Stamp {
     service: StoreRevision,
     deployment: StoreRevision,
     tasks: (usize, StoreRevision),
+    /// What it knows of its tasks as targets.
+    targets: deploy::Targets,
     instances: (usize, StoreRevision),
 }
 
@@ -93,6 +95,10 @@ impl Controller for Services {
         Kind::Task,
         Kind::ContainerInstance,
         Kind::TaskDefinition,
+        Kind::Target,
+        Kind::TargetGroup,
+        Kind::Listener,
+        Kind::ListenerRule,
     ];
     const PLACES: bool = true;
 
@@ -134,7 +140,7 @@ impl Services {
             } else {
                 let index = TaskIndex::service(&row.scope, &row.cluster, &row.name);
                 let tasks: Vec<_> = view.tasks.by(&index).collect();
-                let of = Of { view, row, deployment, tasks: &tasks, now };
+                let of = Of { view, row, deployment, tasks: &tasks, targets: &stamp.targets, now };
                 let plan = self.reconcile(&of, placing, &mut pass);
                 if !plan.is_empty() {
                     pass.look_again_if(plan.next);
@@ -172,6 +178,7 @@ impl Survey<'_> {
             service: row.mod_revision,
             deployment: deployment.map(|row| row.mod_revision).unwrap_or_default(),
             tasks: view.tasks.stamp_by(&TaskIndex::service(&row.scope, &row.cluster, &row.name)),
+            targets: super::targets::of(view, row),
             instances: *instances
                 .or_insert_with_key(|(scope, cluster)| instances_stamp(view, scope, cluster)),
         }
@@ -197,6 +204,7 @@ struct Of<'v> {
     row: &'v Row<Service>,
     deployment: Option<&'v Arc<Row<ServiceDeployment>>>,
     tasks: &'v [&'v Arc<Row<Task>>],
+    targets: &'v deploy::Targets,
     now: Timestamp,
 }
 
@@ -217,6 +225,7 @@ impl Services {
             deployment: of.deployment.map(|row| &row.record),
             tasks: &records,
             specs: &specs,
+            targets: of.targets,
             fleet: placing.fleet(&row.scope, &row.cluster, counted),
             fidelity: self.server.fidelity,
             now: of.now,
@@ -402,6 +411,7 @@ impl Of<'_> {
                 let stopped = Task {
                     desired: DesiredStatus::Stopped,
                     stop: Some(StopOrder { code, reason, at }),
+                    draining_until: stop.draining_until,
                     version: task.version + 1,
                     ..task.record.clone()
                 };

@@ -1,8 +1,9 @@
-//! What of the ECS API is built: the truth behind `docs/coverage.md`.
+//! What of the APIs is built: the truth behind `docs/coverage.md`.
 
 use std::fmt::Write as _;
 
 use longshore_wire::ecs::OperationName;
+use longshore_wire::elbv2;
 
 /// How far an operation is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +21,7 @@ const DAEMONS: &str = "tasks are renewed on the instance, not with it; instances
     launched belong to every daemon; no alarms";
 const EXPRESS: &str = "Express services";
 const GATEWAYS: &str = "gateways";
-const SERVICES: &str = "rolling deployments of REPLICA and DAEMON services, and task sets; load balancers, service discovery, Service Connect, volumes, deployment \
+const SERVICES: &str = "rolling deployments of REPLICA and DAEMON services, and task sets; application and network load balancers by target group; Classic Load Balancers, service discovery, Service Connect, volumes, deployment \
     alarms, other deployment strategies and the controller CODE_DEPLOY are refused";
 const TASK_SETS: &str = "no load balancers, service discovery and capacity providers; a scale is kept to \
     a millionth of a percent";
@@ -147,27 +148,41 @@ pub(super) fn refusal(operation: OperationName) -> String {
 
 /// `docs/coverage.md`.
 pub fn document() -> String {
-    let mut built = 0;
-    let mut rows = String::new();
-    for operation in OperationName::ALL {
-        let name = operation.info().name;
-        let (state, note) = match of(*operation) {
+    let ecs = OperationName::ALL.iter().map(|operation| (operation.info().name, of(*operation)));
+    let (ecs, answered, total) = table(ecs);
+    let elbv2 = elbv2::OperationName::ALL.iter();
+    let elbv2 =
+        elbv2.map(|operation| (operation.info().name, crate::elbv2::coverage::of(*operation)));
+    let (elbv2, answered_elbv2, total_elbv2) = table(elbv2);
+    format!(
+        "# Coverage of the APIs\n\n\
+         Generated from the code (`server/src/ecs/coverage.rs`, `server/src/elbv2/coverage.rs`); a test \
+         compares it.\n\n\
+         ## Amazon ECS\n\n\
+         {answered} of {total} operations answer. A missing operation answers \
+         `UnsupportedFeatureException` and changes nothing.\n\n{ecs}\n\
+         ## Elastic Load Balancing v2\n\n\
+         {answered_elbv2} of {total_elbv2} operations answer. A missing operation answers \
+         `OperationNotPermitted` and changes nothing.\n\n{elbv2}"
+    )
+}
+
+/// Rows of operations, how many of them answer, and how many there are.
+fn table(operations: impl Iterator<Item = (&'static str, Coverage)>) -> (String, usize, usize) {
+    let mut rows = String::from("| Operation | State | Notes |\n|---|---|---|\n");
+    let (mut answered, mut total) = (0, 0);
+    for (name, coverage) in operations {
+        let (state, note) = match coverage {
             Coverage::Built => ("built", ""),
             Coverage::Partial(note) => ("partial", note),
             Coverage::Missing(what) => ("missing", what),
         };
-        built += usize::from(state != "missing");
+        answered += usize::from(state != "missing");
+        total += 1;
         // Writing to a string does not fail.
         let _ = writeln!(rows, "| {name} | {state} | {note} |");
     }
-    let total = OperationName::ALL.len();
-    format!(
-        "# Coverage of the ECS API\n\n\
-         Generated from the code (`server/src/ecs/coverage.rs`); a test compares it.\n\n\
-         {built} of {total} operations answer. A missing operation answers \
-         `UnsupportedFeatureException` and changes nothing.\n\n\
-         | Operation | State | Notes |\n|---|---|---|\n{rows}"
-    )
+    (rows, answered, total)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! An operation only writes what is wanted; `controllers::services` starts and stops the tasks.
 //! What is not built is refused, never accepted and ignored; `coverage` has the list.
 
+pub(super) mod balancers;
 mod create;
 pub(super) mod settings;
 mod update;

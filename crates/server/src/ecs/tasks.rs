@@ -23,6 +23,7 @@ use longshore_wire::ecs::{
 use super::references::task_ref;
 use super::{encode, invalid_parameter, lookup};
 use crate::call::Call;
+use crate::controllers::drains_until;
 
 /// AWS's reason when StopTask gives none.
 const STOPPED_BY_USER: &str = "Task stopped by user";
@@ -62,7 +63,8 @@ fn missing(call: &Call, cluster: &ClusterName, name: String) -> Failure {
     Failure { arn: Some(arn), reason: Some("MISSING".to_owned()), detail: None }
 }
 
-/// StopTask: at once, without draining, as ECS does; a second call changes nothing.
+/// StopTask: at once, without draining, as ECS does unless the fidelity switch says otherwise; a second
+/// call changes nothing.
 pub(crate) async fn stop(
     call: &Call,
     request: Authorized<StopTaskRequest>,
@@ -88,6 +90,11 @@ pub(crate) async fn stop(
         let record = Task {
             desired: DesiredStatus::Stopped,
             stop: Some(order.clone()),
+            draining_until: if call.server.fidelity.drain_on_stop_task {
+                drains_until(view, row, call.now)
+            } else {
+                None
+            },
             version: row.version + 1,
             tags: Tags::new(),
             ..row.record.clone()

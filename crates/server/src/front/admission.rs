@@ -13,7 +13,10 @@ use longshore_domain::throttle::{CallKind, Throttle, Urgency};
 use longshore_domain::time::Timestamp;
 use longshore_wire::ServiceError;
 use longshore_wire::ecs::{ErrorCode, OperationName};
+
 use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::asked::Asked;
 
 /// AWS's text.
 const RATE_EXCEEDED: &str = "Rate exceeded";
@@ -62,8 +65,8 @@ impl Admission {
     ///
     /// # Errors
     /// There is too much to do already.
-    pub(super) fn enter(&self, operation: OperationName) -> Result<Answering<'_>, ServiceError> {
-        let urgency = kind(operation).urgency();
+    pub(super) fn enter(&self, asked: Asked) -> Result<Answering<'_>, ServiceError> {
+        let urgency = urgency(asked);
         let counter = if urgency == Urgency::Agent { &self.agents } else { &self.others };
         let before = counter.fetch_add(1, Ordering::Relaxed);
         let answering = Answering(counter);
@@ -76,8 +79,8 @@ impl Admission {
 
     /// Waits for the turn of an agent's request. Whoever else asks does not wait behind all of
     /// those that report at the same time.
-    pub(super) async fn turn(&self, operation: OperationName) -> Option<SemaphorePermit<'_>> {
-        if kind(operation).urgency() == Urgency::Agent {
+    pub(super) async fn turn(&self, asked: Asked) -> Option<SemaphorePermit<'_>> {
+        if urgency(asked) == Urgency::Agent {
             // Never closed.
             self.turns.acquire().await.ok()
         } else {
@@ -90,16 +93,28 @@ impl Admission {
         &self,
         principal: &Principal,
         scope: &Scope,
-        operation: OperationName,
+        asked: Asked,
         now: Timestamp,
     ) -> Result<(), ServiceError> {
-        let Some(throttle) = &self.throttle else { return Ok(()) };
+        // The rates of other services are not public.
+        let (Some(throttle), Asked::Ecs(operation)) = (&self.throttle, asked) else {
+            return Ok(());
+        };
         let kind = kind(operation);
         let caller = format!("{}/{}", scope.region, principal.arn);
         let mut throttle = throttle.lock().unwrap_or_else(PoisonError::into_inner);
         throttle
             .admit(&caller, kind, kind.aws(), now)
             .map_err(|_| ErrorCode::ThrottlingException.error(RATE_EXCEEDED))
+    }
+}
+
+/// How urgent an operation is.
+fn urgency(asked: Asked) -> Urgency {
+    match asked {
+        Asked::Ecs(operation) => kind(operation).urgency(),
+        Asked::Elbv2(operation) if operation.info().read_only => Urgency::Read,
+        Asked::Elbv2(_) => Urgency::Change,
     }
 }
 
@@ -206,7 +221,7 @@ mod tests {
         let root = Principal::new(Account::default(), PrincipalKind::Root, None);
         let now = Timestamp::from_millis(0);
         let ask = |admission: &Admission| {
-            admission.throttle(&root, &scope(), OperationName::CreateCluster, now)
+            admission.throttle(&root, &scope(), Asked::Ecs(OperationName::CreateCluster), now)
         };
         for _ in 0..20 {
             assert!(ask(&admission).is_ok());
@@ -223,14 +238,18 @@ mod tests {
     #[test]
     fn requests_are_counted_while_they_are_answered() {
         let admission = Admission::new(false);
-        let (read, report) = (OperationName::ListTasks, OperationName::SubmitTaskStateChange);
+        let read = Asked::Ecs(OperationName::ListTasks);
+        let report = Asked::Ecs(OperationName::SubmitTaskStateChange);
         let reports: Vec<_> = (0..2000).map(|_| admission.enter(report)).collect();
         assert!(reports.iter().all(Result::is_ok));
         let reads: Vec<_> = (0..1024).map(|_| admission.enter(read)).collect();
         assert!(reads.iter().all(Result::is_ok), "agents keep nobody from asking");
         let refusal = admission.enter(read).expect_err("busy");
         assert_eq!((refusal.status, refusal.code), (503, "ServiceUnavailable"));
-        assert!(admission.enter(OperationName::RunTask).is_ok(), "reads give way to changes");
+        assert!(
+            admission.enter(Asked::Ecs(OperationName::RunTask)).is_ok(),
+            "reads give way to changes"
+        );
         drop(reads);
         assert!(admission.enter(read).is_ok());
         drop(reports);

@@ -11,11 +11,11 @@ use longshore_auth as auth;
 use longshore_domain::ids::Scope;
 use longshore_domain::limits;
 use longshore_wire::ServiceError;
-use longshore_wire::codec::json;
-use longshore_wire::ecs::{self, ErrorCode};
+use longshore_wire::ecs::ErrorCode;
 use tracing::Instrument;
 
 use super::Reply;
+use super::asked::{Asked, Dialect, is_served, not_served};
 use crate::call::Call;
 use crate::members::{self, Caller, NOT_LEADER, Passed, Placed, Refused};
 use crate::{Server, clock};
@@ -30,22 +30,27 @@ pub(super) async fn answer(server: Arc<Server>, secure: bool, request: Request<I
     let started = Instant::now();
     let request_id = clock::uuid();
     let (parts, body) = request.into_parts();
-    let operation = parts
-        .headers
-        .get(TARGET)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|target| target.rsplit_once('.'))
-        .and_then(|(_, name)| ecs::OperationName::parse(name))
-        .map_or("-", |operation| operation.info().name);
+    let dialect = Dialect::of(&parts.headers);
+    // First of all, since a connection whose request was not read to its end cannot go on.
+    let body = match collect(body).await {
+        Ok(body) => body,
+        Err(error) => {
+            server.metrics.request("-", error.code, started.elapsed());
+            return reply(Err(error), dialect, &request_id);
+        }
+    };
+    let asked = Asked::of(&parts.headers, &body);
+    let operation = asked.as_ref().map_or("-", |asked| asked.info().name);
     let span = tracing::debug_span!("request", operation, request_id);
-    let outcome = serve(&server, secure, &parts, body).instrument(span).await;
+    let request = Received { secure, dialect, parts: &parts, body: &body, request_id: &request_id };
+    let outcome = serve(&server, &request, asked).instrument(span).await;
     let code = match &outcome {
         Placed::Here(outcome) => outcome.as_ref().map_or_else(|error| error.code, |_| "OK"),
         Placed::There(_) => "Forwarded",
     };
     server.metrics.request(operation, code, started.elapsed());
     let mut reply = match outcome {
-        Placed::Here(outcome) => reply(outcome, &request_id),
+        Placed::Here(outcome) => reply(outcome, dialect, &request_id),
         Placed::There(passed) => pass_on(passed, &request_id),
     };
     if parts.headers.contains_key(members::HOP) {
@@ -55,14 +60,23 @@ pub(super) async fn answer(server: Arc<Server>, secure: bool, request: Request<I
     reply
 }
 
-async fn serve(server: &Arc<Server>, secure: bool, parts: &Parts, body: Incoming) -> Placed {
-    // First of all, since a connection whose request was not read to its end cannot go on.
-    let body = match collect(body).await {
-        Ok(body) => body,
-        Err(error) => return Placed::Here(Err(error)),
-    };
+/// A request that was read to its end.
+struct Received<'r> {
+    secure: bool,
+    dialect: Dialect,
+    parts: &'r Parts,
+    body: &'r Bytes,
+    request_id: &'r str,
+}
+
+async fn serve(
+    server: &Arc<Server>,
+    request: &Received<'_>,
+    asked: Result<Asked, ServiceError>,
+) -> Placed {
+    let Received { parts, body, request_id, .. } = request;
     // Until it is answered. What names no operation is refused below.
-    let operation = operation(parts).ok();
+    let operation = asked.as_ref().ok().copied();
     let _answering = match operation.map(|asked| server.admission.enter(asked)).transpose() {
         Ok(answering) => answering,
         Err(error) => {
@@ -76,31 +90,33 @@ async fn serve(server: &Arc<Server>, secure: bool, parts: &Parts, body: Incoming
     };
     let hop = parts.headers.contains_key(members::HOP);
     let known = if hop {
-        came_by_hop(server, parts, &body).await
+        came_by_hop(server, parts, body, asked).await
     } else {
-        identified(server, secure, parts, &body)
+        identified(server, request, asked)
     };
     match known {
         Err(error) => Placed::Here(Err(error)),
-        Ok((call, operation)) if members::places(operation) && !hop => {
-            members::place(call, operation, &body).await
+        Ok((call, Asked::Ecs(operation))) if members::places(operation) && !hop => {
+            members::place(call, operation, body).await
         }
-        Ok((call, operation)) => {
-            if let Err(error) = brought_up_to_date(server, operation).await {
+        Ok((call, asked)) => {
+            if let Err(error) = brought_up_to_date(server, asked).await {
                 return Placed::Here(Err(error));
             }
-            Placed::Here(crate::ecs::dispatch(&call, operation, &body).await)
+            Placed::Here(match asked {
+                Asked::Ecs(operation) => crate::ecs::dispatch(&call, operation, body).await,
+                Asked::Elbv2(operation) => {
+                    crate::elbv2::dispatch(&call, operation, body, request_id).await
+                }
+            })
         }
     }
 }
 
 /// Where reads are to be consistent, waits until the view shows all that other servers have
 /// acknowledged before this read.
-async fn brought_up_to_date(
-    server: &Server,
-    operation: ecs::OperationName,
-) -> Result<(), ServiceError> {
-    let name = operation.info().name;
+async fn brought_up_to_date(server: &Server, asked: Asked) -> Result<(), ServiceError> {
+    let name = asked.info().name;
     let reads = ["Describe", "List", "Get"].iter().any(|verb| name.starts_with(verb));
     if !reads || !server.fidelity.consistent_reads || server.state.store().is_exclusive() {
         return Ok(());
@@ -111,23 +127,25 @@ async fn brought_up_to_date(
 /// The call of a client: who makes it, and what it is.
 fn identified(
     server: &Arc<Server>,
-    secure: bool,
-    parts: &Parts,
-    body: &Bytes,
-) -> Result<(Call, ecs::OperationName), ServiceError> {
+    received: &Received<'_>,
+    asked: Result<Asked, ServiceError>,
+) -> Result<(Call, Asked), ServiceError> {
+    let Received { secure, dialect, parts, body, .. } = received;
     let path = parts.uri.path();
     let query = parts.uri.query().unwrap_or_default();
     let headers = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let request = auth::RequestParts::new(parts.method.as_str(), path, query, headers);
     let peeked = auth::peek(&request);
-    let service = peeked.as_ref().map_or(ecs::SERVICE.signing_name, |peeked| &peeked.service);
-    if service != ecs::SERVICE.signing_name {
-        return Err(unknown_operation(format!(
-            "Longshore does not serve {service}; it serves: {}",
-            ecs::SERVICE.signing_name
-        )));
+    let service = peeked.as_ref().map(|peeked| peeked.service.as_str());
+    if let Some(service) = service.filter(|service| !is_served(service)) {
+        return Err(not_served(service));
     }
-    let operation = operation(parts)?;
+    let asked = asked?;
+    let named = asked.service().signing_name;
+    let service = service.unwrap_or(named);
+    if service != named {
+        return Err(not_served(&format!("{} of {service}", asked.info().name)));
+    }
     let now = clock::now();
     let principal = server
         .identity
@@ -137,23 +155,23 @@ fn identified(
             &auth::Expected { region: None, service: Some(service) },
             now.as_millis() / 1000,
         )
-        .map_err(|error| refused(&error))?;
+        .map_err(|error| refused(&error, *dialect))?;
     let region = peeked.and_then(|peeked| peeked.region.parse().ok());
     let scope = Scope {
         account: principal.account.as_str().parse().map_err(|_| internal("account"))?,
         region: region.unwrap_or_else(|| server.region.clone()),
     };
-    let admitted = server.admission.throttle(&principal, &scope, operation, now);
+    let admitted = server.admission.throttle(&principal, &scope, asked, now);
     admitted.inspect_err(|_| server.metrics.refused("throttled"))?;
     let call = Call {
         server: Arc::clone(server),
         scope,
         principal,
         now,
-        base_url: base_url(parts, secure),
+        base_url: base_url(parts, *secure),
         term: None,
     };
-    Ok((call, operation))
+    Ok((call, asked))
 }
 
 /// The call that another server has passed on to this one as the leader.
@@ -161,9 +179,10 @@ async fn came_by_hop(
     server: &Arc<Server>,
     parts: &Parts,
     body: &Bytes,
-) -> Result<(Call, ecs::OperationName), ServiceError> {
+    asked: Result<Asked, ServiceError>,
+) -> Result<(Call, Asked), ServiceError> {
     let misdirected = || ServiceError { status: NOT_LEADER.as_u16(), ..members::moved() };
-    let operation = operation(parts)?;
+    let asked = asked?;
     let target = parts.headers.get(TARGET).and_then(|value| value.to_str().ok());
     let caller = server.members.caller(&parts.headers, target.unwrap_or_default(), body);
     let Caller { principal, scope, base_url, revision } = caller.map_err(|why| match why {
@@ -175,7 +194,7 @@ async fn came_by_hop(
             ErrorCode::AccessDeniedException.error("The seal of the call is not valid.")
         }
     })?;
-    if !members::places(operation) {
+    if !matches!(asked, Asked::Ecs(operation) if members::places(operation)) {
         return Err(ErrorCode::AccessDeniedException.error("Such a call is not passed on."));
     }
     let term = Some(server.members.term().ok_or_else(misdirected)?);
@@ -183,21 +202,7 @@ async fn came_by_hop(
     // leads no longer either.
     server.state.reached(revision).await.map_err(|_| misdirected())?;
     let (server, now) = (Arc::clone(server), clock::now());
-    Ok((Call { server, scope, principal, now, base_url, term }, operation))
-}
-
-/// The operation that `X-Amz-Target` names.
-fn operation(parts: &Parts) -> Result<ecs::OperationName, ServiceError> {
-    let target = parts
-        .headers
-        .get(TARGET)
-        .and_then(|value| value.to_str().ok())
-        .ok_or_else(|| unknown_operation("the request has no X-Amz-Target header"))?;
-    target
-        .strip_prefix(ecs::SERVICE.target_prefix)
-        .and_then(|rest| rest.strip_prefix('.'))
-        .and_then(ecs::OperationName::parse)
-        .ok_or_else(|| unknown_operation(format!("unknown operation: {target}")))
+    Ok((Call { server, scope, principal, now, base_url, term }, asked))
 }
 
 async fn collect(body: Incoming) -> Result<Bytes, ServiceError> {
@@ -221,37 +226,33 @@ fn base_url(parts: &Parts, secure: bool) -> String {
     format!("{scheme}://{}", host.unwrap_or("127.0.0.1"))
 }
 
-fn unknown_operation(message: impl Into<String>) -> ServiceError {
-    ErrorCode::UnknownOperationException.error(message)
-}
-
 fn internal(what: &str) -> ServiceError {
     ErrorCode::ServerException.error(format!("internal error: {what}"))
 }
 
-fn refused(error: &auth::AuthError) -> ServiceError {
-    let auth::ErrorResponse { code, status, message } = error.response(auth::Protocol::Json);
+fn refused(error: &auth::AuthError, dialect: Dialect) -> ServiceError {
+    let auth::ErrorResponse { code, status, message } = error.response(dialect.auth());
     ServiceError { status, ..ServiceError::client(code, message) }
 }
 
 /// The answer of the leader.
 fn pass_on(passed: Passed, request_id: &str) -> Reply {
-    let mut reply = answer_with(passed.status, passed.body, request_id);
+    let mut reply = answer_with(passed.status, passed.body, Dialect::Json, request_id);
     if let Some(error) = passed.error {
         reply.headers_mut().insert(ERROR_TYPE, error);
     }
     reply
 }
 
-fn reply(outcome: Result<Vec<u8>, ServiceError>, request_id: &str) -> Reply {
+fn reply(outcome: Result<Vec<u8>, ServiceError>, dialect: Dialect, request_id: &str) -> Reply {
     let (status, body, code) = match outcome {
         Ok(body) => (StatusCode::OK, body, None),
         Err(error) => {
             let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST);
-            (status, json::encode_error(&error), Some(error.code))
+            (status, dialect.error(&error, request_id), Some(error.code))
         }
     };
-    let mut reply = answer_with(status, body.into(), request_id);
+    let mut reply = answer_with(status, body.into(), dialect, request_id);
     let headers = reply.headers_mut();
     if status == StatusCode::PAYLOAD_TOO_LARGE {
         // The rest of the body is not read.
@@ -263,11 +264,11 @@ fn reply(outcome: Result<Vec<u8>, ServiceError>, request_id: &str) -> Reply {
     reply
 }
 
-fn answer_with(status: StatusCode, body: Bytes, request_id: &str) -> Reply {
+fn answer_with(status: StatusCode, body: Bytes, dialect: Dialect, request_id: &str) -> Reply {
     let mut reply = Response::new(Full::new(body));
     *reply.status_mut() = status;
     let headers = reply.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(json::CONTENT_TYPE));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(dialect.content_type()));
     if let Ok(id) = HeaderValue::from_str(request_id) {
         headers.insert(REQUEST_ID, id);
     }

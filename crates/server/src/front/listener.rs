@@ -1,6 +1,6 @@
 //! The listening socket: TLS when asked for, graceful shutdown always.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,21 +117,24 @@ pub(crate) struct Place {
     _permit: Option<OwnedSemaphorePermit>,
     /// On while few places are left, where they are counted.
     scarce: watch::Receiver<bool>,
+    /// The other end.
+    pub(crate) peer: Option<IpAddr>,
 }
 
 impl Place {
     /// A place; without a permit it is not counted against the limit.
     pub(crate) fn new(server: &Arc<Server>, permit: Option<OwnedSemaphorePermit>) -> Arc<Self> {
-        Self::of(server, permit, watch::Sender::new(false).subscribe())
+        Self::of(server, permit, watch::Sender::new(false).subscribe(), None)
     }
 
     fn of(
         server: &Arc<Server>,
         permit: Option<OwnedSemaphorePermit>,
         scarce: watch::Receiver<bool>,
+        peer: Option<IpAddr>,
     ) -> Arc<Self> {
         server.metrics.connections.inc();
-        Arc::new(Self { server: Arc::clone(server), _permit: permit, scarce })
+        Arc::new(Self { server: Arc::clone(server), _permit: permit, scarce, peer })
     }
 }
 
@@ -172,10 +175,11 @@ impl Listening {
                 biased;
                 () = &mut shutdown => break,
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => {
+                    Ok((stream, peer)) => {
                         let is_scarce = places.available_permits() < self.connections / SCARCE;
                         scarce.send_if_modified(|was| std::mem::replace(was, is_scarce) != is_scarce);
-                        let place = Place::of(&server, place, scarce.subscribe());
+                        let peer = Some(peer.ip());
+                        let place = Place::of(&server, place, scarce.subscribe(), peer);
                         self.spawn(place, stream, open.clone(), stop.subscribe());
                     }
                     // Out of file descriptors, mostly; the next accept may work.
@@ -289,7 +293,7 @@ mod tests {
         let server = test_server::server().await;
         let (stop, scarce) = (watch::Sender::new(false), watch::Sender::new(false));
         let (mut client, ours) = tokio::io::duplex(1024);
-        let place = Place::of(&server, None, scarce.subscribe());
+        let place = Place::of(&server, None, scarce.subscribe(), None);
         let serving = tokio::spawn(connection(place, false, ours, stop.subscribe()));
         let mut ask = async || {
             client.write_all(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n").await.ok()?;
@@ -309,7 +313,7 @@ mod tests {
         let server = test_server::server().await;
         let (stop, scarce) = (watch::Sender::new(false), watch::Sender::new(true));
         let (mut client, ours) = tokio::io::duplex(1024);
-        let place = Place::of(&server, None, scarce.subscribe());
+        let place = Place::of(&server, None, scarce.subscribe(), None);
         let serving = tokio::spawn(connection(place, false, ours, stop.subscribe()));
         // It waits for the request, which must not be taken for one that is idle.
         tokio::task::yield_now().await;

@@ -91,6 +91,7 @@ impl World {
             connections: longshore_domain::limits::CONNECTIONS,
             event_webhook: None,
             throttle: false,
+            balancer_addresses: "127.0.2.0/24".parse().expect("a block"),
             membership: Membership {
                 name: name.to_owned(),
                 advertise: Some(format!("http://{name}")),

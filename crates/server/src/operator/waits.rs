@@ -160,6 +160,7 @@ impl<'a> Asked<'a> {
             deployment: deployment.map(|row| &row.record),
             tasks: &tasks,
             specs: &specs,
+            targets: &controllers::targets_of(self.view, service),
             fleet,
             fidelity: self.server.fidelity,
             now: self.now,

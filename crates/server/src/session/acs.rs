@@ -128,6 +128,7 @@ async fn connected(server: &Server, hello: &Hello) -> Result<(), ServiceError> {
         let since =
             if instance.connection.connected { instance.connection.since } else { clock::now() };
         instance.connection = AgentConnection { connected: true, since, server: hello.server };
+        instance.address = hello.address.or(instance.address);
     })
     .await
 }
@@ -284,7 +285,7 @@ impl Session {
         }
         for batch in due.chunks(TASKS_PER_MESSAGE) {
             let sequence = self.next_sequence(now);
-            let payload = self.payload(described(&view, batch), sequence, now);
+            let payload = self.payload(described(&view, batch, now), sequence, now);
             self.send(&AcsToAgent::Payload(payload)).await?;
             let number = u64::try_from(sequence).unwrap_or_default();
             self.delivery.sent(batch.iter().copied(), number, now);
@@ -333,7 +334,7 @@ impl Session {
         let tasks = tasks.filter(|task| !task.is_stopped()).map(|task| ManifestTask {
             task_arn: task_arn(task),
             task_cluster_arn: self.cluster_arn(),
-            desired_status: task.desired.as_str().to_owned(),
+            desired_status: task.told(now).as_str().to_owned(),
         });
         let manifest = TaskManifestMessage {
             message_id: sequence.to_string(),
@@ -350,6 +351,7 @@ impl Session {
     async fn verify_stops(&mut self, question: TaskStopVerificationMessage) -> Result<(), End> {
         // What another server has placed is not to be stopped because this one has not heard of it.
         let view = self.server.state.current().await?;
+        let now = clock::now();
         let unwanted = |candidate: &TaskIdentifier| {
             let Ok(Arn { scope, resource: Resource::Task(cluster, id) }) =
                 candidate.task_arn.parse()
@@ -358,7 +360,7 @@ impl Session {
             };
             view.tasks
                 .get(&TaskKey { scope, cluster, id })
-                .is_none_or(|task| task.desired == DesiredStatus::Stopped)
+                .is_none_or(|task| task.told(now) == DesiredStatus::Stopped)
         };
         let stop_tasks: Vec<_> = question.stop_candidates.into_iter().filter(unwanted).collect();
         if stop_tasks.is_empty() {
@@ -366,7 +368,7 @@ impl Session {
         }
         let answer = TaskStopVerificationAck {
             message_id: question.message_id,
-            generated_at: clock::now().as_millis(),
+            generated_at: now.as_millis(),
             stop_tasks,
         };
         self.send(&AcsToAgent::TaskStopVerificationAck(answer)).await
@@ -399,8 +401,8 @@ impl Session {
 }
 
 /// What the agent is told of these tasks.
-fn described(view: &View, tasks: &[&Task]) -> impl Iterator<Item = AgentTask> {
-    tasks.iter().filter_map(|task| match payload::task(view, task) {
+fn described(view: &View, tasks: &[&Task], now: Timestamp) -> impl Iterator<Item = AgentTask> {
+    tasks.iter().filter_map(move |task| match payload::task(view, task, task.told(now)) {
         Ok(task) => Some(task),
         Err(error) => {
             tracing::error!(task = %task.id, %error, "cannot describe the task to the agent");

@@ -65,15 +65,19 @@ impl Delivery {
                 continue;
             }
             alive.insert(task.id);
+            let told = task.told(now);
+            if let Some(until) = task.draining_until.filter(|until| *until > now) {
+                next = Some(next.map_or(until, |next| next.min(until)));
+            }
             let wait_until = match self.sent.get(&task.id) {
-                Some(sent) if sent.desired == task.desired => {
-                    let answered = sent.acknowledged && task.desired == DesiredStatus::Running;
+                Some(sent) if sent.desired == told => {
+                    let answered = sent.acknowledged && told == DesiredStatus::Running;
                     if answered {
                         continue;
                     }
                     sent.at + RESEND
                 }
-                None if is_known(task) => self.repeat_at,
+                None if is_known(task, told) => self.repeat_at,
                 _ => now,
             };
             if wait_until <= now {
@@ -116,7 +120,7 @@ impl Delivery {
         now: Timestamp,
     ) {
         for task in tasks {
-            let sent = Sent { desired: task.desired, at: now, message, acknowledged: false };
+            let sent = Sent { desired: task.told(now), at: now, message, acknowledged: false };
             self.sent.insert(task.id, sent);
         }
     }
@@ -131,9 +135,9 @@ impl Delivery {
 
 /// Whether the agent is to run a task that it has reported on. It may still have lost it with the power,
 /// so it is told again, in time.
-fn is_known(task: &Task) -> bool {
+fn is_known(task: &Task, told: DesiredStatus) -> bool {
     let seen = &task.observed;
-    task.desired == DesiredStatus::Running
+    told == DesiredStatus::Running
         && (seen.status > TaskStatus::Pending || seen.pull_started_at.is_some())
 }
 
@@ -174,6 +178,21 @@ mod tests {
         assert_eq!(delivery.due([&task].into_iter(), at(31)).tasks.len(), 1);
         task.observed.status = TaskStatus::Stopped;
         assert_eq!(delivery.due([&task].into_iter(), at(90)), NOTHING);
+    }
+
+    #[test]
+    fn a_task_that_drains_is_stopped_when_it_has_or_when_its_time_is_over() {
+        let (mut delivery, mut task) = (Delivery::default(), task(1));
+        delivery.sent([&task].into_iter(), 1, at(0));
+        delivery.acknowledged(1);
+        task.desired = DesiredStatus::Stopped;
+        task.draining_until = Some(at(60));
+        let due = delivery.due([&task].into_iter(), at(1));
+        assert_eq!((due.tasks.len(), due.next), (0, Some(at(60))), "it goes on");
+        let mut drained = task.clone();
+        drained.draining_until = None;
+        assert_eq!(delivery.due([&drained].into_iter(), at(2)).tasks, [&drained]);
+        assert_eq!(delivery.due([&task].into_iter(), at(60)).tasks, [&task], "time is over");
     }
 
     #[test]

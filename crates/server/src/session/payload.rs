@@ -29,18 +29,22 @@ use crate::ecs::placement::narrow_mode;
 /// The environment variable by which AWS's SDKs know where they run.
 const EXECUTION_ENV: (&str, &str) = ("AWS_EXECUTION_ENV", "AWS_ECS_EC2");
 
-/// What the agent is told of `task`. For a stop the identity is enough.
-pub(super) fn task(view: &View, task: &record::Task) -> Result<Task, ServiceError> {
+/// What the agent is told of `task`, which is to run or to stop. For a stop the identity is enough.
+pub(super) fn task(
+    view: &View,
+    task: &record::Task,
+    told: DesiredStatus,
+) -> Result<Task, ServiceError> {
     let arn = |resource| Arn::new(&task.scope, resource).to_string();
     let header = Task {
         arn: arn(Resource::Task(task.cluster.clone(), task.id)),
         task_cluster_arn: Some(arn(Resource::Cluster(task.cluster.clone()))),
-        desired_status: task.desired.as_str().to_owned(),
+        desired_status: told.as_str().to_owned(),
         family: task.family.to_string(),
         version: task.revision.to_string(),
         ..Task::default()
     };
-    if task.desired == DesiredStatus::Stopped {
+    if told == DesiredStatus::Stopped {
         return Ok(header);
     }
     let definition = crate::ecs::definition_of(view, task)

@@ -28,6 +28,7 @@ fn config(scope: &Scope) -> Config {
         event_webhook: None,
         membership: Membership::default(),
         throttle: false,
+        balancer_addresses: "127.0.2.0/24".parse().expect("a block"),
     }
 }
 

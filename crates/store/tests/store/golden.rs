@@ -15,7 +15,7 @@ use longshore_store::{
 };
 
 use crate::backend::{commit, soon};
-use crate::sample;
+use crate::sample::{self, balancing};
 
 fn directory(kind: Kind) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(kind.as_str())
@@ -97,6 +97,9 @@ async fn every_version_of_every_record_is_readable() {
                 let principal = Some("arn:aws:iam::000000000000:role/ops~1/deploy");
                 check(sample::account_setting(principal), |view| &view.account_settings).await;
             }
+            Kind::BalancerAddress => {
+                check(balancing::balancer_address(), |view| &view.balancer_addresses).await;
+            }
             Kind::ClientToken => check(sample::client_token(), |view| &view.client_tokens).await,
             Kind::Cluster => check(sample::cluster(), |view| &view.clusters).await,
             Kind::ContainerInstance => {
@@ -112,6 +115,15 @@ async fn every_version_of_every_record_is_readable() {
             Kind::DaemonTaskDefinition => {
                 check(sample::daemon_task_definition(), |view| &view.daemon_task_definitions).await;
             }
+            Kind::Listener => check(balancing::listener(), |view| &view.listeners).await,
+            Kind::ListenerRule => {
+                check(balancing::listener_rule(), |view| &view.listener_rules).await;
+            }
+            Kind::LoadBalancer => {
+                check(balancing::load_balancer(), |view| &view.load_balancers).await;
+            }
+            Kind::Target => check(balancing::target(), |view| &view.targets).await,
+            Kind::TargetGroup => check(balancing::target_group(), |view| &view.target_groups).await,
             Kind::Service => check(sample::service(), |view| &view.services).await,
             Kind::ServiceDeployment => {
                 check(sample::service_deployment(), |view| &view.service_deployments).await;

@@ -1,5 +1,9 @@
 //! One record of each kind with every member filled, as the golden files have it.
 
+// A benchmark includes this file too, from elsewhere.
+#[path = "sample/balancing.rs"]
+pub(crate) mod balancing;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use longshore_domain::ids::{
@@ -67,6 +71,7 @@ pub(crate) fn container_instance(id: u128) -> ContainerInstance {
         status: InstanceStatus::Draining,
         status_reason: Some("asked for".into()),
         connection: AgentConnection { connected: true, since: at(1), server: 7 },
+        address: None,
         version_info: VersionInfo {
             agent_version: Some("1.105.1".into()),
             agent_hash: Some("8dfceca6".into()),
@@ -127,6 +132,7 @@ pub(crate) fn service() -> Service {
         ],
         deployments: vec![deployment()],
         service_deployment: Some(ServiceDeploymentId::new(11)),
+        balancers: Vec::new(),
         completed: Some(Completed { deployment: deployment(), document: document(r#"{"n":2}"#) }),
         controller: DeploymentController::External,
         task_sets: vec![TaskSet {
@@ -171,6 +177,7 @@ fn deployment() -> Deployment {
         family: name("front"),
         revision: Revision(7),
         images: BTreeMap::from([("app".into(), "sha256:00".into())]),
+        balancers: Vec::new(),
         desired_count: 3,
         failed_tasks: 2,
         failed_starts: 1,
@@ -284,6 +291,7 @@ pub(crate) fn task(id: u128) -> Task {
             reason: "Task stopped by user".into(),
             at: at(6),
         }),
+        draining_until: None,
         observed: observed(),
         protection: Some(Protection { expires_at: at(7200) }),
         images: BTreeMap::from([("app".into(), "sha256:00".into())]),

@@ -13,6 +13,7 @@ use crate::record::{
     AgentConnection, ConstraintKind, HealthStatus, InstanceStatus, PlacementConstraint,
     PortMapping, Protection, Protocol,
 };
+use crate::route::HealthState;
 
 /// What happens, and the event of the kind that tells of it. Ids stand as `T1`, `D1` and `I0`, in
 /// order of appearance.
@@ -24,6 +25,8 @@ fn stories(kind: EventKind) -> &'static [Story] {
         EventKind::TasksStarted => TASKS_STARTED,
         EventKind::TasksStopped => TASKS_STOPPED,
         EventKind::PendingTasksStopped => PENDING_TASKS_STOPPED,
+        EventKind::DrainingBegun => DRAINING_BEGUN,
+        EventKind::TargetUnhealthy => TARGET_UNHEALTHY,
         EventKind::DeploymentCompleted => DEPLOYMENT_COMPLETED,
         EventKind::DeploymentFailed => DEPLOYMENT_FAILED,
         EventKind::RollingBack => ROLLING_BACK,
@@ -209,6 +212,24 @@ const PENDING_TASKS_STOPPED: &[Story] = &[(
         scaled_in(world)
     },
     "(service web) stopped 2 pending tasks.",
+)];
+
+const DRAINING_BEGUN: &[Story] = &[(
+    "a service behind a balancer is scaled in",
+    || scaled_in(World::balanced(3, 1)),
+    "(service web) has begun draining connections on 2 tasks.",
+)];
+
+const TARGET_UNHEALTHY: &[Story] = &[(
+    "a target answers its health check with 503",
+    || {
+        let mut world = World::balanced(1, 1);
+        world.find(world.tasks[0].id, HealthState::Unhealthy);
+        world.pass();
+        world
+    },
+    "(service web) (task T1) (port 8080) is unhealthy in (target-group TG) due to (reason Health \
+     checks failed with these codes: [503]).",
 )];
 
 const DEPLOYMENT_COMPLETED: &[Story] = &[(

@@ -7,17 +7,17 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::check;
-use crate::deploy::{self, EventKind, NewTaskSet, Plan, Situation};
+use crate::deploy::{self, EventKind, NewTaskSet, Plan, Situation, TargetOf, Targets};
 use crate::explain::{self, Wait};
 use crate::fidelity::Fidelity;
 use crate::ids::{Family, IdSource, InstanceId, Revision, TaskId};
 use crate::lifecycle::{self, ContainerReport, TaskReport};
 use crate::record::{
-    CircuitBreaker, ContainerInstance, ContainerSpec, ContainerState, ContainerStatus,
-    DeploymentConfiguration, DeploymentController, DesiredStatus, Document, HealthStatus,
-    InstanceStatus, LaunchType, NetworkMode, Scale, SchedulingStrategy, Service, ServiceDeployment,
-    ServiceStatus, StopOrder, Task, TaskSpec, TaskStatus,
+    ContainerInstance, ContainerState, ContainerStatus, DeploymentController, DesiredStatus,
+    Document, HealthStatus, InstanceStatus, LaunchType, Scale, SchedulingStrategy, Service,
+    ServiceBalancer, ServiceDeployment, StopOrder, Task, TaskSpec, TaskStatus,
 };
+use crate::route::{Health, HealthState};
 use crate::schedule::{Fleet, testing};
 use crate::time::Timestamp;
 
@@ -47,71 +47,19 @@ pub(super) struct World {
     /// The current service deployment.
     pub(super) deployment: Option<ServiceDeployment>,
     pub(super) fidelity: Fidelity,
+    /// What its tasks are to balancers.
+    pub(super) targets: Targets,
+    /// How long a new target gets less than its share.
+    pub(super) slow_start: Duration,
     specs: Vec<TaskSpec>,
     ids: Numbers,
-}
-
-fn spec(has_health_check: bool) -> TaskSpec {
-    TaskSpec {
-        cpu_units: None,
-        memory_mib: None,
-        network_mode: NetworkMode::Bridge,
-        containers: vec![ContainerSpec {
-            name: "main".into(),
-            image: "image".into(),
-            cpu_units: 16,
-            memory_mib: Some(16),
-            memory_reservation_mib: None,
-            essential: true,
-            ports: vec![],
-            gpus: 0,
-            has_health_check,
-            depends_on: vec![],
-        }],
-        placement_constraints: vec![],
-        requires_attributes: vec![],
-    }
 }
 
 impl World {
     /// A service that was just created.
     pub(super) fn new(desired_count: u32, instances: usize) -> Self {
         let now = Timestamp::from_millis(1_790_000_000_000);
-        let service = Service {
-            scope: testing::scope(),
-            cluster: "c".parse().expect("a name"),
-            name: "web".parse().expect("a name"),
-            status: ServiceStatus::Active,
-            scheduling_strategy: SchedulingStrategy::Replica,
-            desired_count,
-            launch_type: LaunchType::Ec2,
-            deployment_configuration: DeploymentConfiguration {
-                minimum_healthy_percent: 100,
-                maximum_percent: 200,
-                circuit_breaker: CircuitBreaker::default(),
-            },
-            placement_constraints: vec![],
-            placement_strategy: vec![],
-            deployments: vec![],
-            service_deployment: None,
-            completed: None,
-            controller: DeploymentController::Ecs,
-            task_sets: vec![],
-            pause_hooks: vec![],
-            zone_rebalancing: false,
-            propagate_tags: "NONE".into(),
-            enable_ecs_managed_tags: false,
-            enable_execute_command: false,
-            health_check_grace_period_s: None,
-            document: Document::new("{}".into()).expect("valid"),
-            client_token: None,
-            created_by: String::new(),
-            created_at: now,
-            deleted_at: None,
-            retry_at: None,
-            notices: vec![],
-            tags: BTreeMap::new(),
-        };
+        let service = Service { desired_count, created_at: now, ..testing::service() };
         let mut world = Self {
             service,
             tasks: vec![],
@@ -123,6 +71,8 @@ impl World {
             health_checks: false,
             deployment: None,
             fidelity: Fidelity::default(),
+            targets: Targets::new(),
+            slow_start: Duration::ZERO,
             specs: vec![],
             ids: Numbers::default(),
         };
@@ -195,7 +145,7 @@ impl World {
 
     /// UpdateService with a new revision.
     pub(super) fn deploy(&mut self) {
-        self.specs.push(spec(self.health_checks));
+        self.specs.push(testing::spec(self.health_checks));
         let revision = Revision(u32::try_from(self.specs.len()).expect("small"));
         let family = "web".parse().expect("a name");
         let begun = deploy::begin(&mut self.service, &mut self.ids, family, revision, self.now);
@@ -206,6 +156,45 @@ impl World {
     /// The newest revision of the task definition.
     pub(super) fn newest_spec(&mut self) -> &mut TaskSpec {
         self.specs.last_mut().expect("a revision")
+    }
+
+    /// A service behind a target group, whose tasks run and are healthy there.
+    pub(super) fn balanced(desired_count: u32, instances: usize) -> Self {
+        let mut world = Self::new(desired_count, instances);
+        let (container, target_group) = ("main".into(), "TG".into());
+        world.service.balancers = vec![ServiceBalancer { target_group, container, port: 80 }];
+        world.service.deployments[0].balancers.clone_from(&world.service.balancers);
+        world.pass();
+        world.agents();
+        world.find_all_healthy();
+        world.pass();
+        world
+    }
+
+    /// What the balancers say of a task from now on.
+    pub(super) fn find(&mut self, task: TaskId, state: HealthState) {
+        let failed = state == HealthState::Unhealthy;
+        let description = failed.then(|| "Health checks failed with these codes: [503]".into());
+        let health = Health { state, reason: None, description, since: self.now };
+        let target = TargetOf {
+            target_group: "TG".into(),
+            port: 8080,
+            health,
+            is_leaving: false,
+            deregistration_delay: Duration::from_secs(300),
+            slow_start: self.slow_start,
+        };
+        self.targets.insert(task, vec![target]);
+    }
+
+    /// The balancers find every task that runs healthy, if they have not found it so.
+    pub(super) fn find_all_healthy(&mut self) {
+        let runs = |task: &&Task| task.observed.status == TaskStatus::Running;
+        let known = |id: &TaskId| self.targets.contains_key(id);
+        let new = self.tasks.iter().filter(runs).map(|task| task.id).filter(|id| !known(id));
+        for id in new.collect::<Vec<_>>() {
+            self.find(id, HealthState::Healthy);
+        }
     }
 
     pub(super) fn scale(&mut self, desired_count: u32) {
@@ -224,6 +213,7 @@ impl World {
             deployment: self.deployment.as_ref(),
             tasks: &tasks,
             specs: &self.specs(),
+            targets: &self.targets,
             fleet: &Fleet::new(&self.instances, &self.tasks),
             fidelity: self.fidelity,
             now: self.now,
@@ -256,6 +246,7 @@ impl World {
             deployment: self.deployment.as_ref(),
             tasks: &tasks,
             specs: &specs,
+            targets: &self.targets,
             fleet: &fleet,
             fidelity: self.fidelity,
             now: self.now,
@@ -273,6 +264,7 @@ impl World {
             task.desired = DesiredStatus::Stopped;
             let (code, reason, at) = (stop.code, stop.reason.clone(), self.now);
             task.stop = Some(StopOrder { code, reason, at });
+            task.draining_until = stop.draining_until;
         }
         for task in self.tasks.iter_mut().filter(|task| plan.counted.contains(&task.id)) {
             task.failure_counted = true;
@@ -340,7 +332,9 @@ impl World {
             containers: vec![container],
             ..TaskReport::default()
         };
-        if let Some(next) = lifecycle::reported(&self.tasks[n], &spec(false), &report, self.now) {
+        if let Some(next) =
+            lifecycle::reported(&self.tasks[n], &testing::spec(false), &report, self.now)
+        {
             self.tasks[n] = next;
         }
     }

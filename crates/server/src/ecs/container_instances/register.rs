@@ -81,6 +81,7 @@ pub(crate) async fn register(
             status: InstanceStatus::Active,
             status_reason: None,
             connection: AgentConnection { connected: false, since: call.now, server: 0 },
+            address: None,
             version_info: version_info.clone().unwrap_or_default(),
             registered: registered.clone(),
             attributes: attributes.clone(),

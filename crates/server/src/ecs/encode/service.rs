@@ -21,6 +21,7 @@ use longshore_wire::ecs::{
 use super::{constraints, document, int, strategies, tags, task_set, time};
 use crate::clock;
 use crate::ecs::lookup;
+use crate::ecs::services::balancers;
 
 /// Tasks of a service or deployment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -96,7 +97,7 @@ pub(crate) fn service(
         task_sets: external.then(|| task_sets.collect()).transpose()?,
         deployments: Some(deployments.collect()),
         events: Some(events(view, record)),
-        load_balancers: Some(Vec::new()),
+        load_balancers: Some(balancers::shown(&record.balancers)),
         service_registries: Some(Vec::new()),
         placement_constraints: Some(constraints(&record.placement_constraints)),
         placement_strategy: Some(strategies(&record.placement_strategy)),

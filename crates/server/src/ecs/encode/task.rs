@@ -75,7 +75,7 @@ pub(crate) fn task(
         health_status: Some(health(
             spec.map_or(record::HealthStatus::Unknown, |spec| lifecycle::health(record, spec)),
         )),
-        last_status: Some(record.observed.status.as_str().to_owned()),
+        last_status: Some(record.last_status().as_str().to_owned()),
         launch_type: Some(match record.launch_type {
             record::LaunchType::Ec2 => LaunchType::Ec2,
             record::LaunchType::External => LaunchType::External,

@@ -12,6 +12,7 @@ use longshore_wire::ServiceError;
 use longshore_wire::ecs::enums::{self, ServiceField};
 use longshore_wire::ecs::{self, CreateServiceRequest, CreateServiceResponse};
 
+use super::balancers;
 use super::settings::{self, given, refuse_unbuilt};
 use crate::call::Call;
 use crate::clock::RandomIds;
@@ -99,6 +100,11 @@ fn wanted(request: &CreateServiceRequest) -> Result<Wanted, ServiceError> {
     if controller == DeploymentController::External {
         refuse_what_task_sets_have(request, strategy)?;
     }
+    let balancers = balancers::read(request.load_balancers.as_deref())?;
+    // Task sets have balancers of their own.
+    if controller == DeploymentController::Ecs {
+        balancers::check_grace(request.health_check_grace_period_seconds, &balancers)?;
+    }
     Ok(Wanted {
         name,
         controller,
@@ -156,6 +162,7 @@ fn record(
     let definition = lookup::runnable_task_definition(view, &call.scope, &reference)?;
     placement::parsed(wanted.constraints.iter().chain(&definition.spec.placement_constraints))?;
     settings::check_network(definition, request.network_configuration.as_ref())?;
+    balancers::check(view, &service.balancers, definition)?;
     let (family, revision) = (definition.family.clone(), definition.revision);
     let begun = deploy::begin(&mut service, &mut RandomIds, family, revision, call.now);
     Ok((service, Some(begun)))
@@ -192,6 +199,7 @@ fn service(
         deployments: Vec::new(),
         service_deployment: None,
         completed: None,
+        balancers: balancers::read(request.load_balancers.as_deref())?,
         controller: wanted.controller,
         task_sets: Vec::new(),
         pause_hooks: settings::pause_hooks(request.deployment_configuration.as_ref())?

@@ -41,7 +41,6 @@ macro_rules! refuse_unbuilt {
     ($request:expr) => {
         $crate::ecs::services::settings::Unbuilt {
             members: &[
-                (given($request.load_balancers.as_ref()), "A load balancer (loadBalancers)"),
                 (
                     given($request.service_registries.as_ref()),
                     "Service discovery (serviceRegistries)",

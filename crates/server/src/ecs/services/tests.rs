@@ -268,7 +268,10 @@ async fn what_is_not_built_is_refused() {
     let server = server().await;
     let cases = [
         ("launchType", json!("FARGATE")),
-        ("loadBalancers", json!([{"containerName": "main", "containerPort": 80}])),
+        (
+            "loadBalancers",
+            json!([{"loadBalancerName": "classic", "containerName": "main", "containerPort": 80}]),
+        ),
         ("serviceRegistries", json!([{"registryArn": "arn"}])),
         ("serviceConnectConfiguration", json!({"enabled": true})),
         ("deploymentController", json!({"type": "CODE_DEPLOY"})),
@@ -322,7 +325,6 @@ async fn only_what_tasks_are_made_from_begins_a_deployment() {
         (json!({"availabilityZoneRebalancing": "DISABLED"}), 1),
         (json!({"placementConstraints": [{"type": "distinctInstance"}]}), 1),
         (json!({"placementStrategy": [{"type": "random"}]}), 1),
-        (json!({"healthCheckGracePeriodSeconds": 5}), 1),
         (json!({"enableExecuteCommand": true}), 1),
         (json!({"enableECSManagedTags": true}), 1),
         (json!({"propagateTags": "SERVICE"}), 1),

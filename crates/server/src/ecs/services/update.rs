@@ -10,6 +10,7 @@ use longshore_wire::ServiceError;
 use longshore_wire::ecs::enums::ServiceField;
 use longshore_wire::ecs::{self, ErrorCode, UpdateServiceRequest, UpdateServiceResponse};
 
+use super::balancers;
 use super::existing;
 use super::settings::{self, given, refuse_unbuilt};
 use crate::call::Call;
@@ -150,6 +151,13 @@ fn changed(service: &Service, request: &UpdateServiceRequest) -> Result<Service,
         request.enable_ecs_managed_tags.unwrap_or(service.enable_ecs_managed_tags);
     next.enable_execute_command =
         request.enable_execute_command.unwrap_or(service.enable_execute_command);
+    if request.load_balancers.is_some() {
+        next.balancers = balancers::read(request.load_balancers.as_deref())?;
+    }
+    // Task sets have balancers of their own.
+    if service.controller == DeploymentController::Ecs {
+        balancers::check_grace(request.health_check_grace_period_seconds, &next.balancers)?;
+    }
     let grace = settings::grace_period(request.health_check_grace_period_seconds)?;
     next.health_check_grace_period_s = grace.or(service.health_check_grace_period_s);
     Ok(next)
@@ -186,12 +194,14 @@ fn deploy_if_needed(
     }
     next.document = settings::document(&kept)?;
     settings::check_network(definition, kept.network_configuration.as_ref())?;
+    balancers::check(view, &next.balancers, definition)?;
     placement::parsed(
         next.placement_constraints.iter().chain(&definition.spec.placement_constraints),
     )?;
     let new = (definition.family.clone(), definition.revision);
     let deploys = request.force_new_deployment.unwrap_or(false)
         || new != (family, revision)
-        || next.document != old.document;
+        || next.document != old.document
+        || next.balancers != old.balancers;
     Ok(deploys.then(|| deploy::begin(next, &mut RandomIds, new.0, new.1, call.now)))
 }

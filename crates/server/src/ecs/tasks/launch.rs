@@ -68,6 +68,7 @@ pub(crate) fn make_tasks(
             created_at: now,
             desired: DesiredStatus::Running,
             stop: None,
+            draining_until: None,
             observed: Observed::pending(containers.collect()),
             protection: None,
             images: launch.images.clone(),

@@ -1,0 +1,251 @@
+//! The control plane: snapshots from it, reports to it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use longshore_auth::{Credentials, PayloadHash, RequestParts, sign};
+use longshore_domain::route::{Health, HealthReason, HealthState, Report, Snapshot, TargetReport};
+use longshore_domain::time::Timestamp;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::node::Node;
+use crate::target::{Target, TargetKey};
+use crate::{clock, limits};
+
+/// Waits between attempts to reach the control plane.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// The longest of them.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// Time between two looks at a snapshot file.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The control plane.
+#[derive(Clone)]
+pub(crate) struct Control {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    url: String,
+    region: String,
+    credentials: Credentials,
+}
+
+impl Control {
+    /// Of a URL. Calls are signed for ECS, like those of the agent.
+    pub(crate) fn new(url: &str, region: &str, credentials: Credentials) -> Result<Self, String> {
+        let roots = hyper_rustls::HttpsConnectorBuilder::new().with_native_roots();
+        let connector = roots.map_err(|error| error.to_string())?;
+        let connector = connector.https_or_http().enable_http1().build();
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        let url = url.trim_end_matches('/').to_owned();
+        url.parse::<http::Uri>().map_err(|error| format!("{url}: {error}"))?;
+        Ok(Self { client, url, region: region.to_owned(), credentials })
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        query: &str,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), String> {
+        let question = if query.is_empty() { "" } else { "?" };
+        let uri: http::Uri = format!("{}{path}{question}{query}", self.url)
+            .parse()
+            .map_err(|error: http::uri::InvalidUri| error.to_string())?;
+        let host = uri.authority().map(ToString::to_string).unwrap_or_default();
+        let headers = [("host", host.as_bytes())];
+        let parts = RequestParts::new(method.as_str(), path, query, headers);
+        let now_s = clock::now().as_millis() / 1000;
+        let payload = PayloadHash::of(&body);
+        let added = sign(&parts, &payload, &self.credentials, &self.region, "ecs", now_s);
+        let mut request = Request::builder()
+            .method(method)
+            .uri(uri)
+            .header(header::HOST, host)
+            .header(header::CONTENT_TYPE, "application/json");
+        for (name, value) in added {
+            request = request.header(name, value);
+        }
+        let request = request.body(Full::new(body)).map_err(|error| error.to_string())?;
+        let asking = async {
+            let response = self.client.request(request).await.map_err(|error| chain(&error))?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), limits::SNAPSHOT_BYTES).collect();
+            let body = body.await.map_err(|error| chain(error.as_ref()))?;
+            Ok((status, body.to_bytes()))
+        };
+        timeout(limits::POLL, asking).await.unwrap_or_else(|_| Err("no answer".to_owned()))
+    }
+
+    /// A snapshot that is newer than `after`; `None` when there is none for a while.
+    async fn newer(&self, after: u64) -> Result<Option<Snapshot>, String> {
+        let query = format!("after={after}");
+        let path = "/_longshore/balancers/routing";
+        let (status, body) = self.call(Method::GET, path, &query, Bytes::new()).await?;
+        match status {
+            StatusCode::OK => serde_json::from_slice(&body).map(Some).map_err(|e| e.to_string()),
+            StatusCode::NO_CONTENT => Ok(None),
+            status => Err(format!("HTTP {status}")),
+        }
+    }
+
+    async fn report(&self, report: &Report) -> Result<(), String> {
+        let body = serde_json::to_vec(report).map_err(|error| error.to_string())?;
+        let path = "/_longshore/balancers/report";
+        let (status, _) = self.call(Method::POST, path, "", body.into()).await?;
+        if status.is_success() { Ok(()) } else { Err(format!("HTTP {status}")) }
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// Asks for newer snapshots, for ever.
+pub(crate) async fn follow(control: Control, mut after: u64, found: mpsc::Sender<Snapshot>) {
+    let mut wait = FIRST_WAIT;
+    loop {
+        match control.newer(after).await {
+            Ok(Some(snapshot)) => {
+                wait = FIRST_WAIT;
+                // A control plane that was restored may have gone back; its word counts.
+                after = snapshot.version;
+                if found.send(snapshot).await.is_err() {
+                    return;
+                }
+            }
+            Ok(None) => wait = FIRST_WAIT,
+            Err(why) => {
+                tracing::debug!(why, "no routing from the control plane");
+                sleep(wait + wait.mul_f64(share())).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
+            }
+        }
+    }
+}
+
+fn share() -> f64 {
+    f64::from(u32::try_from(clock::random() % 1000).unwrap_or(0)) / 1000.0
+}
+
+/// Reads a snapshot file whenever it has changed, for ever.
+pub(crate) async fn watch(path: PathBuf, found: mpsc::Sender<Snapshot>) {
+    let mut seen = None;
+    loop {
+        let stamp = tokio::fs::metadata(&path).await.ok();
+        let stamp = stamp.and_then(|m| Some((m.modified().ok()?, m.len())));
+        if stamp.is_some() && stamp != seen {
+            seen = stamp;
+            let bytes = tokio::fs::read(&path).await.unwrap_or_default();
+            match serde_json::from_slice(&bytes) {
+                Ok(snapshot) => {
+                    if found.send(snapshot).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "the snapshot file cannot be read"),
+            }
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// Reports, for ever: news at once, everything now and then.
+pub(crate) async fn report(node: Arc<Node>, control: Control) {
+    let mut told: BTreeMap<TargetKey, (Health, u32)> = BTreeMap::new();
+    let mut whole_at = Instant::now();
+    loop {
+        tokio::select! {
+            biased;
+            () = node.news.notified() => {}
+            () = tokio::time::sleep_until(whole_at) => {}
+        }
+        if Instant::now() >= whole_at {
+            told.clear();
+            whole_at = Instant::now() + limits::REPORT;
+        }
+        let report = collect(&node, &mut told);
+        if let Err(why) = control.report(&report).await {
+            tracing::debug!(why, "the control plane takes no report");
+            told.clear();
+            node.wanted.lock().unwrap_or_else(PoisonError::into_inner).extend(report.wanted);
+            whole_at = Instant::now() + Duration::from_secs(1);
+            sleep(FIRST_WAIT).await;
+        }
+    }
+}
+
+/// What is new, or all when nothing was told yet.
+fn collect(node: &Node, told: &mut BTreeMap<TargetKey, (Health, u32)>) -> Report {
+    let table = node.table.load();
+    let mut targets = Vec::new();
+    let mut used = Vec::new();
+    for group in table.groups.values() {
+        for target in &group.targets {
+            let report = of_target(target);
+            // How much is under way matters at once only for who waits for its end.
+            let draining = target.deregistered_at().is_some();
+            let mark = (report.health.clone(), if draining { report.in_flight } else { 0 });
+            if told.get(&target.key) != Some(&mark) {
+                told.insert(target.key.clone(), mark);
+                targets.push(report);
+            }
+        }
+        let at = group.live.used.load(Relaxed);
+        if group.record.on_demand.is_some() && at != 0 {
+            used.push((group.record.arn.clone(), Timestamp::from_millis(at)));
+        }
+    }
+    let mut failed_listeners = table.refused.clone();
+    let unopened = node.unopened.lock().unwrap_or_else(PoisonError::into_inner);
+    failed_listeners.extend(unopened.values().cloned());
+    drop(unopened);
+    let wanted = std::mem::take(&mut *node.wanted.lock().unwrap_or_else(PoisonError::into_inner));
+    Report {
+        node: node.id,
+        version: table.version,
+        targets,
+        wanted: wanted.into_iter().collect(),
+        used,
+        failed_listeners,
+    }
+}
+
+fn of_target(target: &Target) -> TargetReport {
+    let (machine, probe) = target.found.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let health = match target.deregistered_at() {
+        Some(since) => Health {
+            state: HealthState::Draining,
+            reason: Some(HealthReason::DeregistrationInProgress),
+            description: Some("Target deregistration is in progress".to_owned()),
+            since,
+        },
+        None => machine.health,
+    };
+    TargetReport {
+        group: target.key.group.to_string(),
+        id: target.key.id.clone(),
+        port: target.key.port,
+        health,
+        probe,
+        in_flight: target.in_flight.load(Relaxed),
+    }
+}

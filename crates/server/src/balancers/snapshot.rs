@@ -1,0 +1,129 @@
+//! The routing snapshot of a view. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use longshore_domain::ids::Scope;
+use longshore_domain::record::{self, TargetType, forwarded_to};
+use longshore_domain::route::{
+    Balancer, Health, HealthState, Listener, Rule, Snapshot, Target, TargetGroup,
+};
+use longshore_domain::time::Timestamp;
+use longshore_store::View;
+use longshore_store::tables::{
+    ContainerInstanceIndex, ListenerKey, ListenerRuleKey, TargetKey, TaskIndex,
+};
+
+use super::health;
+use crate::elbv2::{balancer_attributes, group_by_arn, target_group_attributes};
+
+/// Everything that nodes need to know.
+pub(super) fn of(view: &View) -> Snapshot {
+    let mut groups = BTreeSet::new();
+    let balancers =
+        view.load_balancers.iter().map(|row| balancer(view, row, &mut groups)).collect();
+    let addresses = &mut BTreeMap::new();
+    let groups = groups.iter().filter_map(|arn| group(view, arn, addresses)).collect();
+    Snapshot { version: view.revision.0, balancers, groups, certificates: Vec::new() }
+}
+
+/// Whether two snapshots differ at most in their version and in what nodes have said themselves.
+pub(super) fn says_the_same(a: &Snapshot, b: &Snapshot) -> bool {
+    let plain = |snapshot: &Snapshot| {
+        let mut plain = snapshot.clone();
+        plain.version = 0;
+        for target in plain.groups.iter_mut().flat_map(|group| &mut group.targets) {
+            let (state, since) = (HealthState::Initial, Timestamp::default());
+            target.health = Health { state, reason: None, description: None, since };
+        }
+        plain
+    };
+    plain(a) == plain(b)
+}
+
+fn balancer(view: &View, record: &record::LoadBalancer, groups: &mut BTreeSet<String>) -> Balancer {
+    let rows = view.listeners.range(&ListenerKey::of_balancer(&record.scope, record.id));
+    Balancer {
+        arn: record.arn(),
+        name: record.name.clone(),
+        kind: record.kind,
+        addresses: vec![record.address],
+        attributes: balancer_attributes(record),
+        listeners: rows.map(|row| listener(view, row, groups)).collect(),
+    }
+}
+
+fn listener(view: &View, record: &record::Listener, groups: &mut BTreeSet<String>) -> Listener {
+    let prefix = ListenerRuleKey::of_listener(&record.scope, record.id);
+    let mut own: Vec<_> = view.listener_rules.range(&prefix).collect();
+    own.sort_by_key(|rule| rule.priority);
+    let own = own.into_iter().map(|rule| Rule {
+        arn: rule.arn(),
+        priority: Some(rule.priority),
+        conditions: rule.conditions.clone(),
+        actions: rule.actions.clone(),
+    });
+    let default = Rule {
+        arn: record.default_rule_arn(),
+        priority: None,
+        conditions: Vec::new(),
+        actions: record.default_actions.clone(),
+    };
+    let rules: Vec<Rule> = own.chain([default]).collect();
+    groups.extend(rules.iter().flat_map(|rule| forwarded_to(&rule.actions)).map(str::to_owned));
+    Listener {
+        arn: record.arn(),
+        port: record.port,
+        protocol: record.protocol,
+        certificates: record.certificates.clone(),
+        ssl_policy: record.ssl_policy.clone(),
+        alpn_policy: record.alpn_policy.clone(),
+        rules,
+    }
+}
+
+type Addresses = BTreeMap<String, Option<IpAddr>>;
+
+fn group(view: &View, arn: &str, addresses: &mut Addresses) -> Option<TargetGroup> {
+    let record = group_by_arn(view, arn)?;
+    let rows = view.targets.range(&TargetKey::of_group(&record.scope, record.id));
+    let targets = rows.map(|row| {
+        let ip = match record.target_type {
+            TargetType::Ip => row.id.parse().ok(),
+            TargetType::Instance => *addresses
+                .entry(row.id.clone())
+                .or_insert_with_key(|id| address_of_instance(view, &record.scope, id)),
+        };
+        Target {
+            id: row.id.clone(),
+            port: row.port,
+            address: ip.map(|ip| SocketAddr::new(ip, row.port)),
+            registered_at: row.registered_at,
+            deregistered_at: row.deregistered_at,
+            health: health(record, row, true),
+        }
+    });
+    Some(TargetGroup {
+        arn: arn.to_owned(),
+        name: record.name.clone(),
+        protocol: record.protocol,
+        version: record.version,
+        health_check: record.health_check_enabled.then(|| record.health_check.clone()),
+        attributes: target_group_attributes(record),
+        targets: targets.collect(),
+        on_demand: None,
+    })
+}
+
+/// Where an instance is: where its containers' ports are bound, if that is one address; else where
+/// its agent comes from.
+fn address_of_instance(view: &View, scope: &Scope, ec2_instance_id: &str) -> Option<IpAddr> {
+    let index = ContainerInstanceIndex::Ec2Instance(scope.clone(), ec2_instance_id.to_owned());
+    let instance = view.container_instances.by(&index).next()?;
+    let tasks = view.tasks.by(&TaskIndex::Instance(instance.id));
+    let containers = tasks.flat_map(|task| &task.observed.containers);
+    let mut bound = containers
+        .flat_map(|container| &container.bindings)
+        .filter_map(|binding| binding.bind_ip.parse::<IpAddr>().ok());
+    bound.find(|ip| !ip.is_unspecified()).or(instance.address)
+}
