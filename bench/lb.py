@@ -276,7 +276,7 @@ def wrk(url: str, seconds: float) -> tuple[float, float, int]:
     command = ["taskset", "-c", OTHERS, "wrk", "-t1", "-c64", f"-d{seconds:g}", "--latency", url]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1])  # type: ignore[index]
-    p99 = milliseconds(re.search(r"99%\s+(\S+)", text)[1])  # type: ignore[index]
+    p99 = milliseconds(re.search(r"(?m)^\s+99%\s+(\S+)", text)[1])  # type: ignore[index]
     errors = sum(int(n) for n in re.findall(r"(?:connect|read|write|timeout) (\d+)", text))
     errors += sum(int(n) for n in re.findall(r"Non-2xx or 3xx responses: (\d+)", text))
     return rate, p99, errors

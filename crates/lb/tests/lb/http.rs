@@ -178,14 +178,18 @@ async fn a_request_waits_for_a_service_that_starts_on_demand() {
     let mut snapshot = http_snapshot(&[]);
     snapshot.groups[0].on_demand = Some(OnDemand { hold_ms: 20_000, queue: 1 });
     let mut world = World::new(snapshot).await;
-    let mut waiting = world.connect().await;
-    waiting
-        .write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        .await
-        .expect("sent");
-    // One may wait, so another one is turned away as soon as the first one does.
-    let second = world.until("/", |answer| answer.starts_with("HTTP/1.1 503 "));
-    second.await;
+    let (mut one, mut two) = (world.connect().await, world.connect().await);
+    for stream in [&mut one, &mut two] {
+        let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        stream.write_all(request).await.expect("sent");
+    }
+    // One may wait, so the other one is turned away.
+    let (mut first, mut second) = (String::new(), String::new());
+    let (turned_away, mut waiting) = tokio::select! {
+        _ = one.read_to_string(&mut first) => (first, two),
+        _ = two.read_to_string(&mut second) => (second, one),
+    };
+    assert!(turned_away.starts_with("HTTP/1.1 503 "), "{turned_away}");
     let at = named("up").await;
     world.change(|snapshot| {
         snapshot.groups[0].targets = vec![target(at, HealthState::Initial)];

@@ -161,3 +161,38 @@ async fn trailers_of_grpc_arrive() {
     let _ = timeout(PATIENCE, tls.read_to_string(&mut answer)).await.expect("in time");
     assert!(answer.starts_with("HTTP/1.1 464 "), "{answer}");
 }
+
+#[tokio::test]
+async fn clients_that_break_tls_or_reset_streams_harm_nobody() {
+    let one = certificate("one", "one.test");
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let at = silent.local_addr().expect("bound");
+    let world = World::new(https(&[at], vec![one.clone()])).await;
+    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0x16, 3, 1, 0xff, 0xff], &[0; 4096]] {
+        let mut stream = world.connect().await;
+        stream.write_all(garbage).await.expect("sent");
+        stream.shutdown().await.expect("half closed");
+        let mut answer = Vec::new();
+        let _ = timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("it is closed");
+        assert!(!answer.starts_with(b"HTTP/"), "{answer:?}");
+    }
+    let mut rapid = client(&world, &one).await;
+    let resetting = async {
+        // Each stream is reset as soon as it is sent, until the balancer has had enough.
+        while rapid.ready().await.is_ok() {
+            let request = Request::get("https://one.test/").body(Full::new(Bytes::new()));
+            let sending = rapid.send_request(request.expect("a request"));
+            let moment = std::time::Duration::from_micros(200);
+            if let Ok(Err(_)) = timeout(moment, sending).await {
+                return;
+            }
+        }
+    };
+    // Whether it is cut off or only slowed, others are served.
+    let _ = timeout(std::time::Duration::from_secs(2), resetting).await;
+    let mut tls = connect(&world, &one, "one.test", b"http/1.1").await.expect("TLS");
+    tls.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.expect("sent");
+    let mut answer = String::new();
+    let _ = timeout(PATIENCE, tls.read_to_string(&mut answer)).await.expect("in time");
+    assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
+}
