@@ -11,7 +11,7 @@ use super::buckets::{Buckets, Condition};
 use super::draft::Draft;
 use crate::ids::TaskId;
 use crate::record::{Cause, Service, ServiceBalancer, Task};
-use crate::route::{Health, HealthState};
+use crate::route::{Health, HealthState, Probe};
 use crate::time::Timestamp;
 
 /// What the balancers know of a task in one target group.
@@ -23,6 +23,8 @@ pub struct TargetOf {
     pub port: u16,
     /// How it does there.
     pub health: Health,
+    /// How it was asked when that was found out.
+    pub probe: Option<Probe>,
     /// Whether it was deregistered.
     pub is_leaving: bool,
     /// How long what is under way may take once it is deregistered.

@@ -65,6 +65,7 @@ pub(crate) fn of(view: &View, service: &Service) -> deploy::Targets {
         found.entry(task.task).or_default().push(TargetOf {
             port: row.port,
             health: balancers::health(group, row, is_used(view, &arn)),
+            probe: row.seen.values().filter_map(|seen| seen.probe.clone()).max_by_key(|p| p.at),
             is_leaving: row.deregistered_at.is_some(),
             deregistration_delay: seconds(attributes.deregistration_delay_s),
             slow_start: seconds(attributes.slow_start_s),

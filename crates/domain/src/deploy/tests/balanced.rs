@@ -109,4 +109,13 @@ fn it_is_explained_what_targets_wait_for() {
     assert!(!steady);
     assert_eq!(waits[0].cause.as_str(), "TARGET_HEALTH");
     assert_eq!(waits[0].what, "1 tasks to be healthy targets of their balancers");
+    world.find(world.tasks[0].id, HealthState::Unhealthy);
+    let (_, waits) = world.explain();
+    let wait = waits.iter().find(|wait| wait.cause.as_str() == "TARGET_HEALTH").expect("a wait");
+    assert_eq!(
+        wait.what,
+        "1 tasks that are unhealthy targets to be replaced: port 8080 answered 503 after 12 ms, at \
+         2026-09-21T14:13:20Z"
+    );
+    assert!(wait.fix.contains("Matcher"), "{}", wait.fix);
 }

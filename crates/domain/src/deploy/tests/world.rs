@@ -17,7 +17,7 @@ use crate::record::{
     Document, HealthStatus, InstanceStatus, LaunchType, Scale, SchedulingStrategy, Service,
     ServiceBalancer, ServiceDeployment, StopOrder, Task, TaskSpec, TaskStatus,
 };
-use crate::route::{Health, HealthState};
+use crate::route::{Health, HealthState, Outcome, Probe};
 use crate::schedule::{Fleet, testing};
 use crate::time::Timestamp;
 
@@ -180,6 +180,11 @@ impl World {
             target_group: "TG".into(),
             port: 8080,
             health,
+            probe: failed.then(|| Probe {
+                at: self.now,
+                took_ms: 12,
+                outcome: Outcome::WrongCode(503),
+            }),
             is_leaving: false,
             deregistration_delay: Duration::from_secs(300),
             slow_start: self.slow_start,
