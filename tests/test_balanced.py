@@ -189,6 +189,10 @@ def test_the_balancer_serves_on_without_its_server_and_after_a_restart(
     until(answers, "the balancer to serve what it knew")
     world.server.start()
     balanced.healthy(1)
+    # The node that is gone has nothing under way, whatever it has said.
+    [task] = service.running()
+    service.update(desiredCount=0)
+    service.tasks.wait(task["taskArn"], "STOPPED", timeout=90)
 
 
 def test_a_load_test_during_a_deployment_finds_no_failure(

@@ -1,5 +1,5 @@
-//! Targets: carries out what `domain::registration` plans for services, and lets go of targets that
-//! were deregistered by hand.
+//! Targets: carries out what `domain::registration` plans for services, lets go of targets that were
+//! deregistered by hand, and forgets what balancers have seen that are gone.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use longshore_store::{Kind, RecordTxn, Row, View};
 
 use super::driver::{Controller, Pass};
 use super::services::definitions;
+use crate::Server;
 use crate::balancers;
 use crate::clock::RandomIds;
 use crate::ecs::lookup;
@@ -27,7 +28,10 @@ use crate::elbv2::{group_by_arn, is_used, target_group_attributes};
 const CHANGES: usize = 60;
 
 /// Keeps targets as they should be.
-pub(super) struct Targets;
+pub(super) struct Targets {
+    /// Knows which nodes of balancers are there.
+    pub(super) server: Arc<Server>,
+}
 
 impl Controller for Targets {
     const NAME: &'static str = "targets";
@@ -48,7 +52,29 @@ impl Controller for Targets {
         for row in view.targets.iter().filter(|row| row.task.is_none()) {
             by_hand(view, row, now, &mut pass);
         }
+        self.forget_gone(view, now, &mut pass);
         pass
+    }
+}
+
+impl Targets {
+    /// Nobody waits for a node that is gone, and what it found is no news any more. Of several servers each
+    /// hears other nodes, so none of them can tell.
+    fn forget_gone(&self, view: &View, now: Timestamp, pass: &mut Pass) {
+        if !self.server.state.store().is_exclusive() {
+            return;
+        }
+        if view.targets.iter().any(|row| row.deregistered_at.is_some()) {
+            pass.look_again(now + balancers::SILENCE);
+        }
+        let Some(present) = self.server.balancers.present(now) else { return };
+        for row in view.targets.iter() {
+            if let Some(next) = balancers::without_gone(row, &present) {
+                let mut txn = RecordTxn::new();
+                txn.update(row, &next);
+                pass.push(txn);
+            }
+        }
     }
 }
 
