@@ -75,10 +75,12 @@ pub(crate) fn standing<'a>(situation: &Situation<'a>, task: &Task) -> Standing<'
     Standing::Healthy(full_at)
 }
 
-/// Where a task is to be a target: as its deployment says.
+/// Where a task is to be a target: as its deployment or its task set says.
 pub(crate) fn balancers_of<'s>(service: &'s Service, task: &Task) -> &'s [ServiceBalancer] {
     let own = |label: String| task.started_by.as_ref() == Some(&label);
-    let deployment = service.deployments.iter().find(|deployment| own(deployment.label()));
+    let of_sets = service.task_sets.iter().map(|set| &set.deployment);
+    let mut deployments = service.deployments.iter().chain(of_sets);
+    let deployment = deployments.find(|deployment| own(deployment.label()));
     deployment.map(|deployment| deployment.balancers.as_slice()).unwrap_or_default()
 }
 

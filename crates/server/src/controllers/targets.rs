@@ -43,7 +43,9 @@ impl Controller for Targets {
         for row in view.services.iter() {
             let index =
                 TargetIndex::Service(row.scope.clone(), row.cluster.clone(), row.name.clone());
-            let balanced = row.deployments.iter().any(|d| !d.balancers.is_empty());
+            let of_sets = row.task_sets.iter().map(|set| &set.deployment);
+            let mut deployments = row.deployments.iter().chain(of_sets);
+            let balanced = deployments.any(|deployment| !deployment.balancers.is_empty());
             if balanced || view.targets.count_by(&index) > 0 {
                 let targets: Vec<_> = view.targets.by(&index).collect();
                 of_service(view, row, &targets, now, &mut pass);
