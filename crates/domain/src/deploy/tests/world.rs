@@ -186,7 +186,7 @@ impl World {
             target_group: "TG".into(),
             port: 8080,
             health,
-            probe: failed.then(|| Probe {
+            probe: failed.then_some(Probe {
                 at: self.now,
                 took_ms: 12,
                 outcome: Outcome::WrongCode(503),
