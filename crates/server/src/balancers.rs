@@ -56,12 +56,17 @@ impl Balancers {
     /// The nodes that are there; `None` as long as it is not known, since they have not had the time to
     /// say so.
     pub(crate) fn present(&self, now: Timestamp) -> Option<BTreeSet<u64>> {
-        if now.saturating_since(self.began) <= SILENCE {
+        if !self.knows(now) {
             return None;
         }
         let nodes = self.nodes();
         let alive = nodes.iter().filter(|(_, n)| now.saturating_since(n.seen_at) <= SILENCE);
         Some(alive.map(|(id, _)| *id).collect())
+    }
+
+    /// Whether every node that is there has had the time to report.
+    fn knows(&self, now: Timestamp) -> bool {
+        now.saturating_since(self.began) > SILENCE
     }
 
     fn nodes(&self) -> MutexGuard<'_, BTreeMap<u64, Node>> {
