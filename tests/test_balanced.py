@@ -9,7 +9,7 @@ import pytest
 from harness.aws import refused
 from harness.balancing import Balanced, Clients, Node, addresses, serving
 from harness.cli import as_json, longshore
-from harness.process import World
+from harness.process import Process, World
 from harness.services import Service
 from harness.tasks import Tasks, sh
 from harness.wait import until
@@ -189,6 +189,38 @@ def test_the_balancer_serves_on_without_its_server_and_after_a_restart(
     until(answers, "the balancer to serve what it knew")
     world.server.start()
     balanced.healthy(1)
+    # The node that is gone has nothing under way, whatever it has said.
+    [task] = service.running()
+    service.update(desiredCount=0)
+    service.tasks.wait(task["taskArn"], "STOPPED", timeout=90)
+
+
+def test_a_load_test_during_a_deployment_finds_no_failure(
+    balanced: Balanced, service: Service
+) -> None:
+    service.create(serving(service, "one"), 2, loadBalancers=balanced.member())
+    service.stable()
+    balanced.healthy(2)
+    url = f"http://{balanced.host}/"
+    load = Process(
+        service.tasks.world.server.folder / "loadtest.log",
+        ["--output", "json", "ctl", "loadtest", url, "--rate", "500", "--duration", "8s"],
+    )
+    load.spawn()
+    service.update(taskDefinition=serving(service, "two"))
+    service.ended("SUCCESSFUL")
+    assert load.popen is not None
+    assert load.popen.wait(60) == 0, load.tail()
+    refused = longshore(
+        service.tasks.world.server.url,
+        "ctl",
+        "loadtest",
+        f"{url}none",
+        "--duration",
+        "1s",
+        fails=True,
+    )
+    assert "times: HTTP 404" in refused.stdout
 
 
 def test_run_gives_a_url(balanced_world: tuple[World, Node], name: str) -> None:

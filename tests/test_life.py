@@ -51,7 +51,8 @@ def test_a_task_lives_and_stops(tasks: Tasks, world: World) -> None:
     assert task["stoppedReason"] == "seen enough"
     assert task["containers"][0]["exitCode"] == 0
     assert task["stoppingAt"] <= task["stoppedAt"]
-    assert arn in world.ecs.list_tasks(cluster=world.cluster, desiredStatus="STOPPED")["taskArns"]
+    own = {"cluster": world.cluster, "family": tasks.family}
+    assert arn in world.ecs.list_tasks(**own, desiredStatus="STOPPED")["taskArns"]
 
 
 def test_the_instance_counts_what_its_tasks_use(tasks: Tasks, world: World) -> None:

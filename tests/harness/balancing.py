@@ -62,6 +62,14 @@ class Balanced:
             LoadBalancerArn=self.arn, Port=80, Protocol="HTTP", DefaultActions=[forward]
         )["Listeners"][0]["ListenerArn"]
         self.elb.get_waiter("load_balancer_available").wait(LoadBalancerArns=[self.arn])
+        until(self.listens, f"{self.host} to listen")
+
+    def listens(self) -> bool:
+        """Whether it answers at all."""
+        try:
+            return self.get()[0] > 0
+        except OSError:
+            return False
 
     def member(self) -> list[dict[str, Any]]:
         """`loadBalancers` of a service behind it."""

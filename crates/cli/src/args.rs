@@ -265,11 +265,35 @@ pub(crate) enum CtlCommand {
         #[arg(long, default_value = "/var/run/docker.sock")]
         docker_socket: PathBuf,
     },
+    /// Ask a URL at a steady rate, e.g. during a deployment, and fail if any request fails.
+    Loadtest(LoadtestOptions),
     /// Empty a development server, and stop its containers.
     Reset,
     /// Back up, move and check what the control plane stores.
     #[command(subcommand)]
     Store(StoreCommand),
+}
+
+/// Options of `longshore ctl loadtest`.
+#[derive(Debug, Args)]
+pub(crate) struct LoadtestOptions {
+    /// http://HOST[:PORT]/PATH
+    pub(crate) url: String,
+    /// Requests per second.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) rate: u32,
+    /// Clients that share them; each waits for its answer.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) clients: u32,
+    /// How long.
+    #[arg(long, default_value = "10s", value_parser = duration)]
+    pub(crate) duration: Duration,
+    /// Seconds after which a request that was not answered has failed.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) timeout: u64,
+    /// A new connection for each request.
+    #[arg(long)]
+    pub(crate) new_connections: bool,
 }
 
 /// Commands of `longshore ctl store`.

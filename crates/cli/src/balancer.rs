@@ -21,6 +21,8 @@ const PORT: i32 = 80;
 const NAME_LEN: usize = 32;
 /// How long a node of balancers may take to learn of a new one.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long nodes may take to tell a server that has just started that they are there.
+const GREETING: Duration = Duration::from_secs(2);
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_millis(50);
 /// What counts as well when nobody has said what the service answers at `/`.
@@ -74,7 +76,7 @@ pub(crate) async fn url(
 
 /// Whether a node serves a balancer; else why not.
 async fn served(client: &Api, arn: &str) -> Result<Result<(), String>, Failure> {
-    let end = tokio::time::Instant::now() + PATIENCE;
+    let begun = tokio::time::Instant::now();
     let request = DescribeLoadBalancersInput {
         load_balancer_arns: Some(vec![arn.to_owned()]),
         ..Default::default()
@@ -87,9 +89,9 @@ async fn served(client: &Api, arn: &str) -> Result<Result<(), String>, Failure> 
         let state = state.unwrap_or_default();
         match (state.code, state.reason) {
             (Some(LoadBalancerStateEnum::Active), _) => return Ok(Ok(())),
-            (_, Some(reason)) => return Ok(Err(reason)),
-            _ if tokio::time::Instant::now() > end => {
-                return Ok(Err("the node of balancers does not take it up".to_owned()));
+            (_, Some(reason)) if begun.elapsed() > GREETING => return Ok(Err(reason)),
+            _ if begun.elapsed() > PATIENCE => {
+                return Ok(Err("no node of balancers takes it up".to_owned()));
             }
             _ => tokio::time::sleep(LOOK).await,
         }

@@ -5,6 +5,7 @@ mod consolidate;
 mod doctor;
 mod events;
 mod explain;
+mod loadtest;
 mod servers;
 mod status;
 mod store;
@@ -33,6 +34,7 @@ pub(crate) async fn run(command: CtlCommand, client: &Api, output: Output) -> Re
             consolidate::run(client, &cluster, below, execute, output).await
         }
         CtlCommand::Doctor { docker_socket } => doctor::run(client, &docker_socket, output).await,
+        CtlCommand::Loadtest(options) => loadtest::run(options, output).await,
         CtlCommand::Store(command) => store::run(command, client, output).await,
         CtlCommand::Reset => {
             let what = "cannot reset the server";

@@ -120,7 +120,12 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// Asks for newer snapshots, for ever.
-pub(crate) async fn follow(control: Control, mut after: u64, found: mpsc::Sender<Snapshot>) {
+pub(crate) async fn follow(
+    node: Arc<Node>,
+    control: Control,
+    mut after: u64,
+    found: mpsc::Sender<Snapshot>,
+) {
     let mut wait = FIRST_WAIT;
     loop {
         match control.newer(after).await {
@@ -135,6 +140,8 @@ pub(crate) async fn follow(control: Control, mut after: u64, found: mpsc::Sender
             Ok(None) => wait = FIRST_WAIT,
             Err(why) => {
                 tracing::debug!(why, "no routing from the control plane");
+                // One that comes back knows of no node: it is told as soon as it can be.
+                node.news.notify_one();
                 sleep(wait + wait.mul_f64(share())).await;
                 wait = (wait * 2).min(LONGEST_WAIT);
             }

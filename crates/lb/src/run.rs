@@ -134,7 +134,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         let control = control.map_err(LbError::Control)?;
         parts.spawn(control::report(Arc::clone(&node), control.clone()));
         if config.snapshot.is_none() {
-            parts.spawn(control::follow(control, version, found.clone()));
+            let node = Arc::clone(&node);
+            parts.spawn(control::follow(node, control, version, found.clone()));
         }
     }
     match config.snapshot {

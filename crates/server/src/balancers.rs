@@ -8,10 +8,10 @@ mod health;
 mod report;
 mod snapshot;
 
-pub(crate) use health::{health, is_idle};
+pub(crate) use health::{health, is_idle, without_gone};
 pub(crate) use report::{report, routing};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,11 +27,13 @@ use crate::clock;
 use crate::elbv2::listener_arns;
 
 /// A node that says nothing for so long is gone: it reports every ten seconds.
-const SILENCE: Duration = Duration::from_secs(35);
+pub(crate) const SILENCE: Duration = Duration::from_secs(35);
 
 /// What is known of balancers beside the store.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Balancers {
+    /// Since when it is listened to nodes.
+    began: Timestamp,
     nodes: Mutex<BTreeMap<u64, Node>>,
     newest: Mutex<Arc<Snapshot>>,
 }
@@ -46,13 +48,33 @@ struct Node {
 }
 
 impl Balancers {
+    /// Nothing was heard before `began`.
+    pub(crate) fn new(began: Timestamp) -> Self {
+        Self { began, nodes: Mutex::default(), newest: Mutex::default() }
+    }
+
+    /// The nodes that are there; `None` as long as it is not known, since they have not had the time to
+    /// say so.
+    pub(crate) fn present(&self, now: Timestamp) -> Option<BTreeSet<u64>> {
+        if !self.knows(now) {
+            return None;
+        }
+        let nodes = self.nodes();
+        let alive = nodes.iter().filter(|(_, n)| now.saturating_since(n.seen_at) <= SILENCE);
+        Some(alive.map(|(id, _)| *id).collect())
+    }
+
+    /// Whether every node that is there has had the time to report.
+    fn knows(&self, now: Timestamp) -> bool {
+        now.saturating_since(self.began) > SILENCE
+    }
+
     fn nodes(&self) -> MutexGuard<'_, BTreeMap<u64, Node>> {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps what a node says of itself.
-    fn heard(&self, report: &Report) {
-        let now = clock::now();
+    fn heard(&self, report: &Report, now: Timestamp) {
         let mut nodes = self.nodes();
         nodes.retain(|_, node| now.saturating_since(node.seen_at) <= SILENCE);
         let failed = report.failed_listeners.iter().cloned().collect();
@@ -90,5 +112,25 @@ impl Balancers {
             (LoadBalancerStateEnum::Provisioning, None)
         };
         LoadBalancerState { code: Some(code), reason }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1000)
+    }
+
+    #[test]
+    fn a_node_that_says_nothing_for_long_is_gone() {
+        let balancers = Balancers::new(at(0));
+        let report = |node| Report { node, ..Report::default() };
+        balancers.heard(&report(1), at(5));
+        assert_eq!(balancers.present(at(30)), None, "others may not have reported yet");
+        balancers.heard(&report(2), at(36));
+        assert_eq!(balancers.present(at(37)), Some([1, 2].into()));
+        assert_eq!(balancers.present(at(41)), Some([2].into()));
     }
 }

@@ -44,7 +44,7 @@ pub(crate) fn spawn(
     // Before services, so that an instance that joins has its daemons first.
     drive.spawn(daemons::Daemons::new(server, term));
     drive.spawn(services::Services::new(server, term));
-    drive.spawn(targets::Targets);
+    drive.spawn(targets::Targets { server: Arc::clone(server) });
     drive.spawn(retention::Reaper { retention });
 }
 

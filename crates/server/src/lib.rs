@@ -198,7 +198,7 @@ async fn build(
         sessions: session::Sessions::default(),
         metrics: front::Metrics::default(),
         admission: front::Admission::new(config.throttle),
-        balancers: balancers::Balancers::default(),
+        balancers: balancers::Balancers::new(clock::now()),
         balancer_addresses: config.balancer_addresses,
         shutdown: watch::Sender::new(false),
     });

@@ -14,8 +14,8 @@ use super::events::Subject;
 use super::{Plan, Situation, rollout};
 use crate::ids::{EventId, Family, IdSource, Revision};
 use crate::record::{
-    Cause, DeploymentController, Document, LaunchType, Scale, Service, ServiceStatus, Tags, Task,
-    TaskSet, TaskSetStatus,
+    Cause, Deployment, DeploymentController, Document, LaunchType, Scale, Service, ServiceBalancer,
+    ServiceStatus, Tags, Task, TaskSet, TaskSetStatus,
 };
 use crate::time::Timestamp;
 
@@ -30,6 +30,8 @@ pub struct NewTaskSet {
     pub scale: Scale,
     /// Launch type of its tasks.
     pub launch_type: LaunchType,
+    /// Where its tasks are to be targets.
+    pub balancers: Vec<ServiceBalancer>,
     /// What the controller calls it.
     pub external_id: Option<String>,
     /// Client token of CreateTaskSet.
@@ -48,8 +50,9 @@ pub fn new_task_set(
     now: Timestamp,
 ) -> TaskSet {
     let wanted = new.scale.of(service.desired_count);
+    let deployment = rollout::fresh(ids, new.family, new.revision, wanted, now);
     TaskSet {
-        deployment: rollout::fresh(ids, new.family, new.revision, wanted, now),
+        deployment: Deployment { balancers: new.balancers, ..deployment },
         status: TaskSetStatus::Active,
         external_id: new.external_id,
         scale: new.scale,

@@ -11,7 +11,7 @@ use super::buckets::{Buckets, Condition};
 use super::draft::Draft;
 use crate::ids::TaskId;
 use crate::record::{Cause, Service, ServiceBalancer, Task};
-use crate::route::{Health, HealthState};
+use crate::route::{Health, HealthState, Probe};
 use crate::time::Timestamp;
 
 /// What the balancers know of a task in one target group.
@@ -23,6 +23,8 @@ pub struct TargetOf {
     pub port: u16,
     /// How it does there.
     pub health: Health,
+    /// How it was asked when that was found out.
+    pub probe: Option<Probe>,
     /// Whether it was deregistered.
     pub is_leaving: bool,
     /// How long what is under way may take once it is deregistered.
@@ -73,10 +75,12 @@ pub(crate) fn standing<'a>(situation: &Situation<'a>, task: &Task) -> Standing<'
     Standing::Healthy(full_at)
 }
 
-/// Where a task is to be a target: as its deployment says.
+/// Where a task is to be a target: as its deployment or its task set says.
 pub(crate) fn balancers_of<'s>(service: &'s Service, task: &Task) -> &'s [ServiceBalancer] {
     let own = |label: String| task.started_by.as_ref() == Some(&label);
-    let deployment = service.deployments.iter().find(|deployment| own(deployment.label()));
+    let of_sets = service.task_sets.iter().map(|set| &set.deployment);
+    let mut deployments = service.deployments.iter().chain(of_sets);
+    let deployment = deployments.find(|deployment| own(deployment.label()));
     deployment.map(|deployment| deployment.balancers.as_slice()).unwrap_or_default()
 }
 

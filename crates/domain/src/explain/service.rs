@@ -15,6 +15,7 @@ use crate::record::{
     InstanceStatus, RolloutState, Service, ServiceDeployment, ServiceDeploymentStatus,
     ServiceStatus, Task, TaskStatus,
 };
+use crate::route::Outcome;
 use crate::time::Timestamp;
 
 /// Ids for a plan that nobody carries out.
@@ -261,13 +262,15 @@ fn conditions(situation: &Situation<'_>, seen: &Seen<'_>) -> Vec<Wait> {
     let waiting = of_targets(|standing| *standing == Standing::Waiting);
     let fix = "`aws elbv2 describe-target-health` says why; a shorter HealthCheckIntervalSeconds or \
                a lower HealthyThresholdCount tells sooner";
-    let what = "tasks to be healthy targets of their balancers";
-    add(Cause::TargetHealth, &waiting, what, fix, started(&waiting));
+    let last = waiting.iter().find_map(|task| last_probe(situation, task));
+    let (found, fix) = last.unwrap_or_else(|| (String::new(), fix));
+    let what = format!("tasks to be healthy targets of their balancers{found}");
+    add(Cause::TargetHealth, &waiting, &what, fix, started(&waiting));
     let failing = of_targets(|standing| matches!(standing, Standing::Unhealthy(_)));
-    let fix = "see what the target answers to the health check, or give it a longer \
-               healthCheckGracePeriodSeconds";
-    let what = "tasks that are unhealthy targets to be replaced";
-    add(Cause::TargetHealth, &failing, what, fix, None);
+    let last = failing.iter().chain(&waiting).find_map(|task| last_probe(situation, task));
+    let (found, fix) = last.unwrap_or_else(|| (String::new(), CHECK_FIX));
+    let what = format!("tasks that are unhealthy targets to be replaced{found}");
+    add(Cause::TargetHealth, &failing, &what, fix, None);
     let leaving = seen.live(|task| leaves(situation, task));
     let fix = "set the instance ACTIVE again, or wait";
     let what = "tasks to leave instances that are DRAINING";
@@ -285,6 +288,37 @@ fn conditions(situation: &Situation<'_>, seen: &Seen<'_>) -> Vec<Wait> {
     waits.extend(settling(situation, seen, !old.is_empty()));
     waits.extend(noticed(situation, seen));
     waits
+}
+
+/// What to do about a target that is not healthy, as far as nothing more is known.
+const CHECK_FIX: &str = "see what the target answers to the health check, or give it a longer \
+                         healthCheckGracePeriodSeconds";
+
+/// How a task was last asked by a balancer, if that failed, and the likely fix.
+fn last_probe(situation: &Situation<'_>, task: &Task) -> Option<(String, &'static str)> {
+    let targets = situation.targets.get(&task.id)?;
+    let (port, probe) = targets.iter().find_map(|t| Some((t.port, t.probe.as_ref()?)))?;
+    let (outcome, fix) = match &probe.outcome {
+        Outcome::Passed(_) => return None,
+        Outcome::WrongCode(code) => (
+            format!("answered {code}"),
+            "have HealthCheckPath answer with a code of the target group's Matcher, or change either",
+        ),
+        Outcome::Refused => (
+            String::from("refused the connection"),
+            "have the container listen on its containerPort, on all of its addresses",
+        ),
+        Outcome::TimedOut => (
+            String::from("did not answer in time"),
+            "find out what keeps the container, or raise HealthCheckTimeoutSeconds",
+        ),
+        Outcome::Broken(what) => (
+            format!("broke off ({what})"),
+            "check that HealthCheckProtocol is what the container speaks",
+        ),
+    };
+    let took = probe.took_ms;
+    Some((format!(": port {port} {outcome} after {took} ms, at {}", probe.at), fix))
 }
 
 /// Tasks that have to run for a while before they count.

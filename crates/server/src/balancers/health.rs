@@ -1,5 +1,7 @@
 //! Health of a target, from what all nodes have seen of it. Pure.
 
+use std::collections::BTreeSet;
+
 use longshore_domain::record::{Target, TargetGroup};
 use longshore_domain::route::{Health, HealthReason, HealthState};
 
@@ -46,6 +48,17 @@ pub(crate) fn health(group: &TargetGroup, target: &Target, group_is_used: bool) 
             "Target registration is in progress",
         )
     })
+}
+
+/// The target without what nodes have seen of it that are gone; `None` where there is no such thing.
+pub(crate) fn without_gone(target: &Target, present: &BTreeSet<u64>) -> Option<Target> {
+    let gone = |node: &String| node.parse().is_ok_and(|node: u64| !present.contains(&node));
+    if !target.seen.keys().any(gone) {
+        return None;
+    }
+    let mut next = target.clone();
+    next.seen.retain(|node, _| !gone(node));
+    Some(next)
 }
 
 /// Whether every node that had this target knows that it leaves, and has nothing under way to it.

@@ -10,9 +10,9 @@ use longshore_store::tables::TargetKey;
 use longshore_store::{Kind, RecordTxn, View};
 use longshore_wire::ServiceError;
 
-use crate::Server;
 use crate::elbv2::group_by_arn;
 use crate::front::{Reply, text};
+use crate::{Server, clock};
 
 /// How long a node waits for a newer snapshot.
 const WAIT: Duration = Duration::from_secs(25);
@@ -54,7 +54,7 @@ pub(crate) async fn routing(server: &Arc<Server>, after: u64) -> Reply {
 /// # Errors
 /// The store cannot be reached; the node says it again.
 pub(crate) async fn report(server: &Server, report: &Report) -> Result<(), ServiceError> {
-    server.balancers.heard(report);
+    server.balancers.heard(report, clock::now());
     for targets in report.targets.chunks(AT_ONCE) {
         let decide = |view: &View, txn: &mut RecordTxn| -> Result<(), ServiceError> {
             for said in targets {

@@ -1,5 +1,5 @@
-//! Targets: carries out what `domain::registration` plans for services, and lets go of targets that
-//! were deregistered by hand.
+//! Targets: carries out what `domain::registration` plans for services, lets go of targets that were
+//! deregistered by hand, and forgets what balancers have seen that are gone.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use longshore_store::{Kind, RecordTxn, Row, View};
 
 use super::driver::{Controller, Pass};
 use super::services::definitions;
+use crate::Server;
 use crate::balancers;
 use crate::clock::RandomIds;
 use crate::ecs::lookup;
@@ -27,7 +28,10 @@ use crate::elbv2::{group_by_arn, is_used, target_group_attributes};
 const CHANGES: usize = 60;
 
 /// Keeps targets as they should be.
-pub(super) struct Targets;
+pub(super) struct Targets {
+    /// Knows which nodes of balancers are there.
+    pub(super) server: Arc<Server>,
+}
 
 impl Controller for Targets {
     const NAME: &'static str = "targets";
@@ -39,7 +43,9 @@ impl Controller for Targets {
         for row in view.services.iter() {
             let index =
                 TargetIndex::Service(row.scope.clone(), row.cluster.clone(), row.name.clone());
-            let balanced = row.deployments.iter().any(|d| !d.balancers.is_empty());
+            let of_sets = row.task_sets.iter().map(|set| &set.deployment);
+            let mut deployments = row.deployments.iter().chain(of_sets);
+            let balanced = deployments.any(|deployment| !deployment.balancers.is_empty());
             if balanced || view.targets.count_by(&index) > 0 {
                 let targets: Vec<_> = view.targets.by(&index).collect();
                 of_service(view, row, &targets, now, &mut pass);
@@ -48,7 +54,29 @@ impl Controller for Targets {
         for row in view.targets.iter().filter(|row| row.task.is_none()) {
             by_hand(view, row, now, &mut pass);
         }
+        self.forget_gone(view, now, &mut pass);
         pass
+    }
+}
+
+impl Targets {
+    /// Nobody waits for a node that is gone, and what it found is no news any more. Of several servers each
+    /// hears other nodes, so none of them can tell.
+    fn forget_gone(&self, view: &View, now: Timestamp, pass: &mut Pass) {
+        if !self.server.state.store().is_exclusive() {
+            return;
+        }
+        if view.targets.iter().any(|row| row.deregistered_at.is_some()) {
+            pass.look_again(now + balancers::SILENCE);
+        }
+        let Some(present) = self.server.balancers.present(now) else { return };
+        for row in view.targets.iter() {
+            if let Some(next) = balancers::without_gone(row, &present) {
+                let mut txn = RecordTxn::new();
+                txn.update(row, &next);
+                pass.push(txn);
+            }
+        }
     }
 }
 
@@ -65,6 +93,7 @@ pub(crate) fn of(view: &View, service: &Service) -> deploy::Targets {
         found.entry(task.task).or_default().push(TargetOf {
             port: row.port,
             health: balancers::health(group, row, is_used(view, &arn)),
+            probe: row.seen.values().filter_map(|seen| seen.probe.clone()).max_by_key(|p| p.at),
             is_leaving: row.deregistered_at.is_some(),
             deregistration_delay: seconds(attributes.deregistration_delay_s),
             slow_start: seconds(attributes.slow_start_s),

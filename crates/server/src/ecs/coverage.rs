@@ -23,7 +23,7 @@ const EXPRESS: &str = "Express services";
 const GATEWAYS: &str = "gateways";
 const SERVICES: &str = "rolling deployments of REPLICA and DAEMON services, and task sets; application and network load balancers by target group; Classic Load Balancers, service discovery, Service Connect, volumes, deployment \
     alarms, other deployment strategies and the controller CODE_DEPLOY are refused";
-const TASK_SETS: &str = "no load balancers, service discovery and capacity providers; a scale is kept to \
+const TASK_SETS: &str = "no service discovery and capacity providers; a scale is kept to \
     a millionth of a percent";
 const SERVICE_DEPLOYMENTS: &str = "those of rolling deployments; no alarms";
 

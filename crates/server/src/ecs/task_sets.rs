@@ -22,7 +22,7 @@ use longshore_wire::ecs::{
 };
 
 use super::references::task_set_ref;
-use super::services::{existing, settings};
+use super::services::{balancers, existing, settings};
 use super::{encode, invalid_parameter, lookup, placement, tags, task_definition_ref, tasks};
 use crate::call::Call;
 use crate::clock::RandomIds;
@@ -108,13 +108,10 @@ pub(crate) async fn create(
     settings::check_client_token(request.client_token.as_deref())?;
     settings::check_launch(request.launch_type, request.capacity_provider_strategy.as_deref())?;
     settings::Unbuilt {
-        members: &[
-            (settings::given(request.load_balancers.as_ref()), "A load balancer (loadBalancers)"),
-            (
-                settings::given(request.service_registries.as_ref()),
-                "Service discovery (serviceRegistries)",
-            ),
-        ],
+        members: &[(
+            settings::given(request.service_registries.as_ref()),
+            "Service discovery (serviceRegistries)",
+        )],
         controller: None,
         capacity_providers: request.capacity_provider_strategy.as_deref(),
     }
@@ -122,6 +119,7 @@ pub(crate) async fn create(
     let scale = request.scale.as_ref().map_or(Ok(Scale::WHOLE), scale)?;
     let launch_type = tasks::launch_type(request.launch_type)?;
     let own_tags = tags::checked(request.tags.clone())?;
+    let balancers = balancers::read(request.load_balancers.as_deref())?;
     let decide = |view: &View, txn: &mut RecordTxn| {
         let row = changeable(call, view, &request.cluster, &request.service)?;
         let reference = task_definition_ref(&call.scope, &request.task_definition)?;
@@ -130,6 +128,7 @@ pub(crate) async fn create(
             row.placement_constraints.iter().chain(&definition.spec.placement_constraints),
         )?;
         settings::check_network(definition, request.network_configuration.as_ref())?;
+        balancers::check(view, &balancers, definition)?;
         let kept = ecs::Service {
             network_configuration: request.network_configuration.clone(),
             platform_version: request.platform_version.clone(),
@@ -140,6 +139,7 @@ pub(crate) async fn create(
             revision: definition.revision,
             scale,
             launch_type,
+            balancers: balancers.clone(),
             external_id: request.external_id.clone(),
             client_token: request.client_token.clone(),
             document: settings::document(&kept)?,
@@ -173,6 +173,7 @@ fn known<'s>(service: &'s Service, new: &NewTaskSet) -> Result<Option<&'s TaskSe
     let same = known.deployment.family == new.family
         && known.deployment.revision == new.revision
         && known.launch_type == new.launch_type
+        && known.deployment.balancers == new.balancers
         && known.external_id == new.external_id
         && known.document == new.document;
     if same {

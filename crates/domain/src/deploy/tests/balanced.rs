@@ -102,6 +102,20 @@ fn a_group_that_no_listener_uses_has_nothing_against_a_task() {
 }
 
 #[test]
+fn a_task_set_is_steady_when_its_targets_are_healthy() {
+    let mut world = World::external(1, 1);
+    world.balance();
+    world.create_task_set(100);
+    world.pass();
+    world.agents();
+    world.pass();
+    assert!(!world.service.task_sets[0].is_steady, "its task is no healthy target");
+    world.find_all_healthy();
+    world.pass();
+    assert!(world.service.task_sets[0].is_steady);
+}
+
+#[test]
 fn it_is_explained_what_targets_wait_for() {
     let mut world = World::balanced(1, 1);
     world.find(world.tasks[0].id, HealthState::Initial);
@@ -109,4 +123,13 @@ fn it_is_explained_what_targets_wait_for() {
     assert!(!steady);
     assert_eq!(waits[0].cause.as_str(), "TARGET_HEALTH");
     assert_eq!(waits[0].what, "1 tasks to be healthy targets of their balancers");
+    world.find(world.tasks[0].id, HealthState::Unhealthy);
+    let (_, waits) = world.explain();
+    let wait = waits.iter().find(|wait| wait.cause.as_str() == "TARGET_HEALTH").expect("a wait");
+    assert_eq!(
+        wait.what,
+        "1 tasks that are unhealthy targets to be replaced: port 8080 answered 503 after 12 ms, at \
+         2026-09-21T14:13:20Z"
+    );
+    assert!(wait.fix.contains("Matcher"), "{}", wait.fix);
 }

@@ -17,7 +17,7 @@ use crate::record::{
     Document, HealthStatus, InstanceStatus, LaunchType, Scale, SchedulingStrategy, Service,
     ServiceBalancer, ServiceDeployment, StopOrder, Task, TaskSpec, TaskStatus,
 };
-use crate::route::{Health, HealthState};
+use crate::route::{Health, HealthState, Outcome, Probe};
 use crate::schedule::{Fleet, testing};
 use crate::time::Timestamp;
 
@@ -116,6 +116,7 @@ impl World {
             revision: Revision(u32::try_from(self.specs.len()).expect("small")),
             scale: scale(percent),
             launch_type: LaunchType::Ec2,
+            balancers: self.service.balancers.clone(),
             external_id: None,
             client_token: None,
             document: Document::new("{}".into()).expect("valid"),
@@ -158,11 +159,16 @@ impl World {
         self.specs.last_mut().expect("a revision")
     }
 
+    /// Puts the tasks of later deployments and task sets behind a target group.
+    pub(super) fn balance(&mut self) {
+        let (container, target_group) = ("main".into(), "TG".into());
+        self.service.balancers = vec![ServiceBalancer { target_group, container, port: 80 }];
+    }
+
     /// A service behind a target group, whose tasks run and are healthy there.
     pub(super) fn balanced(desired_count: u32, instances: usize) -> Self {
         let mut world = Self::new(desired_count, instances);
-        let (container, target_group) = ("main".into(), "TG".into());
-        world.service.balancers = vec![ServiceBalancer { target_group, container, port: 80 }];
+        world.balance();
         world.service.deployments[0].balancers.clone_from(&world.service.balancers);
         world.pass();
         world.agents();
@@ -180,6 +186,11 @@ impl World {
             target_group: "TG".into(),
             port: 8080,
             health,
+            probe: failed.then_some(Probe {
+                at: self.now,
+                took_ms: 12,
+                outcome: Outcome::WrongCode(503),
+            }),
             is_leaving: false,
             deregistration_delay: Duration::from_secs(300),
             slow_start: self.slow_start,

@@ -10,6 +10,7 @@ use longshore_wire::ecs::{Scale, Service, TaskSet};
 
 use super::service::{self, Counts};
 use super::{document, int, tags, time};
+use crate::ecs::services::balancers;
 
 /// A task set with the counts of its tasks; with its tags if asked for.
 pub(crate) fn task_set(
@@ -59,7 +60,7 @@ pub(super) fn with_tasks(
         launch_type: Some(service::launch_type(record.launch_type)),
         platform_version: kept.platform_version,
         network_configuration: kept.network_configuration,
-        load_balancers: Some(Vec::new()),
+        load_balancers: Some(balancers::shown(&deployment.balancers)),
         service_registries: Some(Vec::new()),
         scale: Some(Scale {
             unit: Some(ScaleUnit::Percent),

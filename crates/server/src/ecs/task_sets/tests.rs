@@ -227,7 +227,7 @@ async fn bad_requests_get_the_errors_of_aws() {
         }
     }
     for (name, value) in [
-        ("loadBalancers", json!([{"containerName": "main", "containerPort": 80}])),
+        ("loadBalancers", json!([{"loadBalancerName": "classic"}])),
         ("serviceRegistries", json!([{"registryArn": "arn"}])),
         ("launchType", json!("FARGATE")),
     ] {
