@@ -3,6 +3,8 @@
 import datetime
 import json
 import pathlib
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +13,9 @@ import botocore.awsrequest
 import botocore.credentials
 import pytest
 from harness.aws import REGION, TARGET, Answer, Raw, client, refused
+from harness.balancing import Node, addresses
 from harness.process import Server
+from harness.wait import until
 
 KEYS = [
     {"accessKeyId": "AKIDONE", "secretAccessKey": "secret-one", "account": "111111111111"},
@@ -133,3 +137,35 @@ def test_presigned_requests_expire(guarded: Server) -> None:
     late.expect_client_error()
     wrong = sign(guarded, "secret-two", presign_s=60)
     wrong.expect_client_error()
+
+
+def test_a_balancer_needs_a_key_too(
+    new_server: Callable[..., Server], tmp_path: pathlib.Path
+) -> None:
+    file = tmp_path / "keys.json"
+    file.write_text(json.dumps(KEYS))
+    server = new_server("--keys", str(file), "--balancer-addresses", addresses())
+    elb = client(server.url, "AKIDONE", "secret-one", service="elbv2")
+    made = elb.create_load_balancer(Name="guarded")["LoadBalancers"][0]
+
+    def state() -> str:
+        arns = [made["LoadBalancerArn"]]
+        return str(elb.describe_load_balancers(LoadBalancerArns=arns)["LoadBalancers"][0]["State"])
+
+    stranger, known = Node(server), Node(server)
+    known.environment = {"AWS_ACCESS_KEY_ID": "AKIDONE", "AWS_SECRET_ACCESS_KEY": "secret-one"}
+    try:
+        stranger.spawn()
+        known.spawn()
+        until(lambda: "active" in state(), "the balancer to be active")
+        known.stop()
+        with pytest.raises(urllib.error.HTTPError, match=r"40[03]"):
+            urllib.request.urlopen(f"{server.url}/_longshore/balancers/routing?after=0", timeout=10)
+        report = urllib.request.Request(
+            f"{server.url}/_longshore/balancers/report", data=b"{}", method="POST"
+        )
+        with pytest.raises(urllib.error.HTTPError, match=r"40[03]"):
+            urllib.request.urlopen(report, timeout=10)
+    finally:
+        stranger.stop()
+        known.stop()

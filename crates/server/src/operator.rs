@@ -47,19 +47,14 @@ pub(crate) async fn answer(server: Arc<Server>, request: Request<Incoming>) -> f
     if request.headers().contains_key(HOP) {
         return whole(answer_hop(&server, &request));
     }
-    let (principal, scope) = match caller_of(&server, &request) {
-        Ok(caller) => caller,
-        Err(error) => {
-            let answer = error.response(auth::Protocol::Json);
-            let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::FORBIDDEN);
-            let body = serde_json::json!({ "code": answer.code, "error": answer.message });
-            return whole(json(status, &body));
-        }
-    };
-    let query = crate::session::parse_query(request.uri().query().unwrap_or_default());
     if (request.method(), request.uri().path()) == (&Method::POST, REPORT) {
         return whole(report(&server, request).await);
     }
+    let (principal, scope) = match caller_of(&server, &request, b"") {
+        Ok(caller) => caller,
+        Err(error) => return whole(unknown_caller(&error)),
+    };
+    let query = crate::session::parse_query(request.uri().query().unwrap_or_default());
     whole(match (request.method(), request.uri().path().trim_start_matches(PREFIX)) {
         (&Method::GET, "explain") => {
             // Only the leader has tried.
@@ -105,10 +100,14 @@ pub(crate) async fn answer(server: Arc<Server>, request: Request<Incoming>) -> f
 /// Takes in the report of a node of balancers.
 async fn report(server: &Server, request: Request<Incoming>) -> Reply {
     let refused = |status, error: String| json(status, &serde_json::json!({ "error": error }));
-    let body = match Limited::new(request.into_body(), REPORT_BYTES).collect().await {
+    let (parts, body) = request.into_parts();
+    let body = match Limited::new(body, REPORT_BYTES).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) => return refused(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
     };
+    if let Err(error) = caller_of(server, &Request::from_parts(parts, ()), &body) {
+        return unknown_caller(&error);
+    }
     match serde_json::from_slice(&body) {
         Err(error) => refused(StatusCode::BAD_REQUEST, error.to_string()),
         Ok(said) => match crate::balancers::report(server, &said).await {
@@ -141,9 +140,16 @@ fn path_of(request: &Request<Incoming>) -> &str {
     request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str)
 }
 
-fn caller_of(
+fn unknown_caller(error: &auth::AuthError) -> Reply {
+    let answer = error.response(auth::Protocol::Json);
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::FORBIDDEN);
+    json(status, &serde_json::json!({ "code": answer.code, "error": answer.message }))
+}
+
+fn caller_of<B>(
     server: &Server,
-    request: &Request<Incoming>,
+    request: &Request<B>,
+    body: &[u8],
 ) -> Result<(auth::Principal, Scope), auth::AuthError> {
     let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let uri = request.uri();
@@ -151,7 +157,7 @@ fn caller_of(
     let parts = auth::RequestParts::new(request.method().as_str(), uri.path(), query, headers);
     let expected = auth::Expected { region: None, service: None };
     let now_s = clock::now().as_millis() / 1000;
-    let body = auth::PayloadHash::of(b"");
+    let body = auth::PayloadHash::of(body);
     let principal = server.identity.identify(&parts, &body, &expected, now_s)?;
     let region = auth::peek(&parts).and_then(|peeked| peeked.region.parse().ok());
     let scope = Scope {
