@@ -264,6 +264,9 @@ def test_bad_actions_and_conditions_are_refused(elb: Any, balancer: str, short: 
         listener(elb, balancer, DefaultActions=[{"Type": "forward", "TargetGroupArn": gone}])
     with refused("CertificateNotFound"):
         listener(elb, balancer, Protocol="HTTPS")
+    certificate = f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/gone"
+    with refused("CertificateNotFound"):
+        listener(elb, balancer, Protocol="HTTPS", Certificates=[{"CertificateArn": certificate}])
     with refused("UnsupportedProtocol"):
         listener(elb, balancer, Protocol="TCP")
     tcp = group(elb, short, Protocol="TCP")

@@ -22,17 +22,17 @@ pub(crate) use lookup::{group_by_arn, is_used, listener_arns};
 
 use longshore_auth::Authorized;
 use longshore_wire::codec::query;
-use longshore_wire::elbv2::{ErrorCode, OperationName, SERVICE, decode_problem, op};
+use longshore_wire::elbv2::OperationName as O;
+use longshore_wire::elbv2::{ErrorCode, SERVICE, decode_problem, op};
 use longshore_wire::{Operation, ServiceError};
 
 use crate::call::Call;
 use crate::front::namespace;
-use OperationName as O;
 
 /// Decodes, authorizes, runs and encodes one operation.
 pub(crate) async fn dispatch(
     call: &Call,
-    operation: OperationName,
+    operation: O,
     body: &[u8],
     request_id: &str,
 ) -> Result<Vec<u8>, ServiceError> {

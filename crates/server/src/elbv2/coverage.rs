@@ -17,7 +17,9 @@ pub(crate) const fn of(operation: OperationName) -> Coverage {
              security groups are kept and change nothing",
         ),
         O::SetSubnets | O::SetSecurityGroups => Partial("kept; they change nothing"),
-        O::CreateListener | O::ModifyListener => Partial("no mutual TLS"),
+        O::CreateListener | O::ModifyListener => {
+            Partial("HTTP, TCP, UDP and TCP_UDP: there are no certificates yet")
+        }
         O::CreateRule | O::ModifyRule => {
             Partial("no transforms, no actions authenticate-cognito and jwt-validation")
         }

@@ -51,6 +51,11 @@ fn check_tls(listener: &Listener) -> Result<(), ServiceError> {
             encode::protocol(listener.protocol)
         )));
     }
+    // There are none yet: nothing issues or imports them.
+    if let Some(arn) = listener.certificates.first().filter(|_| secure) {
+        return Err(ErrorCode::CertificateNotFound
+            .error(format!("Certificate ARN '{arn}' is not valid: there is no such certificate")));
+    }
     if !secure && (!listener.certificates.is_empty() || listener.ssl_policy.is_some()) {
         return Err(invalid(format!(
             "Certificates and SSL policies cannot be specified for {} listeners",
