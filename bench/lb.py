@@ -24,6 +24,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from lossless import lossless
 from table import Table
 
 SMALL, LARGE = "/small", "/large"
@@ -420,7 +421,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--idle", type=int, default=CONNECTIONS - 10)
-    parser.add_argument("--only", choices=["compare", "idle", "rules"])
+    parser.add_argument("--only", choices=["compare", "idle", "rules", "lossless"])
     options = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -437,6 +438,8 @@ def main() -> None:
                 idle_memory(bench, table, options.idle)
             if options.only in (None, "rules"):
                 many_rules(bench, table, options.rounds, options.seconds)
+        if options.only in (None, "lossless"):
+            lossless(table)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -1,5 +1,6 @@
 """Services behind load balancers: real containers, a real balancer, clients that keep asking."""
 
+import signal
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -211,6 +212,14 @@ def test_a_load_test_during_a_deployment_finds_no_failure(
     service.ended("SUCCESSFUL")
     assert load.popen is not None
     assert load.popen.wait(60) == 0, load.tail()
+    load.arguments[-1] = "600s"
+    before = load.log.stat().st_size
+    load.spawn()
+    until(lambda: load.log.stat().st_size > before, "the load test to say that it runs")
+    assert load.signal(signal.SIGINT) == 0, load.tail()
+    assert '"answered"' in load.log.read_text()[before:], (
+        "what it had seen until it was interrupted"
+    )
     refused = longshore(
         service.tasks.world.server.url,
         "ctl",

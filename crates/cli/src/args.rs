@@ -285,7 +285,7 @@ pub(crate) struct LoadtestOptions {
     /// Clients that share them; each waits for its answer.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(crate) clients: u32,
-    /// How long.
+    /// How long; an interrupt (^C) ends it before, and shows what has been seen.
     #[arg(long, default_value = "10s", value_parser = duration)]
     pub(crate) duration: Duration,
     /// Seconds after which a request that was not answered has failed.

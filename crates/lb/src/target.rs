@@ -149,12 +149,18 @@ impl Target {
     /// A connection was refused.
     pub(crate) fn refused(&self, now: Timestamp) {
         self.stats.connect_errors.fetch_add(1, Relaxed);
+        self.failed(now);
+    }
+
+    /// A new connection was refused, or ended without a byte: what stands before a container that has ended (a
+    /// proxy on the host, such as Docker's) takes connections and closes them.
+    pub(crate) fn failed(&self, now: Timestamp) {
         if self.refused.fetch_add(1, Relaxed) + 1 >= limits::REFUSALS {
             self.ejected_until.store((now + limits::EJECTED).as_millis(), Relaxed);
         }
     }
 
-    /// A connection was made.
+    /// A new connection came to something.
     pub(crate) fn accepted(&self) {
         if self.refused.load(Relaxed) != 0 {
             self.refused.store(0, Relaxed);

@@ -13,6 +13,7 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -96,12 +97,22 @@ impl Asker {
         timeout(self.patience, asking).await.unwrap_or_else(late)
     }
 
-    /// Asks at its share of the times until the end.
-    async fn run(self, first: Instant, step: Duration, end: Instant) -> Tally {
+    /// Asks at its share of the times until the end, or until somebody has seen enough.
+    async fn run(
+        self,
+        first: Instant,
+        step: Duration,
+        end: Instant,
+        mut enough: watch::Receiver<bool>,
+    ) -> Tally {
         let mut tally = Tally::default();
         let mut due = first;
         while due < end {
-            sleep_until(due).await;
+            tokio::select! {
+                biased;
+                _ = enough.wait_for(|enough| *enough) => break,
+                () = sleep_until(due) => {}
+            }
             tally.add(self.ask(due).await);
             due += step;
         }
@@ -128,10 +139,11 @@ pub(super) async fn run(options: LoadtestOptions, output: Output) -> Result<(), 
     let step = Duration::from_secs(1) * options.clients / options.rate;
     let first = Instant::now();
     let end = first + options.duration;
+    let enough = watch::Sender::new(false);
     let mut clients = JoinSet::new();
     for number in 0..options.clients {
         let begins = first + step * number / options.clients;
-        clients.spawn(asker.clone().run(begins, step, end));
+        clients.spawn(asker.clone().run(begins, step, end, enough.subscribe()));
     }
     let mut tally = Tally::default();
     let mut tell = tokio::time::interval(TELL);
@@ -147,7 +159,8 @@ pub(super) async fn run(options: LoadtestOptions, output: Output) -> Result<(), 
                 let left = end.saturating_duration_since(Instant::now());
                 output::same_line(&format!("{} s to go", left.as_secs()));
             }
-            () = stop.as_mut() => return Err(Failure::new(what(), "it was interrupted")),
+            // What has been seen until then is worth knowing.
+            () = stop.as_mut(), if !*enough.borrow() => drop(enough.send_replace(true)),
         }
     }
     output::same_line("");

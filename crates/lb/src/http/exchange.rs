@@ -34,6 +34,8 @@ pub(crate) enum Done {
 enum Failed {
     /// Nothing of an answer came, and nothing that cannot be sent again has gone.
     Again,
+    /// The target closed the connection before a byte of an answer.
+    Ended,
     Answer(u16),
     /// The client is gone.
     Client,
@@ -86,7 +88,7 @@ pub(crate) async fn forward(
                     return Done::Answer(502);
                 }
             }
-            Err(Failed::Again) => return Done::Answer(502),
+            Err(Failed::Again | Failed::Ended) => return Done::Answer(502),
             Err(Failed::Answer(status)) => return Done::Answer(status),
             Err(Failed::Client) => {
                 entry.answered(460, 0);
@@ -142,6 +144,8 @@ async fn attempt(
     let whole = body.is_done();
     let idle = Duration::from_secs(told.attributes.idle_timeout_s.into());
     let (mut upstream, pooled) = upstream(session, group, target, fresh).await?;
+    let bytes = &session.buffer[session.start..session.end];
+    let may_repeat = whole && may_repeat(head::text(bytes, &head.method), pooled, fresh);
     entry.sent(target);
     let deadline = Instant::now() + idle;
     let sent = tokio::time::timeout_at(deadline, upstream.put_all(&out)).await;
@@ -151,23 +155,41 @@ async fn attempt(
     match sent {
         Ok(Ok(())) => {}
         // A connection that was closed meanwhile: nobody has looked at this request.
-        Ok(Err(_)) => return Err(if pooled { Failed::Again } else { Failed::Answer(502) }),
+        Ok(Err(_)) if pooled => return Err(Failed::Again),
+        Ok(Err(_)) => {
+            target.failed(clock::now());
+            return Err(if may_repeat { Failed::Again } else { Failed::Ended });
+        }
         Err(_) => return Err(Failed::Answer(504)),
     }
-    let idempotent = matches!(
-        head::text(&session.buffer[session.start..session.end], &head.method),
-        "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE"
-    );
-    let mut exchange = Exchange {
-        session,
-        upstream,
-        request: Pump::new(body),
-        idle,
-        eof_is_again: pooled && idempotent && whole,
-    };
+    let mut exchange = Exchange { session, upstream, request: Pump::new(body), idle };
     let consumed = head.len + taken;
-    let answer = exchange.answer(head).await?;
+    let answer = match exchange.answer(head).await {
+        Err(Failed::Ended) => {
+            if !pooled {
+                target.failed(clock::now());
+            }
+            return Err(if may_repeat { Failed::Again } else { Failed::Ended });
+        }
+        Err(other) => return Err(other),
+        Ok(answer) => answer,
+    };
+    if !pooled {
+        target.accepted();
+    }
     exchange.back(listening, head, answer, consumed, group, target, cookies, entry).await
+}
+
+/// Whether a request whose connection ended without a byte of an answer goes to another target (RFC 9110, 9.2.2).
+///
+/// A connection that was kept open has most likely been closed before the request came. On a new one the
+/// target may have ended over the request: what is safe is tried once more, and no third target ends over it.
+fn may_repeat(method: &str, pooled: bool, retried: bool) -> bool {
+    match method {
+        "GET" | "HEAD" | "OPTIONS" | "TRACE" => pooled || !retried,
+        "PUT" | "DELETE" => pooled,
+        _ => false,
+    }
 }
 
 fn give_head_buffer(mut out: Vec<u8>) {
@@ -190,10 +212,7 @@ async fn upstream(
     let address = target.key.address.ok_or(Failed::Answer(503))?;
     let tls = group.record.protocol == Protocol::Https;
     match connect(address, tls, false).await {
-        Ok(stream) => {
-            target.accepted();
-            Ok((stream, false))
-        }
+        Ok(stream) => Ok((stream, false)),
         Err(error) => {
             target.refused(clock::now());
             let late = error.kind() == std::io::ErrorKind::TimedOut;
@@ -209,8 +228,6 @@ struct Exchange<'a> {
     /// What is left of the request's body.
     request: Pump,
     idle: Duration,
-    /// A connection that ends before an answer may be replaced by another one.
-    eof_is_again: bool,
 }
 
 /// An answer's head with what came after it.
@@ -232,11 +249,7 @@ impl Exchange<'_> {
             match read {
                 Ok(Ok(0) | Err(Broken::Read)) if end == 0 => {
                     buffers::give(buffer);
-                    return Err(if self.eof_is_again {
-                        Failed::Again
-                    } else {
-                        Failed::Answer(502)
-                    });
+                    return Err(Failed::Ended);
                 }
                 Ok(Err(Broken::Malformed)) => return Err(Failed::Answer(400)),
                 Ok(Err(Broken::Write)) => return Err(Failed::Client),

@@ -97,6 +97,37 @@ async fn a_target_that_refuses_is_passed_over() {
     assert!(world.get("/", "").await.starts_with("HTTP/1.1 503 "));
 }
 
+/// What stands before a container that has ended: connections are taken and closed.
+#[tokio::test]
+async fn a_target_that_closes_every_connection_is_passed_over() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let at = listener.local_addr().expect("bound");
+    let taken = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&taken);
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut read = [0; 4096];
+            if stream.read(&mut read).await.is_ok_and(|n| n > 0) {
+                counter.fetch_add(1, Relaxed);
+            }
+        }
+    });
+    let world = World::http(&[at, named("b").await]).await;
+    for _ in 0..20 {
+        assert!(world.get("/", "").await.ends_with("\r\n\r\nb"), "what is safe is sent again");
+    }
+    let asked = taken.load(Relaxed);
+    assert!((1..20).contains(&asked), "it is ejected after some: {asked}");
+    // Others are for the client to repeat, and a request that ends every target is not tried on a third.
+    let world = World::http(&[at, at, at]).await;
+    let post = b"POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx";
+    assert!(world.raw(post).await.starts_with("HTTP/1.1 502 "));
+    assert_eq!(taken.swap(0, Relaxed), asked + 1);
+    assert!(world.get("/", "").await.starts_with("HTTP/1.1 502 "));
+    assert_eq!(taken.load(Relaxed), 2);
+}
+
 #[tokio::test]
 async fn a_target_that_never_answers_is_a_504() {
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
