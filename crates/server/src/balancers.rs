@@ -18,8 +18,7 @@ use std::time::Duration;
 use longshore_domain::record::LoadBalancer;
 use longshore_domain::route::{Report, Snapshot};
 use longshore_domain::time::Timestamp;
-use longshore_store::View;
-use longshore_store::tables::LoadBalancerKey;
+use longshore_store::{StoreRevision, View};
 use longshore_wire::elbv2::LoadBalancerState;
 use longshore_wire::elbv2::enums::LoadBalancerStateEnum;
 
@@ -35,7 +34,14 @@ pub(crate) struct Balancers {
     /// Since when it is listened to nodes.
     began: Timestamp,
     nodes: Mutex<BTreeMap<u64, Node>>,
-    newest: Mutex<Arc<Snapshot>>,
+    newest: Mutex<Newest>,
+}
+
+/// The newest snapshot, and of which records it was made.
+#[derive(Debug, Default)]
+struct Newest {
+    stamps: Vec<(usize, StoreRevision)>,
+    snapshot: Arc<Snapshot>,
 }
 
 /// A node, as it last reported.
@@ -84,18 +90,26 @@ impl Balancers {
     /// The snapshot of a view; the one before, where nothing has changed that nodes have to learn.
     fn snapshot(&self, view: &View) -> Arc<Snapshot> {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = snapshot::of(view);
-        if !snapshot::says_the_same(&made, &newest) {
-            *newest = Arc::new(made);
+        let stamps: Vec<_> = snapshot::READS.iter().map(|kind| view.stamp(*kind)).collect();
+        // Every node asks at each change; the first one has it made.
+        if stamps != newest.stamps {
+            let made = snapshot::of(view);
+            if !snapshot::says_the_same(&made, &newest.snapshot) {
+                newest.snapshot = Arc::new(made);
+            }
+            newest.stamps = stamps;
         }
-        Arc::clone(&newest)
+        Arc::clone(&newest.snapshot)
     }
 
-    /// Where a balancer is in its life.
-    pub(crate) fn state_of(&self, view: &View, balancer: &LoadBalancer) -> LoadBalancerState {
+    /// Where a balancer is in its life that was created by a revision; `None` was just now.
+    pub(crate) fn state_of(
+        &self,
+        view: &View,
+        balancer: &LoadBalancer,
+        created: Option<StoreRevision>,
+    ) -> LoadBalancerState {
         let now = clock::now();
-        let key = LoadBalancerKey { scope: balancer.scope.clone(), name: balancer.name.clone() };
-        let created = view.load_balancers.get(&key).map_or(u64::MAX, |row| row.create_revision.0);
         let listeners = listener_arns(view, balancer);
         let nodes = self.nodes();
         let alive = || nodes.values().filter(|n| now.saturating_since(n.seen_at) <= SILENCE);
@@ -106,7 +120,7 @@ impl Balancers {
             (LoadBalancerStateEnum::Provisioning, Some(reason.to_owned()))
         } else if let Some(failure) = failure {
             (LoadBalancerStateEnum::Failed, Some(failure.clone()))
-        } else if alive().any(|node| node.version >= created) {
+        } else if created.is_some_and(|created| alive().any(|node| node.version >= created.0)) {
             (LoadBalancerStateEnum::Active, None)
         } else {
             (LoadBalancerStateEnum::Provisioning, None)

@@ -41,7 +41,7 @@ pub use service_deployment::ServiceDeploymentKey;
 pub use service_event::ServiceEventKey;
 pub use service_revision::ServiceRevisionKey;
 pub use target::{TargetIndex, TargetKey};
-pub use target_group::TargetGroupKey;
+pub use target_group::{TargetGroupIndex, TargetGroupKey};
 pub use task::{TaskIndex, TaskKey};
 pub use task_definition::TaskDefinitionKey;
 

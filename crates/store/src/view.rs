@@ -63,6 +63,14 @@ macro_rules! tables {
                 [$((Kind::$record, self.$field.len()),)+].into_iter()
             }
 
+            /// Number of records of a kind, and the revision of their last change: where both are as
+            /// before, so are the records.
+            pub fn stamp(&self, kind: Kind) -> (usize, StoreRevision) {
+                match kind {
+                    $(Kind::$record => self.$field.stamp(),)+
+                }
+            }
+
             fn apply_to_table(&mut self, kind: Kind, event: &Event) -> Result<bool, RecordError> {
                 match kind {
                     $(Kind::$record => self.$field.apply(event),)+

@@ -39,6 +39,8 @@ pub enum ServiceIndex {
     /// Task definition revision of any of its deployments or task sets, or of the deployment that
     /// it may go back to.
     TaskDefinition(Scope, Family, Revision),
+    /// Tasks of a deployment or a task set of it are to be targets.
+    Balanced,
 }
 
 impl Record for Service {
@@ -67,6 +69,11 @@ impl Record for Service {
             .chain(self.task_sets.iter().map(|set| &set.deployment))
             .map(|d| definition(&d.family, d.revision))
             .collect();
+        let of_sets = self.task_sets.iter().map(|set| &set.deployment);
+        let mut deployments = self.deployments.iter().chain(of_sets);
+        if deployments.any(|deployment| !deployment.balancers.is_empty()) {
+            indexes.push(ServiceIndex::Balanced);
+        }
         indexes.sort();
         indexes.dedup();
         indexes
