@@ -15,7 +15,6 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use longshore_auth::{Credentials, PayloadHash, RequestParts, sign};
 use longshore_domain::route::{Health, HealthReason, HealthState, Report, Snapshot, TargetReport};
-use longshore_domain::time::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -96,6 +95,14 @@ impl Control {
             StatusCode::OK => serde_json::from_slice(&body).map(Some).map_err(|e| e.to_string()),
             StatusCode::NO_CONTENT => Ok(None),
             status => Err(format!("HTTP {status}")),
+        }
+    }
+
+    /// Says that a node ends; nothing depends on it.
+    pub(crate) async fn leave(&self, node: u64) {
+        let report = Report { node, leaves: true, ..Report::default() };
+        if let Ok(Err(why)) = timeout(limits::GOODBYE, self.report(&report)).await {
+            tracing::debug!(why, "the control plane does not know that this node ends");
         }
     }
 
@@ -216,9 +223,10 @@ fn collect(node: &Node, told: &mut BTreeMap<TargetKey, (Health, u32)>) -> Report
                 targets.push(report);
             }
         }
-        let at = group.live.used.load(Relaxed);
-        if group.record.on_demand.is_some() && at != 0 {
-            used.push((group.record.arn.clone(), Timestamp::from_millis(at)));
+        if group.record.on_demand.is_some()
+            && let Some(since) = group.unused_for()
+        {
+            used.push((group.record.arn.clone(), since));
         }
     }
     let mut failed_listeners = table.refused.clone();
@@ -233,6 +241,7 @@ fn collect(node: &Node, told: &mut BTreeMap<TargetKey, (Health, u32)>) -> Report
         wanted: wanted.into_iter().collect(),
         used,
         failed_listeners,
+        leaves: false,
     }
 }
 

@@ -42,6 +42,8 @@ pub(crate) const REFUSALS: u32 = 3;
 pub(crate) const EJECTED: Duration = Duration::from_secs(5);
 /// Time between two whole reports.
 pub(crate) const REPORT: Duration = Duration::from_secs(10);
+/// Time to tell the control plane that a node ends.
+pub(crate) const GOODBYE: Duration = Duration::from_secs(1);
 /// Time that the control plane holds a poll for routing, and some.
 pub(crate) const POLL: Duration = Duration::from_secs(35);
 /// Bytes of a snapshot.

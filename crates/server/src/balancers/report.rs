@@ -10,7 +10,7 @@ use longshore_store::tables::TargetKey;
 use longshore_store::{RecordTxn, View};
 use longshore_wire::ServiceError;
 
-use super::snapshot;
+use super::{demand, nodes, snapshot};
 use crate::elbv2::group_by_arn;
 use crate::front::{Reply, text};
 use crate::{Server, clock};
@@ -46,7 +46,24 @@ pub(crate) async fn routing(server: &Arc<Server>, after: u64) -> Reply {
 /// # Errors
 /// The store cannot be reached; the node says it again.
 pub(crate) async fn report(server: &Server, report: &Report) -> Result<(), ServiceError> {
-    server.balancers.heard(report, clock::now());
+    let now = clock::now();
+    if report.leaves {
+        server.balancers.left(report.node);
+        let leave = |view: &View, txn: &mut RecordTxn| -> Result<(), ServiceError> {
+            nodes::leave(view, txn, report.node);
+            Ok(())
+        };
+        return server.decide_as_seen(leave).await;
+    }
+    server.balancers.heard(report, now);
+    demand::heard(server, report, now).await?;
+    let me = server.members.id();
+    let enter = |view: &View, txn: &mut RecordTxn| -> Result<(), ServiceError> {
+        nodes::enter(view, txn, me, report, now);
+        Ok(())
+    };
+    // It says so every few seconds.
+    server.decide_as_seen(enter).await?;
     for targets in report.targets.chunks(AT_ONCE) {
         let decide = |view: &View, txn: &mut RecordTxn| -> Result<(), ServiceError> {
             for said in targets {

@@ -7,14 +7,14 @@ use longshore_domain::ids::Scope;
 use longshore_domain::record::{self, TargetType, forwarded_to};
 use longshore_domain::route::{Balancer, Listener, Rule, Snapshot, Target, TargetGroup};
 use longshore_store::tables::{
-    ContainerInstanceIndex, ListenerKey, ListenerRuleKey, TargetKey, TaskIndex,
+    ContainerInstanceIndex, ListenerKey, ListenerRuleKey, ServiceIndex, TargetKey, TaskIndex,
 };
-use longshore_store::{Kind, View};
+use longshore_store::{Kind, StoreRevision, View};
 
-use super::health;
+use super::{demand, health};
 use crate::elbv2::{balancer_attributes, group_by_arn, target_group_attributes};
 
-/// What a snapshot is made of.
+/// What a snapshot is made of; of services only those that scale to zero.
 pub(super) const READS: &[Kind] = &[
     Kind::LoadBalancer,
     Kind::Listener,
@@ -22,7 +22,17 @@ pub(super) const READS: &[Kind] = &[
     Kind::TargetGroup,
     Kind::Target,
     Kind::ContainerInstance,
+    Kind::Service,
 ];
+
+/// Tells whether anything has changed that a snapshot is made of.
+pub(super) fn stamps(view: &View) -> Vec<(usize, StoreRevision)> {
+    let stamp = |kind: &Kind| match kind {
+        Kind::Service => view.services.stamp_by(&ServiceIndex::ScalesToZero),
+        kind => view.stamp(*kind),
+    };
+    READS.iter().map(stamp).collect()
+}
 
 /// Everything that nodes need to know.
 pub(super) fn of(view: &View) -> Snapshot {
@@ -30,7 +40,12 @@ pub(super) fn of(view: &View) -> Snapshot {
     let balancers =
         view.load_balancers.iter().map(|row| balancer(view, row, &mut groups)).collect();
     let addresses = &mut BTreeMap::new();
-    let groups = groups.iter().filter_map(|arn| group(view, arn, addresses)).collect();
+    let on_demand = demand::groups(view);
+    let group = |arn: &String| {
+        let group = group(view, arn, addresses)?;
+        Some(TargetGroup { on_demand: on_demand.get(arn.as_str()).copied(), ..group })
+    };
+    let groups = groups.iter().filter_map(group).collect();
     Snapshot { version: view.revision.0, balancers, groups, certificates: Vec::new() }
 }
 

@@ -31,44 +31,71 @@ const CHANGES: usize = 60;
 
 /// Keeps targets as they should be.
 pub(super) struct Targets {
-    /// Knows which nodes of balancers are there.
+    /// Knows which servers are there.
     pub(super) server: Arc<Server>,
+    /// When this one began to lead.
+    pub(super) began: Timestamp,
 }
 
 impl Controller for Targets {
     const NAME: &'static str = "targets";
-    const READS: &'static [Kind] =
-        &[Kind::Service, Kind::Task, Kind::Target, Kind::TargetGroup, Kind::ContainerInstance];
+    const READS: &'static [Kind] = &[
+        Kind::Service,
+        Kind::Task,
+        Kind::Target,
+        Kind::TargetGroup,
+        Kind::Listener,
+        Kind::ListenerRule,
+        Kind::ContainerInstance,
+        Kind::BalancerNode,
+    ];
 
     fn pass(&self, view: &View, now: Timestamp) -> Pass {
         let mut pass = Pass::default();
+        let present = balancers::present(view);
         for row in services(view) {
             let index =
                 TargetIndex::Service(row.scope.clone(), row.cluster.clone(), row.name.clone());
             let targets: Vec<_> = view.targets.by(&index).collect();
-            of_service(view, row, &targets, now, &mut pass);
+            of_service(view, row, &targets, &present, now, &mut pass);
         }
         for row in view.targets.by(&TargetIndex::LeavesByHand) {
-            by_hand(view, row, now, &mut pass);
+            by_hand(view, row, &present, now, &mut pass);
         }
-        self.forget_gone(view, now, &mut pass);
+        self.forget_gone(view, &present, now, &mut pass);
         pass
     }
 }
 
 impl Targets {
-    /// Nobody waits for a node that is gone, and what it found is no news any more. Of several servers each
-    /// hears other nodes, so none of them can tell.
-    fn forget_gone(&self, view: &View, now: Timestamp, pass: &mut Pass) {
-        if !self.server.state.store().is_exclusive() {
-            return;
+    /// Nobody waits for a node that is gone, and what it found is no news any more.
+    fn forget_gone(
+        &self,
+        view: &View,
+        present: &BTreeSet<String>,
+        now: Timestamp,
+        pass: &mut Pass,
+    ) {
+        let roster = self.server.members.roster();
+        for row in view.balancer_nodes.iter() {
+            // Its server knows when it was last heard of. Where that is gone, it finds another one.
+            let Some(left) = roster.left_at(row.server, self.began) else { continue };
+            let due = left + balancers::SILENCE;
+            if now < due {
+                pass.look_again(due);
+            } else {
+                let mut txn = RecordTxn::new();
+                txn.remove(row);
+                pass.push(txn);
+            }
         }
-        if view.targets.iter().any(|row| row.deregistered_at.is_some()) {
-            pass.look_again(now + balancers::SILENCE);
+        // One that is there has had the time to say so.
+        let known_from = self.began + balancers::SILENCE;
+        if now < known_from {
+            return pass.look_again(known_from);
         }
-        let Some(present) = self.server.balancers.present(now) else { return };
         for row in view.targets.iter() {
-            if let Some(next) = balancers::without_gone(row, &present) {
+            if let Some(next) = balancers::without_gone(row, present) {
                 let mut txn = RecordTxn::new();
                 txn.update(row, &next);
                 pass.push(txn);
@@ -133,6 +160,14 @@ fn group_of<'v>(view: &'v View, target: &Target) -> Option<&'v Arc<Row<TargetGro
     groups.find(|group| group.scope == target.scope)
 }
 
+/// Whether nothing is under way to a target that leaves, as every node says that is there.
+fn is_idle(view: &View, group: &TargetGroup, target: &Target, present: &BTreeSet<String>) -> bool {
+    // Nodes know nothing of a group that no listener uses.
+    let nobody = BTreeSet::new();
+    let asked = if is_used(view, &group.arn()) { present } else { &nobody };
+    balancers::is_idle(target, asked)
+}
+
 /// How long what is under way to a target of a group may take.
 fn delay(group: &TargetGroup) -> Duration {
     target_group_attributes(group).deregistration_delay()
@@ -142,6 +177,7 @@ fn of_service(
     view: &View,
     service: &Row<Service>,
     rows: &[&Arc<Row<Target>>],
+    present: &BTreeSet<String>,
     now: Timestamp,
     pass: &mut Pass,
 ) {
@@ -164,7 +200,7 @@ fn of_service(
             target: target.clone(),
             deregistered_at: row.deregistered_at,
             delay: delay(group),
-            is_idle: balancers::is_idle(row),
+            is_idle: is_idle(view, group, row, present),
         });
         by_name.insert(target, *row);
     }
@@ -281,10 +317,18 @@ impl Of<'_> {
 }
 
 /// A target that was deregistered by hand goes when nothing is under way, or its time is over.
-fn by_hand(view: &View, row: &Row<Target>, now: Timestamp, pass: &mut Pass) {
+fn by_hand(
+    view: &View,
+    row: &Row<Target>,
+    present: &BTreeSet<String>,
+    now: Timestamp,
+    pass: &mut Pass,
+) {
     let Some(since) = row.deregistered_at else { return };
-    let end = since + group_of(view, row).map(|group| delay(group)).unwrap_or_default();
-    if balancers::is_idle(row) || end <= now {
+    let group = group_of(view, row);
+    let end = since + group.map(|group| delay(group)).unwrap_or_default();
+    let idle = group.is_some_and(|group| is_idle(view, group, row, present));
+    if idle || end <= now {
         let mut txn = RecordTxn::new();
         txn.remove(row);
         pass.push(txn);

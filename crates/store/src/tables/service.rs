@@ -1,5 +1,6 @@
 //! Services, by cluster and name.
 
+use longshore_domain::idle;
 use longshore_domain::ids::{ClusterName, Family, Revision, Scope, ServiceName};
 use longshore_domain::journal;
 use longshore_domain::record::Service;
@@ -41,6 +42,8 @@ pub enum ServiceIndex {
     TaskDefinition(Scope, Family, Revision),
     /// Tasks of a deployment or a task set of it are to be targets.
     Balanced,
+    /// It scales to zero, or has done so.
+    ScalesToZero,
 }
 
 impl Record for Service {
@@ -73,6 +76,9 @@ impl Record for Service {
         let mut deployments = self.deployments.iter().chain(of_sets);
         if deployments.any(|deployment| !deployment.balancers.is_empty()) {
             indexes.push(ServiceIndex::Balanced);
+        }
+        if self.idle.is_some() || self.tags.contains_key(idle::TAG) {
+            indexes.push(ServiceIndex::ScalesToZero);
         }
         indexes.sort();
         indexes.dedup();
