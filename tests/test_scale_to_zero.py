@@ -13,7 +13,7 @@ from harness.balancing import Balanced, Clients, Node, addresses, serving
 from harness.cli import as_json, longshore
 from harness.process import Process, World, free_port
 from harness.services import Service
-from harness.tasks import Tasks
+from harness.tasks import Tasks, sh
 from harness.wait import until
 
 TAG, HOLD = "longshore:scale-to-zero", "longshore:scale-to-zero-hold"
@@ -114,14 +114,21 @@ def test_an_idle_service_sleeps_and_the_first_request_wakes_it(
 
 
 def test_a_request_that_lasts_keeps_it_awake(balanced: Balanced, service: Service) -> None:
-    service.create(serving(service, "one"), 1, loadBalancers=balanced.member(), tags=tags(SHORT))
+    script = (
+        "mkdir -p /w/cgi-bin; echo ok > /w/index.html; "
+        "printf '#!/bin/sh\\nsleep 26\\necho Content-Type: text/plain\\necho\\necho slow\\n' "
+        "> /w/cgi-bin/slow; chmod +x /w/cgi-bin/slow; "
+        "trap 'kill %1; exit 0' TERM; httpd -f -p 80 -h /w & wait"
+    )
+    slow = service.tasks.define({"command": sh(script), "portMappings": [{"containerPort": 80}]})
+    service.create(slow, 1, loadBalancers=balanced.member(), tags=tags(SHORT))
     service.stable()
     balanced.healthy(1)
-    with socket.create_connection((balanced.host, 80)) as client:
-        # Its body does not come to an end.
-        client.sendall(b"POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 10\r\n\r\n1")
-        time.sleep(25)
-        assert service.describe()["desiredCount"] == 1
+    with socket.create_connection((balanced.host, 80), timeout=40) as client:
+        client.sendall(b"GET /cgi-bin/slow HTTP/1.0\r\nHost: web\r\n\r\n")
+        answer = b"".join(iter(lambda: client.recv(4096), b""))
+    assert service.describe()["desiredCount"] == 1
+    assert answer.endswith(b"slow\n"), answer
     sleeps(service)
 
 
