@@ -244,7 +244,8 @@ pub fn heard(service: &Service, heard: Heard, now: Timestamp, ids: &mut dyn IdSo
     let idle = service.idle.unwrap_or_else(|| fresh(service, now));
     match idle.state {
         IdleState::Unable(_) => Plan::default(),
-        IdleState::Asleep(_) | IdleState::Emptied(_) if service.desired_count == 0 => {
+        // Whether or not anybody has noted yet that it is at zero.
+        _ if service.desired_count == 0 => {
             if !heard.is_wanted {
                 return Plan::default();
             }

@@ -173,6 +173,8 @@ pub(crate) async fn follow(
                 if snapshot.version < after {
                     let since = *older_since.get_or_insert_with(Instant::now);
                     if since.elapsed() < limits::GOES_BACK {
+                        // Another one may know better.
+                        control.failed.fetch_add(1, Relaxed);
                         sleep(Duration::from_secs(1)).await;
                         continue;
                     }

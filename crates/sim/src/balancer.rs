@@ -278,7 +278,7 @@ fn collect(node: &Node, told: &mut BTreeMap<Key, (Option<Health>, u32)>) -> Repo
             group: key.0.clone(),
             id: key.1.clone(),
             port: key.2,
-            probe: (!flow.leaves).then(|| Probe { at: health.since, took_ms: 1, outcome }),
+            probe: (!flow.leaves).then_some(Probe { at: health.since, took_ms: 1, outcome }),
             health,
             in_flight: flow.in_flight,
         });

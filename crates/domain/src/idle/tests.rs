@@ -178,6 +178,11 @@ fn whoever_sets_the_desired_count_has_the_last_word() {
     world.hear(world.now, true);
     assert_eq!(world.service.desired_count, 3);
     let mut world = World::new();
+    world.look();
+    world.service.desired_count = 0;
+    world.hear(world.now, true);
+    assert_eq!(world.service.desired_count, 2, "nobody has looked at it in between");
+    let mut world = World::new();
     world.service.desired_count = 0;
     world.hear(world.now, true);
     assert_eq!(world.service.desired_count, 1, "one that never had any");

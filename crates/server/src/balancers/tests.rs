@@ -1,3 +1,5 @@
+use longshore_domain::record::{Seen, Target};
+use longshore_domain::route::{Health, HealthState};
 use longshore_store::{RecordTxn, TxnOutcome};
 
 use super::*;
@@ -60,4 +62,34 @@ async fn a_snapshot_is_made_once_for_all_who_ask() {
     enter(&server, 1, &report, at(0)).await;
     let again = server.balancers.snapshot(&server.state.view());
     assert!(Arc::ptr_eq(&first, &again), "nothing has changed that it is made of");
+}
+
+#[test]
+fn a_target_is_idle_when_every_node_has_said_so() {
+    let seen = |state, in_flight| {
+        let health = Health { state, reason: None, description: None, since: at(1) };
+        Seen { health, in_flight, probe: None }
+    };
+    let mut target = Target {
+        scope: crate::test_records::scope(),
+        group: longshore_domain::ids::ElbId::new(1),
+        id: "i-1".into(),
+        port: 80,
+        zone: None,
+        task: None,
+        registered_at: at(0),
+        deregistered_at: Some(at(1)),
+        seen: BTreeMap::from([("1".into(), seen(HealthState::Draining, 0))]),
+    };
+    let [one, two] = ["1", "2"].map(str::to_owned);
+    assert!(is_idle(&target, &[one.clone()].into()));
+    let both = [one, two.clone()].into();
+    assert!(!is_idle(&target, &both), "one has not said anything of it");
+    target.seen.insert(two.clone(), seen(HealthState::Healthy, 0));
+    assert!(!is_idle(&target, &both), "one does not know");
+    target.seen.insert(two.clone(), seen(HealthState::Draining, 1));
+    assert!(!is_idle(&target, &both), "something is under way");
+    let left = without_gone(&target, &["1".to_owned()].into()).expect("one is gone");
+    assert!(is_idle(&left, &["1".to_owned()].into()), "nobody waits for it");
+    assert_eq!(without_gone(&left, &["1".to_owned()].into()), None);
 }

@@ -253,9 +253,7 @@ fn a_node_that_nobody_knows() {
 #[test]
 fn a_target_that_stays() {
     let sabotage = |txn: &mut Txn| {
-        let gone = |write: &Write| {
-            matches!(write, Write::Delete { key } if key.split('/').nth(4) == Some("target"))
-        };
+        let gone = |write: &Write| matches!(write, Write::Delete { key } if key.split('/').nth(4) == Some("target"));
         txn.writes.retain(|write| !gone(write));
     };
     is_caught_in("no task is told to stop while balancers use it", sabotage, balanced);
