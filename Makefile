@@ -6,7 +6,7 @@ DEBUG_BIN := $(CARGO_TARGET_DIR)/debug/longshore
 RELEASE_BIN := $(CARGO_TARGET_DIR)/release/longshore
 PYTHON := .venv/bin/python
 
-.PHONY: help setup setup-tests demo demo-reset test unit sim e2e lint bench bench-scale bench-lb build build-newer release fmt docs stop-docker clean
+.PHONY: help setup setup-tests demo demo-reset test unit sim fuzz e2e lint bench bench-scale bench-lb build build-newer release fmt docs stop-docker clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -32,6 +32,9 @@ unit: ## Rust tests, without Docker, network or root; those of etcd where it is 
 sim: ## run the simulator: SEEDS=N fixed seeds and RANDOM_SEEDS=N others; REPLAY=SEED tells one
 	cargo build --quiet --release --package longshore-sim
 	RUST_LOG=off $(CARGO_TARGET_DIR)/release/longshore-sim $(if $(REPLAY),--replay $(REPLAY),--seeds $(or $(SEEDS),1000) --random $(or $(RANDOM_SEEDS),0))
+
+fuzz: ## fuzz what reads bytes of others, SECONDS each (60); TARGET=name for one; needs a nightly toolchain
+	SECONDS_EACH=$(or $(SECONDS),60) scripts/fuzz $(TARGET)
 
 e2e: build-newer build ## whole processes, real Docker, unmodified AWS clients; ARGS goes to pytest
 	LONGSHORE_BIN=$(DEBUG_BIN) LONGSHORE_NEWER_BIN=$(DEBUG_BIN)-newer $(PYTHON) -m pytest -n 2 $(ARGS)

@@ -37,8 +37,9 @@ SERVICES = int(os.environ.get("SERVICES", "100"))
 TASKS = int(os.environ.get("TASKS", "1000"))
 # Files that a process may have open; the superuser may raise it, where the machine allows that.
 FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-# As many as a server can have two sessions with.
-RECONNECTING = min(int(os.environ.get("RECONNECTING", "10000")), (FILES - 2000) // 2)
+RECONNECTING = int(os.environ.get("RECONNECTING", "10000"))
+# Files of a server beside those of its sessions.
+OTHER_FILES = 2000
 CONNECTIONS = 32
 CLUSTERS = 1000
 WRITES_S = int(os.environ.get("WRITES_S", "10"))
@@ -123,11 +124,11 @@ def serving(folder: pathlib.Path, store: str = "redb") -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def hollow(server: Server, count: int) -> Iterator[None]:
+def hollow(server: Server, count: int, *options: str) -> Iterator[None]:
     """Agents, from when all have their sessions to the end of the block."""
     # In life they are elsewhere: the server comes first.
     command = ["nice", "-n", "5", peers.binary(), "--endpoint", server.url]
-    command += ["sim", "agents", "--count"]
+    command += ["sim", "agents", *options, "--count"]
     # An agent has two sessions, and two connections more as long as it reports.
     most = max(1, FILES // 5)
     shares = [most] * (count // most) + [count % most] * (count % most > 0)
@@ -318,8 +319,22 @@ def starts(table: Table, server: Server, tasks_count: int, target: str) -> None:
 
 
 def reconnect(table: Table, folder: pathlib.Path) -> None:
-    """The server is started again: until every agent has its session back."""
-    with serving(folder) as server, hollow(server, RECONNECTING):
+    """The server is started again: until every agent has its session back.
+
+    Where a process may not have files enough for two sessions with each agent: with as many agents
+    as it may, and with all of them with one session each.
+    """
+    both = min(RECONNECTING, (FILES - OTHER_FILES) // 2)
+    reconnected(table, folder / "both", both, f"{both:,} agents")
+    if both < RECONNECTING:
+        count = min(RECONNECTING, FILES - OTHER_FILES)
+        name = f"{count:,} agents without telemetry (one session each)"
+        reconnected(table, folder / "one", count, name, "--without-telemetry")
+
+
+def reconnected(table: Table, folder: pathlib.Path, count: int, name: str, *options: str) -> None:
+    folder.mkdir()
+    with serving(folder) as server, hollow(server, count, *options):
         container = [{"name": "app", "image": "example/app:1", "cpu": 10, "memory": 16}]
         server.ecs.register_task_definition(family="app", containerDefinitions=container)
         server.ecs.create_service(serviceName="s", taskDefinition="app", desiredCount=1000)
@@ -330,12 +345,12 @@ def reconnect(table: Table, folder: pathlib.Path) -> None:
         server.stop()
         stopped = time.monotonic() - before
         first = server.start()
-        all_connected(server, RECONNECTING, 300)
+        all_connected(server, count, 300)
         took = time.monotonic() - before
         describes.stop()
         say(f"stopped in {stopped:.2f} s, first answer after {first:.2f} s more")
         table.row(
-            f"{RECONNECTING:,} agents, the server started again, until all sessions are back",
+            f"{name}, the server started again, until all sessions are back",
             f"{took:.1f} s",
             "",
             None,
@@ -346,8 +361,8 @@ def reconnect(table: Table, folder: pathlib.Path) -> None:
             say(f"errors: {json.dumps(describes.errors[:3])}")
         table.row("errors to clients of the API meanwhile", errors, "", None, "0")
         table.row(
-            f"memory of the server with {RECONNECTING:,} agents",
-            f"{server.mib:.0f} MiB, {server.mib * 1024 / RECONNECTING:.0f} KiB per agent",
+            f"memory of the server with {name}",
+            f"{server.mib:.0f} MiB, {server.mib * 1024 / count:.0f} KiB per agent",
             "",
             None,
             "",

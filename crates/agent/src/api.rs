@@ -336,7 +336,9 @@ impl Api {
         let patience = self.patience(limits::API_CALL);
         match tokio::time::timeout(patience, self.http.request(request)).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err((ApiError::Transport(chain(&error)), !error.is_connect())),
+            Ok(Err(error)) => {
+                Err((ApiError::Transport(longshore_wire::with_causes(&error)), !error.is_connect()))
+            }
             Err(_) => Err((late(patience), true)),
         }
     }
@@ -422,7 +424,9 @@ impl Lines {
             match self.body.frame().await {
                 None => return Ok(None),
                 Some(frame) => {
-                    let frame = frame.map_err(|error| ApiError::Transport(chain(&error)))?;
+                    let frame = frame.map_err(|error| {
+                        ApiError::Transport(longshore_wire::with_causes(&error))
+                    })?;
                     self.read.extend(frame.into_data().unwrap_or_default());
                 }
             }
@@ -462,16 +466,4 @@ fn read_tls() -> Result<Arc<rustls::ClientConfig>, AgentError> {
         }
     };
     Ok(Arc::new(config))
-}
-
-/// An error with its causes.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -1,7 +1,7 @@
 //! Hollow agents: many agents in one process that run nothing, for load tests and for planning.
 //!
 //! A control plane cannot tell them from real ones: each registers, asks where to connect, keeps its
-//! two sessions, acknowledges, answers manifests, reports the states of its tasks and publishes
+//! sessions, acknowledges, answers manifests, reports the states of its tasks and publishes
 //! their metrics, over connections of its own and with the back-off of a real agent. What an agent
 //! would send, it sends; only the containers are made up.
 //!
@@ -52,6 +52,9 @@ pub struct Options {
     pub failure_rate: f64,
     /// Share of the running tasks that exit by themselves each minute, from 0 to 1.
     pub exit_rate: f64,
+    /// Whether they publish metrics and health. Without, an agent has one session, as the official one has
+    /// with `ECS_DISABLE_METRICS` and `ECS_DISABLE_DOCKER_HEALTH_CHECK`.
+    pub telemetry: bool,
     /// Whether the instances are deregistered in the end.
     pub deregister: bool,
 }

@@ -451,6 +451,9 @@ pub(crate) struct HollowOptions {
     /// Share of the running tasks that exit by themselves each minute, from 0 to 1.
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     pub(crate) exit_rate: f64,
+    /// Publish no metrics and no health: one session for each agent, not two.
+    #[arg(long)]
+    pub(crate) without_telemetry: bool,
     /// Deregister the instances in the end, with whatever tasks they have.
     #[arg(long)]
     pub(crate) deregister: bool,

@@ -28,7 +28,8 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     let SimCommand::Agents(options) = command;
     let wanted = u64::from(options.count) * FILES_PER_AGENT + OWN_FILES;
-    let needed = u64::from(options.count) * 3 + OWN_FILES;
+    let least = if options.without_telemetry { 2 } else { 3 };
+    let needed = u64::from(options.count) * least + OWN_FILES;
     let allowed = files::allow(wanted);
     if allowed < needed {
         let why = format!("they need {needed} open connections, and {allowed} files may be open");
@@ -61,6 +62,7 @@ fn fleet_options(options: &HollowOptions, endpoint: &str, region: &str) -> Optio
         start_delay: options.start_delay,
         failure_rate: options.failure_rate,
         exit_rate: options.exit_rate,
+        telemetry: !options.without_telemetry,
         deregister: options.deregister,
     }
 }

@@ -106,10 +106,11 @@ impl Control {
             request = request.header(name, value);
         }
         let request = request.body(Full::new(body)).map_err(|error| error.to_string())?;
-        let response = self.client.request(request).await.map_err(|error| chain(&error))?;
+        let response = self.client.request(request).await;
+        let response = response.map_err(|error| longshore_wire::with_causes(&error))?;
         let status = response.status();
         let body = Limited::new(response.into_body(), limits::SNAPSHOT_BYTES).collect();
-        let body = body.await.map_err(|error| chain(error.as_ref()))?;
+        let body = body.await.map_err(|error| longshore_wire::with_causes(error.as_ref()))?;
         Ok((status, body.to_bytes()))
     }
 
@@ -140,18 +141,6 @@ impl Control {
         let (status, _) = self.call(Method::POST, path, "", body.into(), limits::TELL).await?;
         if status.is_success() { Ok(()) } else { Err(format!("HTTP {status}")) }
     }
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// Asks for newer snapshots, for ever.

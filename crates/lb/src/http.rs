@@ -4,6 +4,8 @@ mod chunked;
 mod cookie;
 mod exchange;
 mod forwarded;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub(crate) mod h1;
 pub(crate) mod h2;
 mod head;

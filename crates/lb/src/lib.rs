@@ -32,5 +32,7 @@ mod table;
 mod target;
 mod tls;
 
+#[cfg(any(test, feature = "fuzz"))]
+pub use http::fuzz;
 pub use longshore_auth::Credentials;
 pub use run::{Config, LbError, run};

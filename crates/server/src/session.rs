@@ -44,7 +44,7 @@ const FRAME_BYTES: usize = 4 * 1024 * 1024;
 
 /// Bytes that are read of a session at once; frames may be longer. The buffer stays allocated, and there
 /// are thousands of sessions.
-const BUFFER_BYTES: usize = 2 * 1024;
+const BUFFER_BYTES: usize = 1024;
 
 /// Which session of an instance is the current one.
 #[derive(Debug, Default)]
@@ -140,24 +140,22 @@ pub(crate) async fn open(server: Arc<Server>, mut request: Request<Incoming>) ->
         address: place.as_ref().and_then(|place| place.peer),
     };
     let upgrade = hyper::upgrade::on(&mut request);
-    tokio::spawn(async move {
-        // Until the session ends.
-        let _place = place;
-        let upgraded = match upgrade.await {
-            Ok(upgraded) => TokioIo::new(upgraded),
-            Err(error) => return tracing::debug!(%error, "websocket upgrade failed"),
-        };
-        let config = WebSocketConfig::default()
-            .read_buffer_size(BUFFER_BYTES)
-            .max_frame_size(Some(FRAME_BYTES))
-            .max_message_size(Some(FRAME_BYTES));
-        let socket = WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(config)).await;
-        if is_acs {
-            acs::run(server, hello, socket).await;
-        } else {
-            tcs::run(server, hello, socket).await;
-        }
-    });
+    // The place is held until the session ends. Two tasks of their own sizes: there are thousands of either.
+    if is_acs {
+        tokio::spawn(async move {
+            if let Some(socket) = Box::pin(websocket(upgrade)).await {
+                acs::run(server, hello, socket).await;
+            }
+            drop(place);
+        });
+    } else {
+        tokio::spawn(async move {
+            if let Some(socket) = Box::pin(websocket(upgrade)).await {
+                tcs::run(server, hello, socket).await;
+            }
+            drop(place);
+        });
+    }
     let mut reply = Response::new(Full::new(Bytes::new()));
     *reply.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = reply.headers_mut();
@@ -165,6 +163,21 @@ pub(crate) async fn open(server: Arc<Server>, mut request: Request<Incoming>) ->
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
     reply
+}
+
+async fn websocket(upgrade: hyper::upgrade::OnUpgrade) -> Option<Socket> {
+    let upgraded = match upgrade.await {
+        Ok(upgraded) => TokioIo::new(upgraded),
+        Err(error) => {
+            tracing::debug!(%error, "websocket upgrade failed");
+            return None;
+        }
+    };
+    let config = WebSocketConfig::default()
+        .read_buffer_size(BUFFER_BYTES)
+        .max_frame_size(Some(FRAME_BYTES))
+        .max_message_size(Some(FRAME_BYTES));
+    Some(WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(config)).await)
 }
 
 /// Whether there is such an instance. An agent that hears that there is none gives up for an hour, so

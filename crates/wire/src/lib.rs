@@ -19,7 +19,7 @@ mod error;
 mod node;
 mod operation;
 
-pub use error::{DecodeError, Problem, ServiceError};
+pub use error::{DecodeError, Problem, ServiceError, with_causes};
 pub use node::Node;
 pub use operation::{Operation, OperationInfo, Pagination, Protocol, ServiceInfo};
 pub use shape::{Context, Limits, Member, Peer, Sensitive, Sink, Structure, Timestamp, Value};

@@ -93,11 +93,13 @@ impl Instance {
         let (inactive, is_inactive) = watch::channel(false);
         let (events, mut inbox) = mpsc::channel::<Order>(limits::HOLLOW_ORDERS);
         let mut parts = JoinSet::new();
-        let published = Published::new(Arc::clone(self), links.cluster());
-        let period = config.timeouts.metrics;
-        let telemetry =
-            tcs::run(Arc::clone(&links), published, Arc::clone(&shared), is_inactive, period);
-        parts.spawn(telemetry);
+        if self.fleet.options.telemetry {
+            let published = Published::new(Arc::clone(self), links.cluster());
+            let period = config.timeouts.metrics;
+            let telemetry =
+                tcs::run(Arc::clone(&links), published, Arc::clone(&shared), is_inactive, period);
+            parts.spawn(telemetry);
+        }
         parts.spawn(acs::run(links, events, shared, inactive, config.timeouts.inactive));
         // Tasks end with the agent: nothing of them outlives it.
         let mut lives = JoinSet::new();

@@ -114,7 +114,10 @@ async fn talk<E: From<Order>>(
         let message = match AcsToAgent::decode(&text) {
             Ok(message) => message,
             Err(error) => {
-                tracing::warn!(error = crate::api::chain(&error), "a frame that cannot be read");
+                tracing::warn!(
+                    error = longshore_wire::with_causes(&error),
+                    "a frame that cannot be read"
+                );
                 continue;
             }
         };

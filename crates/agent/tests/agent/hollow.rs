@@ -34,6 +34,7 @@ fn options(url: &str) -> Options {
         start_delay: Duration::from_millis(20),
         failure_rate: 0.0,
         exit_rate: 0.0,
+        telemetry: true,
         deregister: false,
     }
 }

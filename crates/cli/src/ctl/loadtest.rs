@@ -80,7 +80,11 @@ impl Asker {
             Request::get(self.uri.clone()).header(header::USER_AGENT, "longshore-loadtest");
         let request = request.body(Empty::new()).map_err(|error| error.to_string())?;
         let asking = async {
-            let answer = self.client.request(request).await.map_err(|error| chain(&error))?;
+            let answer = self
+                .client
+                .request(request)
+                .await
+                .map_err(|error| longshore_wire::with_causes(&error))?;
             let status = answer.status();
             answer.into_body().collect().await.map_err(|error| format!("body: {error}"))?;
             if status.is_server_error() || status.is_client_error() {
@@ -187,17 +191,6 @@ fn show(tally: &Tally, took: Duration, output: Output) {
             }
         }
     }
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -245,7 +245,11 @@ pub(crate) async fn connection(
         if request.headers().contains_key(header::UPGRADE) {
             request.extensions_mut().insert(Arc::clone(&place));
         }
-        async move { Ok::<_, std::convert::Infallible>(super::answer(server, secure, request).await) }
+        // Boxed: hyper keeps the place of the future for as long as the connection lives, and thousands of
+        // connections are idle.
+        Box::pin(async move {
+            Ok::<_, std::convert::Infallible>(super::answer(server, secure, request).await)
+        })
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -86,7 +86,7 @@ impl Peers {
     ) -> Result<Response<Bytes>, PeerError> {
         let exchange = async {
             let answer = self.http.request(request).await.map_err(|error| {
-                let text = chain(&error);
+                let text = longshore_wire::with_causes(&error);
                 if error.is_connect() {
                     PeerError::Unreachable(text)
                 } else {
@@ -163,16 +163,4 @@ impl Connection for Link {
     fn connected(&self) -> Connected {
         Connected::new()
     }
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

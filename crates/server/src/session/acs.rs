@@ -81,7 +81,9 @@ pub(super) async fn run(server: Arc<Server>, hello: Hello, socket: Socket) {
     let instance = hello.key.id;
     // The session before this one finds that its time is over.
     server.state.wake(instance);
-    record(&server, &hello).await;
+    // What a session does now and then is boxed, so that it takes no memory while the session waits, as
+    // thousands do.
+    Box::pin(record(&server, &hello)).await;
     let here = format!("{:016x}", hello.server);
     tracing::info!(%instance, cluster = %hello.key.cluster, here, "agent connected");
     let mut session = Session {
@@ -105,7 +107,7 @@ pub(super) async fn run(server: Arc<Server>, hello: Hello, socket: Socket) {
     tokio::time::sleep(RECONNECT_GRACE).await;
     if server.sessions.is_current(instance, number) {
         server.sessions.leave(instance, number);
-        if let Err(error) = disconnected(&server, &hello).await {
+        if let Err(error) = Box::pin(disconnected(&server, &hello)).await {
             tracing::warn!(%instance, %error, "cannot record that the agent disconnected");
         }
     }
@@ -182,10 +184,10 @@ impl Session {
         let changes = self.server.state.changes_for(self.hello.key.id);
         let mut shutdown = self.server.members.closing();
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
-        if let Err(end) = self.send_manifest().await {
+        if let Err(end) = Box::pin(self.send_manifest()).await {
             return end;
         }
-        if let Err(end) = self.deliver().await {
+        if let Err(end) = Box::pin(self.deliver()).await {
             return end;
         }
         loop {
@@ -197,7 +199,7 @@ impl Session {
                 () = sleep_until(self.resend_at) => Event::Resend,
                 _ = heartbeat.tick() => Event::Heartbeat,
             };
-            if let Err(end) = self.handle(event).await {
+            if let Err(end) = Box::pin(self.handle(event)).await {
                 return end;
             }
         }

@@ -37,7 +37,8 @@ pub(super) async fn run(server: Arc<Server>, hello: Hello, mut socket: Socket) {
             biased;
             () = crate::stopped(&mut shutdown) => break,
             frame = socket.next() => match frame {
-                Some(Ok(Message::Text(text))) => received(&server, text.as_str()).await,
+                // Boxed, so that a session that waits is small.
+                Some(Ok(Message::Text(text))) => Box::pin(received(&server, text.as_str())).await,
                 Some(Ok(Message::Close(_)) | Err(_)) | None => break,
                 Some(Ok(_)) => None,
             },

@@ -49,6 +49,7 @@ fn options(endpoint: String) -> Options {
         start_delay: Duration::ZERO,
         failure_rate: 0.0,
         exit_rate: 0.0,
+        telemetry: true,
         deregister: false,
     }
 }
