@@ -50,7 +50,7 @@ bench-scale: setup release ## measure how far one server goes, with hollow agent
 	@scripts/setup bench etcd
 	@LONGSHORE_BIN=$(RELEASE_BIN) $(PYTHON) bench/scale.py $(ARGS)
 
-bench-lb: setup release ## measure the balancer beside nginx and HAProxy
+bench-lb: setup release ## measure the balancer beside nginx and HAProxy, and services at zero
 	@scripts/setup bench
 	@LONGSHORE_BIN=$(RELEASE_BIN) $(PYTHON) bench/lb.py $(ARGS)
 

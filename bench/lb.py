@@ -1,4 +1,5 @@
-"""The balancer beside nginx and HAProxy: requests per second, p99, idle connections, many rules.
+"""The balancer beside nginx and HAProxy: requests per second, p99, idle connections, many rules;
+and the first request to a service at zero.
 
 All sides serve in turn, one at a time, before the same upstream (nginx with answers in memory), and
 the median of the rounds counts. The balancer under test has one processor of its own, load and
@@ -24,6 +25,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import zero
 from lossless import lossless
 from table import Table
 
@@ -31,6 +33,8 @@ SMALL, LARGE = "/small", "/large"
 SIDES = ["longshore", "nginx", "haproxy"]
 # Processor of the side under test, and of load and upstream.
 TESTED, OTHERS = "0", "1"
+# First requests to a service at zero.
+ZERO_ROUNDS = 15
 # Idle connections: HAProxy keeps two descriptors ready for each, and takes no more than it can.
 CONNECTIONS = min(10_000, (resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 200) // 2)
 
@@ -421,7 +425,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--idle", type=int, default=CONNECTIONS - 10)
-    parser.add_argument("--only", choices=["compare", "idle", "rules", "lossless"])
+    parts = ["compare", "idle", "rules", "lossless", "zero"]
+    parser.add_argument("--only", choices=parts)
     options = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -429,9 +434,9 @@ def main() -> None:
     folder.chmod(0o755)
     try:
         bench = Bench(folder)
+        table = Table()
         with process(OTHERS, *bench.upstream_command()):
             wait_for_port(bench.upstream)
-            table = Table()
             if options.only in (None, "compare"):
                 compare(bench, table, options.rounds, options.seconds)
             if options.only in (None, "idle"):
@@ -440,6 +445,8 @@ def main() -> None:
                 many_rules(bench, table, options.rounds, options.seconds)
         if options.only in (None, "lossless"):
             lossless(table)
+        if options.only in (None, "zero"):
+            zero.measure(binary(), folder, table, ZERO_ROUNDS)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

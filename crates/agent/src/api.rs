@@ -213,6 +213,20 @@ impl Api {
     /// # Errors
     /// See [`ApiError`]; a refusal is [`ApiError::Service`] with the HTTP status.
     pub async fn operator(&self, method: &str, path: &str) -> Result<Value, ApiError> {
+        let answer = self.operator_with(method, path, Vec::new()).await?;
+        serde_json::from_slice(&answer).map_err(|error| ApiError::Answer(error.to_string()))
+    }
+
+    /// The same with a body; gives the answer's.
+    ///
+    /// # Errors
+    /// See [`Api::operator`].
+    pub async fn operator_with(
+        &self,
+        method: &str,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<Bytes, ApiError> {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let path = format!("/_longshore/{path}");
         let target = Target { method, path: &path, query, headers: &[] };
@@ -223,8 +237,7 @@ impl Api {
             region: None,
             credentials: None,
         };
-        let answer = self.exchange(side, &target, Vec::new()).await?;
-        serde_json::from_slice(&answer).map_err(|error| ApiError::Answer(error.to_string()))
+        self.exchange(side, &target, body).await
     }
 
     /// Reads one of the control plane's own endpoints line by line: `GET /_longshore/PATH`.

@@ -197,8 +197,9 @@ pub(crate) struct AgentOptions {
 #[cfg(feature = "lb")]
 #[derive(Debug, Args)]
 pub(crate) struct LbOptions {
-    /// URL of the control plane [default: the endpoint, unless there is a snapshot file].
-    #[arg(long, value_name = "URL", value_parser = base_url)]
+    /// URL of the control plane, or those of its servers, separated by commas [default: the endpoint,
+    /// unless there is a snapshot file].
+    #[arg(long, value_name = "URL,...", value_parser = base_urls)]
     pub(crate) server: Option<String>,
     /// Where the last snapshot, access logs and the socket for handovers are kept; a balancer that is
     /// started on the directory of a running one takes over its sockets.
@@ -555,6 +556,12 @@ fn base_url(text: &str) -> Result<String, String> {
         return Err(wrong());
     }
     Ok(text.trim_end_matches('/').to_owned())
+}
+
+/// URLs of servers that are asked in turn.
+fn base_urls(text: &str) -> Result<String, String> {
+    let urls: Result<Vec<String>, String> = text.split(',').map(base_url).collect();
+    Ok(urls?.join(","))
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -101,6 +101,8 @@ pub enum Cause {
     Replacing,
     /// More tasks run than are wanted.
     ScalingIn,
+    /// The service is scaled to zero until there is a request.
+    Asleep,
     /// The service is being deleted.
     Deleting,
     /// A task has ended.
@@ -113,6 +115,7 @@ impl Cause {
     /// Its name.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Asleep => "ASLEEP",
             Self::NoPlace => "NO_PLACE",
             Self::Throttled => "THROTTLED",
             Self::Settling => "SETTLING",

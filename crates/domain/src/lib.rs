@@ -17,6 +17,7 @@ pub mod daemons;
 pub mod deploy;
 pub mod explain;
 pub mod fidelity;
+pub mod idle;
 pub mod ids;
 pub mod journal;
 pub mod lifecycle;

@@ -11,6 +11,7 @@ mod container_instance;
 mod daemon;
 mod daemon_deployment;
 mod daemon_task_definition;
+mod idle;
 mod load_balancer;
 mod placement;
 mod service;
@@ -32,7 +33,10 @@ pub use daemon_deployment::{
     DaemonDeployment, DaemonDeploymentConfiguration, DaemonDeploymentStatus, DaemonRollback,
 };
 pub use daemon_task_definition::{DaemonTaskDefinition, DaemonTaskDefinitionStatus};
-pub use load_balancer::{BalancerAddress, Listener, ListenerRule, LoadBalancer, forwarded_to};
+pub use idle::{Idle, IdleState, Obstacle};
+pub use load_balancer::{
+    BalancerAddress, BalancerNode, Listener, ListenerRule, LoadBalancer, forwarded_to,
+};
 pub use placement::{
     ConstraintKind, PlacementConstraint, PlacementStrategy, Spread, StrategyField,
 };

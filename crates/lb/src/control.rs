@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +15,6 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use longshore_auth::{Credentials, PayloadHash, RequestParts, sign};
 use longshore_domain::route::{Health, HealthReason, HealthState, Report, Snapshot, TargetReport};
-use longshore_domain::time::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -34,32 +33,62 @@ const LOOK: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub(crate) struct Control {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    url: String,
+    /// Of each server; one is asked, and the next when it fails.
+    urls: Arc<[String]>,
+    /// How many have failed.
+    failed: Arc<AtomicUsize>,
     region: String,
     credentials: Credentials,
 }
 
 impl Control {
-    /// Of a URL. Calls are signed for ECS, like those of the agent.
-    pub(crate) fn new(url: &str, region: &str, credentials: Credentials) -> Result<Self, String> {
+    /// Of the URLs of its servers, separated by commas. Calls are signed for ECS, like those of the agent.
+    pub(crate) fn new(urls: &str, region: &str, credentials: Credentials) -> Result<Self, String> {
         let roots = hyper_rustls::HttpsConnectorBuilder::new().with_native_roots();
         let connector = roots.map_err(|error| error.to_string())?;
         let connector = connector.https_or_http().enable_http1().build();
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        let url = url.trim_end_matches('/').to_owned();
-        url.parse::<http::Uri>().map_err(|error| format!("{url}: {error}"))?;
-        Ok(Self { client, url, region: region.to_owned(), credentials })
+        let urls = urls.split(',').map(|url| url.trim().trim_end_matches('/').to_owned());
+        let urls: Arc<[String]> = urls.collect();
+        for url in urls.iter() {
+            url.parse::<http::Uri>().map_err(|error| format!("{url}: {error}"))?;
+        }
+        let (region, failed) = (region.to_owned(), Arc::default());
+        Ok(Self { client, urls, failed, region, credentials })
     }
 
+    /// Asks the server that answered last. One that does not answer in time, or fails, is not asked
+    /// again before the others.
     async fn call(
         &self,
         method: Method,
         path: &str,
         query: &str,
         body: Bytes,
+        patience: Duration,
+    ) -> Result<(StatusCode, Bytes), String> {
+        let failed = self.failed.load(Relaxed);
+        let url = &self.urls[failed % self.urls.len()];
+        let asking = self.ask(url, method, path, query, body);
+        let answer = timeout(patience, asking).await.unwrap_or_else(|_| Err("no answer".into()));
+        if !answer.as_ref().is_ok_and(|(status, _)| !status.is_server_error()) {
+            // Whoever else finds out does not pass over another one.
+            let next = failed.wrapping_add(1);
+            let _ = self.failed.compare_exchange(failed, next, Relaxed, Relaxed);
+        }
+        answer
+    }
+
+    async fn ask(
+        &self,
+        url: &str,
+        method: Method,
+        path: &str,
+        query: &str,
+        body: Bytes,
     ) -> Result<(StatusCode, Bytes), String> {
         let question = if query.is_empty() { "" } else { "?" };
-        let uri: http::Uri = format!("{}{path}{question}{query}", self.url)
+        let uri: http::Uri = format!("{url}{path}{question}{query}")
             .parse()
             .map_err(|error: http::uri::InvalidUri| error.to_string())?;
         let host = uri.authority().map(ToString::to_string).unwrap_or_default();
@@ -77,25 +106,20 @@ impl Control {
             request = request.header(name, value);
         }
         let request = request.body(Full::new(body)).map_err(|error| error.to_string())?;
-        let asking = async {
-            let response = self
-                .client
-                .request(request)
-                .await
-                .map_err(|error| longshore_wire::with_causes(&error))?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), limits::SNAPSHOT_BYTES).collect();
-            let body = body.await.map_err(|error| longshore_wire::with_causes(error.as_ref()))?;
-            Ok((status, body.to_bytes()))
-        };
-        timeout(limits::POLL, asking).await.unwrap_or_else(|_| Err("no answer".to_owned()))
+        let response = self.client.request(request).await;
+        let response = response.map_err(|error| longshore_wire::with_causes(&error))?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), limits::SNAPSHOT_BYTES).collect();
+        let body = body.await.map_err(|error| longshore_wire::with_causes(error.as_ref()))?;
+        Ok((status, body.to_bytes()))
     }
 
     /// A snapshot that is newer than `after`; `None` when there is none for a while.
     async fn newer(&self, after: u64) -> Result<Option<Snapshot>, String> {
         let query = format!("after={after}");
         let path = "/_longshore/balancers/routing";
-        let (status, body) = self.call(Method::GET, path, &query, Bytes::new()).await?;
+        let (status, body) =
+            self.call(Method::GET, path, &query, Bytes::new(), limits::POLL).await?;
         match status {
             StatusCode::OK => serde_json::from_slice(&body).map(Some).map_err(|e| e.to_string()),
             StatusCode::NO_CONTENT => Ok(None),
@@ -103,10 +127,18 @@ impl Control {
         }
     }
 
+    /// Says that a node ends; nothing depends on it.
+    pub(crate) async fn leave(&self, node: u64) {
+        let report = Report { node, leaves: true, ..Report::default() };
+        if let Ok(Err(why)) = timeout(limits::GOODBYE, self.report(&report)).await {
+            tracing::debug!(why, "the control plane does not know that this node ends");
+        }
+    }
+
     async fn report(&self, report: &Report) -> Result<(), String> {
         let body = serde_json::to_vec(report).map_err(|error| error.to_string())?;
         let path = "/_longshore/balancers/report";
-        let (status, _) = self.call(Method::POST, path, "", body.into()).await?;
+        let (status, _) = self.call(Method::POST, path, "", body.into(), limits::TELL).await?;
         if status.is_success() { Ok(()) } else { Err(format!("HTTP {status}")) }
     }
 }
@@ -119,17 +151,30 @@ pub(crate) async fn follow(
     found: mpsc::Sender<Snapshot>,
 ) {
     let mut wait = FIRST_WAIT;
+    let mut older_since = None;
     loop {
         match control.newer(after).await {
             Ok(Some(snapshot)) => {
                 wait = FIRST_WAIT;
-                // A control plane that was restored may have gone back; its word counts.
+                // A server that is cut off from the store shows for a while what was so: it must not
+                // bring back a target of which this node has said that it gets nothing any more. A
+                // control plane that was restored goes back for good; its word counts.
+                if snapshot.version < after {
+                    let since = *older_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() < limits::GOES_BACK {
+                        // Another one may know better.
+                        control.failed.fetch_add(1, Relaxed);
+                        sleep(Duration::from_secs(1)).await;
+                        continue;
+                    }
+                }
+                older_since = None;
                 after = snapshot.version;
                 if found.send(snapshot).await.is_err() {
                     return;
                 }
             }
-            Ok(None) => wait = FIRST_WAIT,
+            Ok(None) => (wait, older_since) = (FIRST_WAIT, None),
             Err(why) => {
                 tracing::debug!(why, "no routing from the control plane");
                 // One that comes back knows of no node: it is told as soon as it can be.
@@ -208,9 +253,10 @@ fn collect(node: &Node, told: &mut BTreeMap<TargetKey, (Health, u32)>) -> Report
                 targets.push(report);
             }
         }
-        let at = group.live.used.load(Relaxed);
-        if group.record.on_demand.is_some() && at != 0 {
-            used.push((group.record.arn.clone(), Timestamp::from_millis(at)));
+        if group.record.on_demand.is_some()
+            && let Some(since) = group.unused_for()
+        {
+            used.push((group.record.arn.clone(), since));
         }
     }
     let mut failed_listeners = table.refused.clone();
@@ -225,6 +271,7 @@ fn collect(node: &Node, told: &mut BTreeMap<TargetKey, (Health, u32)>) -> Report
         wanted: wanted.into_iter().collect(),
         used,
         failed_listeners,
+        leaves: false,
     }
 }
 

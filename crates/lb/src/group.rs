@@ -187,6 +187,17 @@ impl Group {
         Some(Arc::clone(&self.targets[eligible.positions[position]]))
     }
 
+    /// Milliseconds since something was under way, as far as it is known: a request that lasts is use
+    /// all the time. `None` where there never was anything.
+    pub(crate) fn unused_for(&self) -> Option<u64> {
+        let waits = self.live.waiting.load(Relaxed) > 0;
+        if waits || self.targets.iter().any(|target| target.in_flight.load(Relaxed) > 0) {
+            self.use_now();
+        }
+        let at = self.live.used.load(Relaxed);
+        (at != 0).then(|| u64::try_from(clock::now().as_millis() - at).unwrap_or(0))
+    }
+
     /// Notes that a request came.
     pub(crate) fn use_now(&self) {
         if self.record.on_demand.is_some() {

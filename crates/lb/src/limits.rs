@@ -42,8 +42,14 @@ pub(crate) const REFUSALS: u32 = 3;
 pub(crate) const EJECTED: Duration = Duration::from_secs(5);
 /// Time between two whole reports.
 pub(crate) const REPORT: Duration = Duration::from_secs(10);
+/// Time to tell the control plane that a node ends.
+pub(crate) const GOODBYE: Duration = Duration::from_secs(1);
 /// Time that the control plane holds a poll for routing, and some.
 pub(crate) const POLL: Duration = Duration::from_secs(35);
+/// Time for a report: one that gets no answer goes to another server before this node is taken for gone.
+pub(crate) const TELL: Duration = Duration::from_secs(5);
+/// Time that an older snapshot is not believed: longer than a server that is cut off is asked.
+pub(crate) const GOES_BACK: Duration = Duration::from_secs(60);
 /// Bytes of a snapshot.
 pub(crate) const SNAPSHOT_BYTES: usize = 64 * 1024 * 1024;
 /// Time between attempts to open a listener.

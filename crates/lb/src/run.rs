@@ -129,10 +129,12 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     }
     let (found, snapshots) = mpsc::channel(4);
     let mut parts = tokio::task::JoinSet::new();
+    let mut goodbye = None;
     if let Some(url) = &config.server {
         let control = Control::new(url, &config.region, config.credentials.clone());
         let control = control.map_err(LbError::Control)?;
         parts.spawn(control::report(Arc::clone(&node), control.clone()));
+        goodbye = Some(control.clone());
         if config.snapshot.is_none() {
             let node = Arc::clone(&node);
             parts.spawn(control::follow(node, control, version, found.clone()));
@@ -161,6 +163,10 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     }
     served.until(snapshots, shutdown, succeeded, &meeting).await;
     drain(&node).await;
+    parts.shutdown().await;
+    if let Some(control) = goodbye {
+        control.leave(node.id).await;
+    }
     Ok(())
 }
 

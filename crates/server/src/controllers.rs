@@ -7,6 +7,7 @@
 mod connections;
 mod daemons;
 mod driver;
+mod idle;
 mod lost;
 #[cfg(feature = "measure")]
 pub mod measure;
@@ -44,7 +45,8 @@ pub(crate) fn spawn(
     // Before services, so that an instance that joins has its daemons first.
     drive.spawn(daemons::Daemons::new(server, term));
     drive.spawn(services::Services::new(server, term));
-    drive.spawn(targets::Targets { server: Arc::clone(server) });
+    drive.spawn(targets::Targets { server: Arc::clone(server), began });
+    drive.spawn(idle::Idle);
     drive.spawn(retention::Reaper { retention });
 }
 

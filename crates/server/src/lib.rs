@@ -198,7 +198,7 @@ async fn build(
         sessions: session::Sessions::default(),
         metrics: front::Metrics::default(),
         admission: front::Admission::new(config.throttle),
-        balancers: balancers::Balancers::new(clock::now()),
+        balancers: balancers::Balancers::default(),
         balancer_addresses: config.balancer_addresses,
         shutdown: watch::Sender::new(false),
     });
@@ -208,6 +208,7 @@ async fn build(
         webhook: config.event_webhook,
     };
     members::join(&server, duties).await?;
+    balancers::spawn(&server);
     Ok(server)
 }
 

@@ -38,7 +38,7 @@ pub(crate) async fn server() -> Arc<Server> {
         sessions: session::Sessions::default(),
         metrics: front::Metrics::default(),
         admission: front::Admission::new(false),
-        balancers: crate::balancers::Balancers::new(clock::now()),
+        balancers: crate::balancers::Balancers::default(),
         balancer_addresses: "127.0.2.0/29".parse().expect("a block"),
         shutdown: watch::Sender::new(false),
     });

@@ -5,6 +5,7 @@
 
 mod bounds;
 mod capacity;
+mod drained;
 mod ends;
 mod forward;
 mod leaders;
@@ -13,10 +14,14 @@ mod stuck;
 
 use std::sync::Arc;
 
-use longshore_domain::record::{ContainerInstance, HealthStatus, Task, TaskStatus};
+use longshore_domain::record::{
+    ContainerInstance, Deployment, HealthStatus, Service, ServiceBalancer, Task, TaskStatus,
+};
+use longshore_domain::route::HealthState;
 use longshore_domain::time::Timestamp;
 use longshore_store::{Row, View};
 
+use crate::balancer::Nodes;
 use crate::images;
 use crate::machine::Machine;
 
@@ -71,7 +76,7 @@ pub trait Checker: Send {
 }
 
 /// All checkers.
-pub fn all() -> Vec<Box<dyn Checker>> {
+pub fn all(nodes: &Nodes) -> Vec<Box<dyn Checker>> {
     vec![
         Box::new(places::OneInstance),
         Box::new(places::NoLeaks),
@@ -79,6 +84,7 @@ pub fn all() -> Vec<Box<dyn Checker>> {
         Box::new(capacity::Capacity),
         Box::new(bounds::Bounds::default()),
         Box::new(bounds::Protection),
+        Box::new(drained::Drained::new(nodes)),
         Box::new(forward::Forward),
         Box::new(leaders::Leaders),
         Box::new(ends::Breaker::default()),
@@ -93,6 +99,25 @@ fn is_healthy(task: &Task) -> bool {
     let health = task.observed.containers.first().map(|container| container.health);
     task.observed.status == TaskStatus::Running
         && (!checked || health == Some(HealthStatus::Healthy))
+}
+
+/// Whether a task of a service serves: it is well, and where its deployment has balancers they say so.
+fn serves(view: &View, service: &Service, task: &Task) -> bool {
+    let by = |deployment: &&Deployment| task.started_by.as_ref() == Some(&deployment.label());
+    let sets = service.task_sets.iter().map(|set| &set.deployment);
+    let own = service.deployments.iter().chain(sets).find(by);
+    let groups = own.map(|deployment| deployment.balancers.as_slice()).unwrap_or_default();
+    let well = |group: &ServiceBalancer| {
+        view.targets.iter().any(|row| {
+            let of_task = row.task.as_ref().is_some_and(|target| target.task == task.id);
+            of_task
+                && group.target_group.ends_with(&format!("/{}", row.group))
+                && row.deregistered_at.is_none()
+                && !row.seen.is_empty()
+                && row.seen.values().all(|seen| seen.health.state == HealthState::Healthy)
+        })
+    };
+    is_healthy(task) && groups.iter().all(well)
 }
 
 /// The container instance of a machine that is in use.

@@ -14,6 +14,7 @@ use longshore_server::{Config, Membership, start_detached};
 use longshore_store::{HistoryLimits, MemoryStore, Store, StoreId, StoreRevision};
 use tokio::sync::watch;
 
+use crate::balancer::{self, Nodes};
 use crate::images;
 use crate::life::Life;
 use crate::machine::Machine;
@@ -45,6 +46,10 @@ pub struct Cluster {
     pub servers: Arc<Vec<String>>,
     /// Which process has made which transaction.
     pub ledger: Ledger,
+    /// Names of its nodes of balancers.
+    pub balancers: Arc<Vec<String>>,
+    /// Those of them that live.
+    pub nodes: Nodes,
     lives: Arc<Mutex<BTreeMap<String, Life>>>,
     power: Arc<BTreeMap<String, watch::Sender<bool>>>,
     fidelity: Fidelity,
@@ -78,6 +83,7 @@ impl Cluster {
     pub fn start(
         machines: usize,
         servers: usize,
+        balancers: usize,
         fidelity: Fidelity,
         sabotage: Option<Sabotage>,
     ) -> Self {
@@ -98,6 +104,8 @@ impl Cluster {
             power: Arc::new(power),
             servers: Arc::new((1..=servers).map(server_name).collect()),
             ledger: Ledger::default(),
+            balancers: Arc::new((1..=balancers).map(|number| format!("lb-{number}")).collect()),
+            nodes: Nodes::default(),
             fidelity,
             sabotage,
         };
@@ -107,7 +115,19 @@ impl Cluster {
         for machine in cluster.machines.iter() {
             tokio::spawn(cluster.clone().keep_agent(machine.clone()));
         }
+        for name in cluster.balancers.iter() {
+            tokio::spawn(balancer::keep(cluster.clone(), name.clone()));
+        }
         cluster
+    }
+
+    /// A client of each server, as a process has it.
+    pub(crate) fn each_server(&self, process: &str, life: &Life) -> Vec<Api> {
+        let client = |server: &String| {
+            let leg = Arc::new(self.net.on(process, life));
+            Api::connect_over(leg, &url_of(server), "us-east-1", credentials()).expect("a URL")
+        };
+        self.servers.iter().map(client).collect()
     }
 
     /// A client of the API.
@@ -158,7 +178,7 @@ impl Cluster {
         self.power.get(&machine.name).is_some_and(|power| *power.borrow())
     }
 
-    fn born(&self, process: &str) -> Life {
+    pub(crate) fn born(&self, process: &str) -> Life {
         let life = Life::default();
         let mut lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
         lives.insert(process.to_owned(), life.clone());
@@ -251,7 +271,7 @@ impl Cluster {
 }
 
 /// How long it takes until somebody starts a process again.
-fn pause() -> Duration {
+pub(crate) fn pause() -> Duration {
     if world::faulty() { world::millis(100..20_000) } else { Duration::from_millis(500) }
 }
 

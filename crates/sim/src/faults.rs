@@ -73,6 +73,9 @@ fn cut(cluster: &Cluster, server: &str, node: &'_ str) {
 }
 
 fn one(cluster: &Cluster) {
+    if !cluster.balancers.is_empty() && world::chance(1, 4) {
+        return one_of_balancers(cluster);
+    }
     let machine = world::one_of(&cluster.machines).clone();
     match world::pick(0..15) {
         0..4 => kill(cluster, world::one_of::<String>(&cluster.servers)),
@@ -91,6 +94,23 @@ fn one(cluster: &Cluster) {
             cluster.machines.iter().for_each(|machine| kill(cluster, &machine.name));
         }
     }
+}
+
+/// Something happens to a node of balancers.
+fn one_of_balancers(cluster: &Cluster) {
+    let name = world::one_of(&cluster.balancers).clone();
+    if world::chance(1, 2) {
+        return kill(cluster, &name);
+    }
+    let time = world::millis(1_000..90_000);
+    cluster.story.tell(format!("! {name} is cut off for {time:?}"));
+    cluster.net.set_cut_off(&name, true);
+    let cluster = cluster.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(time).await;
+        cluster.story.tell(format!("{name} can be reached again"));
+        cluster.net.set_cut_off(&name, false);
+    });
 }
 
 /// A process dies, within the next steps that it takes.
@@ -154,6 +174,9 @@ pub fn heal(cluster: &Cluster, view: &View) {
         if let Some(life) = cluster.life(server) {
             life.resume();
         }
+    }
+    for node in cluster.balancers.iter() {
+        cluster.net.set_cut_off(node, false);
     }
     for machine in cluster.machines.iter() {
         cluster.net.set_cut_off(&machine.name, false);

@@ -72,3 +72,11 @@ pub fn definition(image: &str) -> Value {
     }
     json!({"family": image, "containerDefinitions": [container]})
 }
+
+/// Lets the container of a definition be reached from outside, so that it can be a target.
+pub fn publish(definition: &mut Value) {
+    let container = &mut definition["containerDefinitions"][0];
+    if container["portMappings"].is_null() {
+        container["portMappings"] = json!([{"containerPort": 80}]);
+    }
+}

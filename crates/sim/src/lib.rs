@@ -15,7 +15,8 @@ compile_error!(
     "the simulator needs `--cfg tokio_unstable`, as .cargo/config.toml of the repository sets it"
 );
 
-pub mod check;
+pub mod balancer;
+mod check;
 mod cluster;
 mod faults;
 mod images;

@@ -24,6 +24,8 @@ pub struct Options {
     pub machines: usize,
     /// Servers.
     pub servers: usize,
+    /// Nodes of balancers; without any, no service has a balancer.
+    pub balancers: usize,
     /// What is done to transactions on their way, to see it caught.
     pub sabotage: Option<Sabotage>,
 }
@@ -36,7 +38,14 @@ impl Options {
             4 => 3,
             _ => 1,
         };
-        Self { seed, length: Duration::from_secs(600), machines: 4, servers, sabotage: None }
+        // Of four seeds one has a node of balancers, and one two.
+        let balancers = match seed % 4 {
+            1 => 2,
+            2 => 1,
+            _ => 0,
+        };
+        let length = Duration::from_secs(600);
+        Self { seed, length, machines: 4, servers, balancers, sabotage: None }
     }
 }
 
@@ -66,8 +75,9 @@ pub fn run(options: &Options) -> Outcome {
     let runtime = runtime.build().expect("a runtime of one thread");
     runtime.block_on(async {
         world::begin(options.seed);
-        let Options { machines, servers, sabotage, .. } = *options;
-        let cluster = Cluster::start(machines, servers, fidelity(options.seed), sabotage);
+        let Options { machines, servers, balancers, sabotage, .. } = *options;
+        let fidelity = fidelity(options.seed);
+        let cluster = Cluster::start(machines, servers, balancers, fidelity, sabotage);
         let watcher = Watcher::follow(&cluster);
         let whole = live(options, &cluster, &watcher);
         tokio::select! {

@@ -35,7 +35,7 @@ pub fn play(text: &str) -> String {
         world::calm();
         let servers = text.lines().find_map(|line| line.strip_prefix("$ servers "));
         let servers = servers.map_or(1, |count| count.parse().expect("a number of servers"));
-        let cluster = Cluster::start(MACHINES, servers, Fidelity::default(), None);
+        let cluster = Cluster::start(MACHINES, servers, 0, Fidelity::default(), None);
         let watcher = Watcher::follow(&cluster);
         let user = User::new(&cluster, &watcher);
         user.prepare().await;

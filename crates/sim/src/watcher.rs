@@ -49,7 +49,7 @@ impl Watcher {
     /// Follows the store of `cluster` from its beginning.
     pub fn follow(cluster: &Cluster) -> Self {
         let watcher = Self::default();
-        watcher.seen().checkers = check::all();
+        watcher.seen().checkers = check::all(&cluster.nodes);
         let mut batches = cluster.store.watch("/", StoreRevision::ZERO);
         let (of_task, cluster) = (watcher.clone(), cluster.clone());
         tokio::spawn(async move {

@@ -1,9 +1,11 @@
 //! What users do: calls of the API, at random.
 
+mod balancing;
 mod daemons;
 mod sets;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use longshore_agent::ApiError;
@@ -12,6 +14,8 @@ use longshore_wire::Operation;
 use longshore_wire::codec::json as codec;
 use longshore_wire::ecs::op;
 use serde_json::{Value, json};
+
+pub use balancing::DELAY;
 
 use crate::cluster::Cluster;
 use crate::images;
@@ -31,6 +35,8 @@ pub struct User {
     cluster: Cluster,
     watcher: Watcher,
     acknowledged: Arc<Mutex<Vec<String>>>,
+    /// Target groups of services, where there is a balancer.
+    groups: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
 impl User {
@@ -41,7 +47,12 @@ impl User {
             cluster: cluster.clone(),
             watcher: watcher.clone(),
             acknowledged: Arc::default(),
+            groups: Arc::default(),
         }
+    }
+
+    fn groups(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// ARNs of the tasks that RunTask has given out.
@@ -87,8 +98,13 @@ impl User {
     /// Registers every task definition.
     pub async fn prepare(&self) {
         for image in images::ALL {
-            self.insist::<op::RegisterTaskDefinition>(&images::definition(image)).await;
+            let mut definition = images::definition(image);
+            if !self.cluster.balancers.is_empty() {
+                images::publish(&mut definition);
+            }
+            self.insist::<op::RegisterTaskDefinition>(&definition).await;
         }
+        self.prepare_balancer().await;
         self.prepare_daemons().await;
     }
 
@@ -141,6 +157,7 @@ impl User {
         let (min, max) = *world::one_of(BOUNDS);
         let breaker = json!({"enable": world::chance(2, 3), "rollback": world::chance(1, 2)});
         input["desiredCount"] = json!(world::pick(1..5));
+        self.behind(service, &mut input);
         input["availabilityZoneRebalancing"] = json!("DISABLED");
         input["deploymentConfiguration"] = json!({
             "minimumHealthyPercent": min,

@@ -15,6 +15,7 @@ pub const EPOCH: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
 thread_local! {
     static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
+    static JUMPED_AT: Cell<Option<Duration>> = const { Cell::new(None) };
     static JUMPED_MS: Cell<i64> = const { Cell::new(0) };
     static CHANCE: RefCell<fastrand::Rng> =
         const { RefCell::new(fastrand::Rng::with_seed(0)) };
@@ -29,6 +30,7 @@ thread_local! {
 pub fn begin(seed: u64) {
     BEGAN.set(Some(Instant::now()));
     JUMPED_MS.set(0);
+    JUMPED_AT.set(None);
     FAULTS.set(false);
     CALM.set(false);
     DRAWN.set(0);
@@ -52,6 +54,12 @@ pub fn elapsed() -> Duration {
 /// Moves the wall clock of every machine.
 pub fn jump(millis: i64) {
     JUMPED_MS.set(JUMPED_MS.get() + millis);
+    JUMPED_AT.set(Some(elapsed()));
+}
+
+/// Whether the wall clock has jumped not longer ago than that.
+pub fn jumped_within(time: Duration) -> bool {
+    JUMPED_AT.get().is_some_and(|at| elapsed() <= at + time)
 }
 
 /// 128 random bits; in a calm world they grow, so that ids sort in the order in which they are made.

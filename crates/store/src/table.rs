@@ -14,6 +14,8 @@ use crate::record::{KeyPrefix, Record, RecordError, RecordKey, Row, decode};
 pub struct Table<R: Record> {
     rows: OrdMap<Key, Arc<Row<R>>>,
     index: OrdMap<R::Index, Found<R>>,
+    /// Revision of the last change.
+    touched: StoreRevision,
 }
 
 /// The rows with one index.
@@ -39,13 +41,13 @@ impl<R: Record> Default for Found<R> {
 
 impl<R: Record> Clone for Table<R> {
     fn clone(&self) -> Self {
-        Self { rows: self.rows.clone(), index: self.index.clone() }
+        Self { rows: self.rows.clone(), index: self.index.clone(), touched: self.touched }
     }
 }
 
 impl<R: Record> Default for Table<R> {
     fn default() -> Self {
-        Self { rows: OrdMap::new(), index: OrdMap::new() }
+        Self { rows: OrdMap::new(), index: OrdMap::new(), touched: StoreRevision::ZERO }
     }
 }
 
@@ -108,6 +110,11 @@ impl<R: Record> Table<R> {
         self.index.get(index).map_or(0, |found| found.rows.len())
     }
 
+    /// Number of rows, and the revision of the last change. Where both are as before, so is the table.
+    pub fn stamp(&self) -> (usize, StoreRevision) {
+        (self.rows.len(), self.touched)
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()
@@ -131,8 +138,13 @@ impl<R: Record> Table<R> {
         }
         match event {
             Event::Put(kv) => self.put(decode(kv)?),
-            Event::Delete { key, .. } => return Ok(self.remove(key, event.revision())),
+            Event::Delete { key, .. } => {
+                if !self.remove(key, event.revision()) {
+                    return Ok(false);
+                }
+            }
         }
+        self.touched = self.touched.max(event.revision());
         Ok(true)
     }
 

@@ -5,6 +5,7 @@
 
 mod account_setting;
 mod balancer_address;
+mod balancer_node;
 mod client_token;
 mod cluster;
 mod container_instance;
@@ -26,6 +27,7 @@ mod task_definition;
 
 pub use account_setting::AccountSettingKey;
 pub use balancer_address::BalancerAddressKey;
+pub use balancer_node::BalancerNodeKey;
 pub use client_token::ClientTokenKey;
 pub use cluster::ClusterKey;
 pub use container_instance::{ContainerInstanceIndex, ContainerInstanceKey};
@@ -41,7 +43,7 @@ pub use service_deployment::ServiceDeploymentKey;
 pub use service_event::ServiceEventKey;
 pub use service_revision::ServiceRevisionKey;
 pub use target::{TargetIndex, TargetKey};
-pub use target_group::TargetGroupKey;
+pub use target_group::{TargetGroupIndex, TargetGroupKey};
 pub use task::{TaskIndex, TaskKey};
 pub use task_definition::TaskDefinitionKey;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use longshore_domain::ids::{ClusterName, InstanceId, Scope};
 use longshore_domain::record::{
-    AccountSetting, BalancerAddress, ClientToken, Cluster, ContainerInstance, Daemon,
+    AccountSetting, BalancerAddress, BalancerNode, ClientToken, Cluster, ContainerInstance, Daemon,
     DaemonDeployment, DaemonRevision, DaemonTaskDefinition, Listener, ListenerRule, LoadBalancer,
     Service, ServiceDeployment, ServiceEvent, ServiceRevision, Target, TargetGroup, Task,
     TaskDefinition,
@@ -63,6 +63,14 @@ macro_rules! tables {
                 [$((Kind::$record, self.$field.len()),)+].into_iter()
             }
 
+            /// Number of records of a kind, and the revision of their last change: where both are as
+            /// before, so are the records.
+            pub fn stamp(&self, kind: Kind) -> (usize, StoreRevision) {
+                match kind {
+                    $(Kind::$record => self.$field.stamp(),)+
+                }
+            }
+
             fn apply_to_table(&mut self, kind: Kind, event: &Event) -> Result<bool, RecordError> {
                 match kind {
                     $(Kind::$record => self.$field.apply(event),)+
@@ -77,6 +85,8 @@ tables! {
     account_settings: AccountSetting = "account-setting",
     /// Addresses of balancers.
     balancer_addresses: BalancerAddress = "balancer-address",
+    /// Nodes of balancers.
+    balancer_nodes: BalancerNode = "balancer-node",
     /// Client tokens.
     client_tokens: ClientToken = "client-token",
     /// Clusters.
@@ -128,6 +138,7 @@ impl Kind {
     pub(crate) const fn service(self) -> &'static str {
         match self {
             Self::BalancerAddress
+            | Self::BalancerNode
             | Self::LoadBalancer
             | Self::Listener
             | Self::ListenerRule

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use super::{Cause, StopTimeouts, Wait, killed_at, task};
 use crate::deploy::{self, Plan, Situation, Standing};
+use crate::idle;
 use crate::ids::{IdSource, InstanceId};
 use crate::lifecycle;
 use crate::limits;
@@ -49,14 +50,14 @@ pub fn is_steady(situation: &Situation<'_>) -> bool {
     }
 }
 
-/// What a service waits for; nothing when it [is steady](is_steady).
+/// What a service waits for; nothing when it [is steady](is_steady), unless it sleeps.
 pub fn service(situation: &Situation<'_>, timeouts: &StopTimeouts) -> Vec<Wait> {
+    let mut waits: Vec<Wait> = asleep(situation.service).into_iter().collect();
     if is_steady(situation) {
-        return Vec::new();
+        return waits;
     }
     let plan = deploy::plan(situation, &mut Throwaway(0));
     let seen = Seen::of(situation);
-    let mut waits = Vec::new();
     if situation.service.status == ServiceStatus::Draining {
         let what = "its tasks to stop; then it is INACTIVE";
         waits.push(Wait::new(Cause::Deleting, what, "wait, or look at the tasks that stop"));
@@ -74,6 +75,18 @@ pub fn service(situation: &Situation<'_>, timeouts: &StopTimeouts) -> Vec<Wait> 
         waits.push(Wait::new(Cause::Scheduler, what, fix).until(plan.next));
     }
     waits
+}
+
+/// That nothing runs until somebody asks for it.
+fn asleep(service: &Service) -> Option<Wait> {
+    let (since, count) = idle::asleep(service)?;
+    let what = "a request to its load balancer: it is scaled to zero";
+    let fix = format!(
+        "a request starts its tasks ({count}), and so does `aws ecs update-service --desired-count \
+         {count}`; without the tag {} it is never scaled to zero",
+        idle::TAG
+    );
+    Some(Wait::new(Cause::Asleep, what, fix).since(since))
 }
 
 /// The tasks of a service that have not ended.

@@ -58,6 +58,26 @@ pub struct BalancerAddress {
     pub name: String,
 }
 
+/// A node of balancers that is there. What it reports every few seconds is not written down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BalancerNode {
+    /// Number that it drew when its process started.
+    pub id: u64,
+    /// Id of the server that it reports to: that one knows when it was last heard of.
+    pub server: u64,
+    /// Since when it reports there.
+    pub since: Timestamp,
+    /// Listeners that it cannot open, by ARN, and why.
+    pub failed_listeners: BTreeMap<String, String>,
+}
+
+impl BalancerNode {
+    /// What it is called where targets say what nodes have seen of them.
+    pub fn name(&self) -> String {
+        self.id.to_string()
+    }
+}
+
 /// A listener.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listener {

@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DeploymentController, Document, LaunchType, PauseHook, PlacementConstraint, PlacementStrategy,
-    ServiceAction, Tags, TaskSet, TaskSetStatus,
+    DeploymentController, Document, Idle, LaunchType, PauseHook, PlacementConstraint,
+    PlacementStrategy, ServiceAction, Tags, TaskSet, TaskSetStatus,
 };
 use crate::ids::{ClusterName, EventId, Family, Revision, Scope, ServiceDeploymentId, ServiceName};
 use crate::time::Timestamp;
@@ -84,6 +84,9 @@ pub struct Service {
     pub retry_at: Option<Timestamp>,
     /// Conditions that events told of and that still hold.
     pub notices: Vec<Notice>,
+    /// What is remembered where it scales to zero.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<Idle>,
     /// Tags.
     pub tags: Tags,
 }

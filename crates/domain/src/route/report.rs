@@ -19,11 +19,14 @@ pub struct Report {
     pub targets: Vec<TargetReport>,
     /// Groups, by ARN, for which requests wait because they have no target.
     pub wanted: Vec<String>,
-    /// Groups, by ARN, with the time of the last request for them; only those with
-    /// [`OnDemand`](super::OnDemand).
-    pub used: Vec<(String, Timestamp)>,
+    /// Groups, by ARN, with the milliseconds since something was under way to them; only those with
+    /// [`OnDemand`](super::OnDemand). No times, since clocks differ.
+    pub used: Vec<(String, u64)>,
     /// Listeners that it could not open, by ARN, and why.
     pub failed_listeners: Vec<(String, String)>,
+    /// Whether it ends: nobody waits for it any more. It says nothing else then.
+    #[serde(default)]
+    pub leaves: bool,
 }
 
 /// What a node says about a target.

@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -241,6 +242,18 @@ impl Default for TargetGroupAttributes {
             proxy_protocol_v2: false,
             terminate_on_deregistration: false,
         }
+    }
+}
+
+impl TargetGroupAttributes {
+    /// How long what is under way to a target may take once it is deregistered.
+    pub fn deregistration_delay(&self) -> Duration {
+        Duration::from_secs(u64::from(self.deregistration_delay_s))
+    }
+
+    /// How long it takes until a healthy target gets its full share of requests.
+    pub fn slow_start(&self) -> Duration {
+        Duration::from_secs(u64::from(self.slow_start_s))
     }
 }
 

@@ -146,6 +146,7 @@ pub(crate) fn service() -> Service {
         enable_ecs_managed_tags: false,
         enable_execute_command: false,
         health_check_grace_period_s: None,
+        idle: None,
         document: Document::new("{}".into()).expect("valid"),
         client_token: None,
         created_by: String::new(),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use longshore_domain::route::{
-    HealthCheck, HealthReason, HealthState, Outcome, ProbePort, Protocol, Report, Snapshot,
+    HealthCheck, HealthReason, HealthState, OnDemand, Outcome, ProbePort, Protocol, Report,
+    Snapshot,
 };
 use longshore_lb::Config;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -208,4 +209,60 @@ async fn the_end_of_what_is_under_way_at_a_draining_target_is_reported_at_once()
     plane.until(|report| draining(report, 1)).await;
     at_target.write_all(crate::world::ok("x").as_bytes()).await.expect("sent");
     plane.until(|report| draining(report, 0)).await;
+}
+
+#[tokio::test]
+async fn a_node_that_ends_says_so_last() {
+    let mut plane = Plane::new(http_snapshot(&[named("a").await])).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut running = Running::start(config(&folder, plane.at));
+    let node = plane.until(|report| report.version == 1).await.node;
+    running.stop();
+    let last = plane.until(|report| report.leaves).await;
+    assert_eq!((last.node, last.targets.len()), (node, 0));
+    timeout(PATIENCE, &mut running.task).await.expect("it ends").expect("no panic").expect("ended");
+    assert!(plane.reports.try_recv().is_err(), "it says nothing more");
+}
+
+#[tokio::test]
+async fn where_a_server_is_gone_the_next_one_is_asked() {
+    let mut plane = Plane::new(http_snapshot(&[named("a").await])).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut config = config(&folder, plane.at);
+    let gone = crate::world::free_port();
+    config.server = Some(format!("http://127.0.0.1:{gone}, http://{}/", plane.at));
+    let _running = Running::start(config);
+    plane.until(|report| report.version == 1).await;
+}
+
+#[tokio::test]
+async fn what_is_under_way_is_use_and_so_is_what_waits() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let mut snapshot = http_snapshot(&[listener.local_addr().expect("bound")]);
+    snapshot.groups[0].on_demand = Some(OnDemand { hold_ms: 20_000, queue: 1 });
+    let port = snapshot.balancers[0].listeners[0].port;
+    let mut plane = Plane::new(snapshot.clone()).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let _running = Running::start(config(&folder, plane.at));
+    let first = plane.until(|report| report.version == 1).await;
+    assert_eq!(first.used, [], "nobody has come yet");
+    let mut client = TcpStream::connect(("127.0.0.1", port)).await.expect("open");
+    client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("sent");
+    let (_at_target, _) = listener.accept().await.expect("it arrives");
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    // It goes on, so it is used now, as any report says.
+    let used = |report: &Report| report.used.first().map(|(_, since)| *since < 250);
+    snapshot.version = 2;
+    plane.snapshots.send_replace(snapshot.clone());
+    let report = plane.until(|report| report.version == 2).await;
+    assert_eq!(used(&report), Some(true), "{report:?}");
+    snapshot.version = 3;
+    snapshot.groups[0].targets.clear();
+    plane.snapshots.send_replace(snapshot);
+    plane.until(|report| report.version == 3).await;
+    let mut other = TcpStream::connect(("127.0.0.1", port)).await.expect("open");
+    other.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("sent");
+    let report = plane.until(|report| !report.wanted.is_empty()).await;
+    assert_eq!(report.used[0].0, report.wanted[0]);
+    assert_eq!(used(&report), Some(true), "{report:?}");
 }

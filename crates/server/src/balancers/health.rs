@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use longshore_domain::record::{Target, TargetGroup};
+use longshore_domain::record::{Seen, Target, TargetGroup};
 use longshore_domain::route::{Health, HealthReason, HealthState};
 
 /// Health as AWS shows it: a target is as well as the node finds it that finds it worst.
@@ -51,21 +51,20 @@ pub(crate) fn health(group: &TargetGroup, target: &Target, group_is_used: bool) 
 }
 
 /// The target without what nodes have seen of it that are gone; `None` where there is no such thing.
-pub(crate) fn without_gone(target: &Target, present: &BTreeSet<u64>) -> Option<Target> {
-    let gone = |node: &String| node.parse().is_ok_and(|node: u64| !present.contains(&node));
-    if !target.seen.keys().any(gone) {
+pub(crate) fn without_gone(target: &Target, present: &BTreeSet<String>) -> Option<Target> {
+    if target.seen.keys().all(|node| present.contains(node)) {
         return None;
     }
     let mut next = target.clone();
-    next.seen.retain(|node, _| !gone(node));
+    next.seen.retain(|node, _| present.contains(node));
     Some(next)
 }
 
-/// Whether every node that had this target knows that it leaves, and has nothing under way to it.
-pub(crate) fn is_idle(target: &Target) -> bool {
+/// Whether every node that had this target, and every one of `asked`, knows that it leaves and has
+/// nothing under way to it.
+pub(crate) fn is_idle(target: &Target, asked: &BTreeSet<String>) -> bool {
+    let idle = |seen: &Seen| seen.health.state == HealthState::Draining && seen.in_flight == 0;
     target.deregistered_at.is_some()
-        && target
-            .seen
-            .values()
-            .all(|seen| seen.health.state == HealthState::Draining && seen.in_flight == 0)
+        && target.seen.values().all(idle)
+        && asked.iter().all(|node| target.seen.contains_key(node))
 }

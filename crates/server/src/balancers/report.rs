@@ -7,9 +7,10 @@ use http::StatusCode;
 use longshore_domain::record::{Seen, Target};
 use longshore_domain::route::{Health, Report, TargetReport};
 use longshore_store::tables::TargetKey;
-use longshore_store::{Kind, RecordTxn, View};
+use longshore_store::{RecordTxn, View};
 use longshore_wire::ServiceError;
 
+use super::{demand, nodes, snapshot};
 use crate::elbv2::group_by_arn;
 use crate::front::{Reply, text};
 use crate::{Server, clock};
@@ -18,15 +19,6 @@ use crate::{Server, clock};
 const WAIT: Duration = Duration::from_secs(25);
 /// Targets whose records one transaction changes.
 const AT_ONCE: usize = 100;
-/// What a snapshot is made of.
-const READS: &[Kind] = &[
-    Kind::LoadBalancer,
-    Kind::Listener,
-    Kind::ListenerRule,
-    Kind::TargetGroup,
-    Kind::Target,
-    Kind::ContainerInstance,
-];
 
 /// The snapshot, as soon as it is newer than `after`; nothing, if it is not for long.
 pub(crate) async fn routing(server: &Arc<Server>, after: u64) -> Reply {
@@ -42,7 +34,7 @@ pub(crate) async fn routing(server: &Arc<Server>, after: u64) -> Reply {
         tokio::select! {
             biased;
             () = crate::stopped(&mut shutdown) => break,
-            changed = changes.changed(READS) => if changed.is_err() { break },
+            changed = changes.changed(snapshot::READS) => if changed.is_err() { break },
             () = tokio::time::sleep_until(end) => break,
         }
     }
@@ -54,7 +46,24 @@ pub(crate) async fn routing(server: &Arc<Server>, after: u64) -> Reply {
 /// # Errors
 /// The store cannot be reached; the node says it again.
 pub(crate) async fn report(server: &Server, report: &Report) -> Result<(), ServiceError> {
-    server.balancers.heard(report, clock::now());
+    let now = clock::now();
+    if report.leaves {
+        server.balancers.left(report.node);
+        let leave = |view: &View, txn: &mut RecordTxn| -> Result<(), ServiceError> {
+            nodes::leave(view, txn, report.node);
+            Ok(())
+        };
+        return server.decide_as_seen(leave).await;
+    }
+    server.balancers.heard(report, now);
+    demand::heard(server, report, now).await?;
+    let me = server.members.id();
+    let enter = |view: &View, txn: &mut RecordTxn| -> Result<(), ServiceError> {
+        nodes::enter(view, txn, me, report, now);
+        Ok(())
+    };
+    // It says so every few seconds.
+    server.decide_as_seen(enter).await?;
     for targets in report.targets.chunks(AT_ONCE) {
         let decide = |view: &View, txn: &mut RecordTxn| -> Result<(), ServiceError> {
             for said in targets {

@@ -5,17 +5,34 @@ use std::net::{IpAddr, SocketAddr};
 
 use longshore_domain::ids::Scope;
 use longshore_domain::record::{self, TargetType, forwarded_to};
-use longshore_domain::route::{
-    Balancer, Health, HealthState, Listener, Rule, Snapshot, Target, TargetGroup,
-};
-use longshore_domain::time::Timestamp;
-use longshore_store::View;
+use longshore_domain::route::{Balancer, Listener, Rule, Snapshot, Target, TargetGroup};
 use longshore_store::tables::{
-    ContainerInstanceIndex, ListenerKey, ListenerRuleKey, TargetKey, TaskIndex,
+    ContainerInstanceIndex, ListenerKey, ListenerRuleKey, ServiceIndex, TargetKey, TaskIndex,
 };
+use longshore_store::{Kind, StoreRevision, View};
 
-use super::health;
+use super::{demand, health};
 use crate::elbv2::{balancer_attributes, group_by_arn, target_group_attributes};
+
+/// What a snapshot is made of; of services only those that scale to zero.
+pub(super) const READS: &[Kind] = &[
+    Kind::LoadBalancer,
+    Kind::Listener,
+    Kind::ListenerRule,
+    Kind::TargetGroup,
+    Kind::Target,
+    Kind::ContainerInstance,
+    Kind::Service,
+];
+
+/// Tells whether anything has changed that a snapshot is made of.
+pub(super) fn stamps(view: &View) -> Vec<(usize, StoreRevision)> {
+    let stamp = |kind: &Kind| match kind {
+        Kind::Service => view.services.stamp_by(&ServiceIndex::ScalesToZero),
+        kind => view.stamp(*kind),
+    };
+    READS.iter().map(stamp).collect()
+}
 
 /// Everything that nodes need to know.
 pub(super) fn of(view: &View) -> Snapshot {
@@ -23,22 +40,46 @@ pub(super) fn of(view: &View) -> Snapshot {
     let balancers =
         view.load_balancers.iter().map(|row| balancer(view, row, &mut groups)).collect();
     let addresses = &mut BTreeMap::new();
-    let groups = groups.iter().filter_map(|arn| group(view, arn, addresses)).collect();
+    let on_demand = demand::groups(view);
+    let group = |arn: &String| {
+        let group = group(view, arn, addresses)?;
+        Some(TargetGroup { on_demand: on_demand.get(arn.as_str()).copied(), ..group })
+    };
+    let groups = groups.iter().filter_map(group).collect();
     Snapshot { version: view.revision.0, balancers, groups, certificates: Vec::new() }
 }
 
 /// Whether two snapshots differ at most in their version and in what nodes have said themselves.
 pub(super) fn says_the_same(a: &Snapshot, b: &Snapshot) -> bool {
-    let plain = |snapshot: &Snapshot| {
-        let mut plain = snapshot.clone();
-        plain.version = 0;
-        for target in plain.groups.iter_mut().flat_map(|group| &mut group.targets) {
-            let (state, since) = (HealthState::Initial, Timestamp::default());
-            target.health = Health { state, reason: None, description: None, since };
-        }
-        plain
-    };
-    plain(a) == plain(b)
+    // Whoever adds a member is asked here whether it is news.
+    let Snapshot { version: _, balancers, groups, certificates } = a;
+    *balancers == b.balancers
+        && *certificates == b.certificates
+        && groups.len() == b.groups.len()
+        && groups.iter().zip(&b.groups).all(|(a, b)| is_same_group(a, b))
+}
+
+fn is_same_group(a: &TargetGroup, b: &TargetGroup) -> bool {
+    let TargetGroup { arn, name, protocol, version, health_check, attributes, targets, on_demand } =
+        a;
+    *arn == b.arn
+        && *name == b.name
+        && *protocol == b.protocol
+        && *version == b.version
+        && *health_check == b.health_check
+        && *attributes == b.attributes
+        && *on_demand == b.on_demand
+        && targets.len() == b.targets.len()
+        && targets.iter().zip(&b.targets).all(|(a, b)| is_same_target(a, b))
+}
+
+fn is_same_target(a: &Target, b: &Target) -> bool {
+    let Target { id, port, address, registered_at, deregistered_at, health: _ } = a;
+    *id == b.id
+        && *port == b.port
+        && *address == b.address
+        && *registered_at == b.registered_at
+        && *deregistered_at == b.deregistered_at
 }
 
 fn balancer(view: &View, record: &record::LoadBalancer, groups: &mut BTreeSet<String>) -> Balancer {

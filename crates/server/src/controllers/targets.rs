@@ -1,7 +1,7 @@
 //! Targets: carries out what `domain::registration` plans for services, lets go of targets that were
 //! deregistered by hand, and forgets what balancers have seen that are gone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,9 @@ use longshore_domain::record::{
 use longshore_domain::registration::{self, Plan, Registered, Situation};
 use longshore_domain::schedule::ZONE;
 use longshore_domain::time::Timestamp;
-use longshore_store::tables::{TargetIndex, TargetKey, TaskIndex};
+use longshore_store::tables::{
+    ServiceIndex, ServiceKey, TargetGroupIndex, TargetIndex, TargetKey, TaskIndex,
+};
 use longshore_store::{Kind, RecordTxn, Row, View};
 
 use super::driver::{Controller, Pass};
@@ -29,55 +31,94 @@ const CHANGES: usize = 60;
 
 /// Keeps targets as they should be.
 pub(super) struct Targets {
-    /// Knows which nodes of balancers are there.
+    /// Knows which servers are there.
     pub(super) server: Arc<Server>,
+    /// When this one began to lead.
+    pub(super) began: Timestamp,
 }
 
 impl Controller for Targets {
     const NAME: &'static str = "targets";
-    const READS: &'static [Kind] =
-        &[Kind::Service, Kind::Task, Kind::Target, Kind::TargetGroup, Kind::ContainerInstance];
+    const READS: &'static [Kind] = &[
+        Kind::Service,
+        Kind::Task,
+        Kind::Target,
+        Kind::TargetGroup,
+        Kind::Listener,
+        Kind::ListenerRule,
+        Kind::ContainerInstance,
+        Kind::BalancerNode,
+    ];
 
     fn pass(&self, view: &View, now: Timestamp) -> Pass {
         let mut pass = Pass::default();
-        for row in view.services.iter() {
+        let present = balancers::present(view);
+        for row in services(view) {
             let index =
                 TargetIndex::Service(row.scope.clone(), row.cluster.clone(), row.name.clone());
-            let of_sets = row.task_sets.iter().map(|set| &set.deployment);
-            let mut deployments = row.deployments.iter().chain(of_sets);
-            let balanced = deployments.any(|deployment| !deployment.balancers.is_empty());
-            if balanced || view.targets.count_by(&index) > 0 {
-                let targets: Vec<_> = view.targets.by(&index).collect();
-                of_service(view, row, &targets, now, &mut pass);
-            }
+            let targets: Vec<_> = view.targets.by(&index).collect();
+            of_service(view, row, &targets, &present, now, &mut pass);
         }
-        for row in view.targets.iter().filter(|row| row.task.is_none()) {
-            by_hand(view, row, now, &mut pass);
+        for row in view.targets.by(&TargetIndex::LeavesByHand) {
+            by_hand(view, row, &present, now, &mut pass);
         }
-        self.forget_gone(view, now, &mut pass);
+        self.forget_gone(view, &present, now, &mut pass);
         pass
     }
 }
 
 impl Targets {
-    /// Nobody waits for a node that is gone, and what it found is no news any more. Of several servers each
-    /// hears other nodes, so none of them can tell.
-    fn forget_gone(&self, view: &View, now: Timestamp, pass: &mut Pass) {
-        if !self.server.state.store().is_exclusive() {
-            return;
+    /// Nobody waits for a node that is gone, and what it found is no news any more.
+    fn forget_gone(
+        &self,
+        view: &View,
+        present: &BTreeSet<String>,
+        now: Timestamp,
+        pass: &mut Pass,
+    ) {
+        let roster = self.server.members.roster();
+        for row in view.balancer_nodes.iter() {
+            // Its server knows when it was last heard of. Where that is gone, it finds another one.
+            let Some(left) = roster.left_at(row.server, self.began) else { continue };
+            let due = left + balancers::SILENCE;
+            if now < due {
+                pass.look_again(due);
+            } else {
+                let mut txn = RecordTxn::new();
+                txn.remove(row);
+                pass.push(txn);
+            }
         }
-        if view.targets.iter().any(|row| row.deregistered_at.is_some()) {
-            pass.look_again(now + balancers::SILENCE);
+        // One that is there has had the time to say so.
+        let known_from = self.began + balancers::SILENCE;
+        if now < known_from {
+            return pass.look_again(known_from);
         }
-        let Some(present) = self.server.balancers.present(now) else { return };
         for row in view.targets.iter() {
-            if let Some(next) = balancers::without_gone(row, &present) {
+            if let Some(next) = balancers::without_gone(row, present) {
                 let mut txn = RecordTxn::new();
                 txn.update(row, &next);
                 pass.push(txn);
             }
         }
     }
+}
+
+/// The services whose tasks are targets or are to be; others cost nothing.
+fn services(view: &View) -> Vec<&Arc<Row<Service>>> {
+    let mut found: Vec<_> = view.services.by(&ServiceIndex::Balanced).collect();
+    let mut known: BTreeSet<_> =
+        found.iter().map(|row| (&row.scope, &row.cluster, &row.name)).collect();
+    for row in view.targets.iter() {
+        let Some(task) = &row.task else { continue };
+        // One that has no balancers any more lets go of its last targets.
+        if known.insert((&row.scope, &task.cluster, &task.service)) {
+            let (scope, cluster) = (row.scope.clone(), task.cluster.clone());
+            let key = ServiceKey { scope, cluster, name: task.service.clone() };
+            found.extend(view.services.get(&key));
+        }
+    }
+    found
 }
 
 /// What balancers know of the tasks of a service.
@@ -89,14 +130,13 @@ pub(crate) fn of(view: &View, service: &Service) -> deploy::Targets {
         let (Some(task), Some(group)) = (&row.task, group_of(view, row)) else { continue };
         let attributes = target_group_attributes(group);
         let arn = group.arn();
-        let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
         found.entry(task.task).or_default().push(TargetOf {
             port: row.port,
             health: balancers::health(group, row, is_used(view, &arn)),
             probe: row.seen.values().filter_map(|seen| seen.probe.clone()).max_by_key(|p| p.at),
             is_leaving: row.deregistered_at.is_some(),
-            deregistration_delay: seconds(attributes.deregistration_delay_s),
-            slow_start: seconds(attributes.slow_start_s),
+            deregistration_delay: attributes.deregistration_delay(),
+            slow_start: attributes.slow_start(),
             target_group: arn,
         });
     }
@@ -111,29 +151,33 @@ pub(crate) fn drains_until(view: &View, task: &Task, now: Timestamp) -> Option<T
         .targets
         .by(&index)
         .filter(|row| row.task.as_ref().is_some_and(|target| target.task == task.id));
-    let delays = own.filter_map(|row| group_of(view, row)).map(|group| {
-        let seconds = target_group_attributes(group).deregistration_delay_s;
-        Duration::from_secs(u64::from(seconds))
-    });
+    let delays = own.filter_map(|row| group_of(view, row)).map(|group| delay(group));
     delays.max().map(|delay| now + delay)
 }
 
 fn group_of<'v>(view: &'v View, target: &Target) -> Option<&'v Arc<Row<TargetGroup>>> {
-    let mut groups = view.target_groups.range(&longshore_store::KeyPrefix::scope(&target.scope));
-    groups.find(|group| group.id == target.group)
+    let mut groups = view.target_groups.by(&TargetGroupIndex::Id(target.group));
+    groups.find(|group| group.scope == target.scope)
 }
 
-/// How long what is under way to a target may take.
-fn delay_of(view: &View, target_group: &str) -> Option<Duration> {
-    let group = group_by_arn(view, target_group)?;
-    let seconds = target_group_attributes(group).deregistration_delay_s;
-    Some(Duration::from_secs(u64::from(seconds)))
+/// Whether nothing is under way to a target that leaves, as every node says that is there.
+fn is_idle(view: &View, group: &TargetGroup, target: &Target, present: &BTreeSet<String>) -> bool {
+    // Nodes know nothing of a group that no listener uses.
+    let nobody = BTreeSet::new();
+    let asked = if is_used(view, &group.arn()) { present } else { &nobody };
+    balancers::is_idle(target, asked)
+}
+
+/// How long what is under way to a target of a group may take.
+fn delay(group: &TargetGroup) -> Duration {
+    target_group_attributes(group).deregistration_delay()
 }
 
 fn of_service(
     view: &View,
     service: &Row<Service>,
     rows: &[&Arc<Row<Target>>],
+    present: &BTreeSet<String>,
     now: Timestamp,
     pass: &mut Pass,
 ) {
@@ -148,17 +192,18 @@ fn of_service(
         .filter_map(|task| lookup::instance(view, &task.scope, &task.cluster, task.instance))
         .map(|row| (row.id, &row.record))
         .collect();
-    let by_name: BTreeMap<_, _> =
-        rows.iter().filter_map(|row| Some((name(view, row)?, *row))).collect();
-    let targets: Vec<Registered> = by_name
-        .iter()
-        .map(|(target, row)| Registered {
+    let mut by_name = BTreeMap::new();
+    let mut targets = Vec::with_capacity(rows.len());
+    for row in rows {
+        let Some((target, group)) = name(view, row) else { continue };
+        targets.push(Registered {
             target: target.clone(),
             deregistered_at: row.deregistered_at,
-            delay: delay_of(view, &target.target_group).unwrap_or_default(),
-            is_idle: balancers::is_idle(row),
-        })
-        .collect();
+            delay: delay(group),
+            is_idle: is_idle(view, group, row, present),
+        });
+        by_name.insert(target, *row);
+    }
     let situation = Situation {
         service,
         tasks: &tasks,
@@ -175,16 +220,15 @@ fn of_service(
     of.carry_out(&plan, pass);
 }
 
-/// The name of a service's target.
-fn name(view: &View, row: &Target) -> Option<registration::Target> {
+/// The name of a service's target, and its group.
+fn name<'v>(
+    view: &'v View,
+    row: &Target,
+) -> Option<(registration::Target, &'v Arc<Row<TargetGroup>>)> {
     let task = row.task.as_ref()?.task;
     let group = group_of(view, row)?;
-    Some(registration::Target {
-        target_group: group.arn(),
-        id: row.id.clone(),
-        port: row.port,
-        task,
-    })
+    let (target_group, id, port) = (group.arn(), row.id.clone(), row.port);
+    Some((registration::Target { target_group, id, port, task }, group))
 }
 
 struct Of<'v> {
@@ -273,12 +317,18 @@ impl Of<'_> {
 }
 
 /// A target that was deregistered by hand goes when nothing is under way, or its time is over.
-fn by_hand(view: &View, row: &Row<Target>, now: Timestamp, pass: &mut Pass) {
+fn by_hand(
+    view: &View,
+    row: &Row<Target>,
+    present: &BTreeSet<String>,
+    now: Timestamp,
+    pass: &mut Pass,
+) {
     let Some(since) = row.deregistered_at else { return };
-    let delay =
-        group_of(view, row).map(|group| target_group_attributes(group).deregistration_delay_s);
-    let end = since + Duration::from_secs(u64::from(delay.unwrap_or(0)));
-    if balancers::is_idle(row) || end <= now {
+    let group = group_of(view, row);
+    let end = since + group.map(|group| delay(group)).unwrap_or_default();
+    let idle = group.is_some_and(|group| is_idle(view, group, row, present));
+    if idle || end <= now {
         let mut txn = RecordTxn::new();
         txn.remove(row);
         pass.push(txn);

@@ -2,6 +2,7 @@
 //! ListTagsForResource for every kind of resource that has them.
 
 use longshore_auth::Authorized;
+use longshore_domain::idle;
 use longshore_domain::ids::{Arn, Resource};
 use longshore_domain::limits;
 use longshore_domain::record::{ClusterStatus, ServiceStatus, Tags};
@@ -39,6 +40,9 @@ pub(crate) fn checked(tags: Option<Vec<Tag>>) -> Result<Tags, ServiceError> {
                 "Tag '{key}' contains characters that are not allowed: use letters, numbers, \
                  spaces and _.:/=+-@."
             )));
+        }
+        if let Some(why) = idle::refusal(&key, &value) {
+            return Err(invalid_parameter(why));
         }
         if map.insert(key.clone(), value).is_some() {
             return Err(invalid_parameter(format!("Duplicate tag key '{key}'.")));

@@ -1,13 +1,14 @@
 //! Load balancers: create, describe, delete, and where they belong.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use longshore_auth::Authorized;
 use longshore_domain::ids::{ElbId, Scope};
 use longshore_domain::record::{BalancerAddress, LoadBalancer};
 use longshore_domain::route::BalancerKind;
 use longshore_store::tables::BalancerAddressKey;
-use longshore_store::{RecordTxn, View};
+use longshore_store::{RecordTxn, Row, StoreRevision, View};
 use longshore_wire::ServiceError;
 use longshore_wire::elbv2::enums::{LoadBalancerSchemeEnum, LoadBalancerTypeEnum};
 use longshore_wire::elbv2::{
@@ -83,7 +84,7 @@ pub(super) async fn create(
         &call.scope,
         &wanted.name,
     ) {
-        Some(known) if wanted.is(known) => Ok(known.record.clone()),
+        Some(known) if wanted.is(known) => Ok((known.record.clone(), Some(known.create_revision))),
         Some(_) => Err(ErrorCode::DuplicateLoadBalancerName.error(format!(
             "A load balancer with the same name '{}' exists, but with different settings",
             wanted.name
@@ -96,11 +97,11 @@ pub(super) async fn create(
                 scope: record.scope.clone(),
                 name: record.name.clone(),
             });
-            Ok(record)
+            Ok((record, None))
         }
     };
-    let record = call.server.decide(decide).await?;
-    Ok(CreateLoadBalancerOutput { load_balancers: Some(vec![shown(call, &record)]) })
+    let (record, created) = call.server.decide(decide).await?;
+    Ok(CreateLoadBalancerOutput { load_balancers: Some(vec![shown(call, &record, created)]) })
 }
 
 struct Wanted {
@@ -169,9 +170,13 @@ fn check_security_groups(groups: &[String]) -> Result<(), ServiceError> {
     }
 }
 
-fn shown(call: &Call, record: &LoadBalancer) -> longshore_wire::elbv2::LoadBalancer {
+fn shown(
+    call: &Call,
+    record: &LoadBalancer,
+    created: Option<StoreRevision>,
+) -> longshore_wire::elbv2::LoadBalancer {
     let view = call.server.state.view();
-    encode::balancer(record, call.server.balancers.state_of(&view, record))
+    encode::balancer(record, call.server.balancers.state_of(&view, record, created))
 }
 
 /// DescribeLoadBalancers.
@@ -182,19 +187,19 @@ pub(super) async fn describe(
     let (_, request) = request.into_parts();
     let view = call.server.state.view();
     let (arns, names) = (request.load_balancer_arns, request.names);
-    let found: Vec<LoadBalancer> = match (&arns, &names) {
+    let found: Vec<Arc<Row<LoadBalancer>>> = match (&arns, &names) {
         (Some(_), Some(_)) => {
             return Err(invalid("Load balancer names and ARNs cannot be specified together"));
         }
         (Some(arns), None) => arns
             .iter()
-            .map(|arn| lookup::balancer(&view, &call.scope, arn).map(|row| row.record.clone()))
+            .map(|arn| lookup::balancer(&view, &call.scope, arn).cloned())
             .collect::<Result<_, _>>()?,
         (None, Some(names)) => names
             .iter()
             .map(|name| {
                 let row = lookup::balancer_by_name(&view, &call.scope, name);
-                row.map(|row| row.record.clone()).ok_or_else(|| {
+                row.cloned().ok_or_else(|| {
                     ErrorCode::LoadBalancerNotFound
                         .error(format!("Load balancers '[{name}]' not found"))
                 })
@@ -204,13 +209,13 @@ pub(super) async fn describe(
     };
     let page = page(&(&arns, &names), request.page_size, request.marker.as_deref())?;
     let (found, next_marker) = page.cut(found, |record| record.name.clone());
-    let load_balancers = Some(found.iter().map(|record| shown(call, record)).collect());
+    let shown = |row: &Arc<Row<LoadBalancer>>| shown(call, row, Some(row.create_revision));
+    let load_balancers = Some(found.iter().map(shown).collect());
     Ok(DescribeLoadBalancersOutput { load_balancers, next_marker })
 }
 
-fn in_scope<'v>(view: &'v View, scope: &Scope) -> impl Iterator<Item = &'v LoadBalancer> {
-    let rows = view.load_balancers.range(&longshore_store::KeyPrefix::scope(scope));
-    rows.map(|row| &row.record)
+fn in_scope<'v>(view: &'v View, scope: &Scope) -> impl Iterator<Item = &'v Arc<Row<LoadBalancer>>> {
+    view.load_balancers.range(&longshore_store::KeyPrefix::scope(scope))
 }
 
 /// DeleteLoadBalancer, with its listeners and rules. One that is gone is no error.
@@ -275,7 +280,7 @@ pub(super) async fn set_subnets(
         record.subnets.clone_from(&subnets);
     })
     .await?;
-    let zones: Option<Vec<AvailabilityZone>> = shown(call, &record).availability_zones;
+    let zones: Option<Vec<AvailabilityZone>> = shown(call, &record, None).availability_zones;
     Ok(SetSubnetsOutput { availability_zones: zones, ..SetSubnetsOutput::default() })
 }
 

@@ -10,7 +10,7 @@ use longshore_domain::record::{
 use longshore_store::View;
 use longshore_store::tables::{ServiceKey, TaskIndex};
 
-use super::{Checker, Step, is_healthy};
+use super::{Checker, Step, serves};
 use crate::world;
 
 /// A decision is made on what was known a moment before it becomes true; a task that failed
@@ -32,15 +32,26 @@ impl Checker for Bounds {
     fn step(&mut self, step: &Step<'_>) -> Vec<String> {
         let now = world::elapsed();
         for (before, _) in &step.tasks {
-            if let Some(before) = before.filter(|before| is_healthy(before)) {
+            if let Some(before) = before.filter(|before| served(step.before, before)) {
                 self.healthy.insert(before.id, now);
+            }
+        }
+        for row in step.before.targets.iter() {
+            let key = longshore_store::Record::key(&row.record);
+            let after = step.after.targets.get(&key).map(|row| row.mod_revision);
+            let Some(target) = row.task.as_ref().filter(|_| after != Some(row.mod_revision)) else {
+                continue;
+            };
+            let task = step.before.tasks.iter().find(|task| task.id == target.task);
+            if task.is_some_and(|task| served(step.before, task)) {
+                self.healthy.insert(target.task, now);
             }
         }
         let (mut stopped, mut started) = (BTreeMap::new(), BTreeMap::new());
         for (before, after) in &step.tasks {
             match before {
                 Some(before) if is_stopped_by_scheduler(before, after) => {
-                    let healthy = is_healthy(before);
+                    let healthy = served(step.before, before);
                     *stopped.entry(after.group.as_str()).or_insert(0) += usize::from(healthy);
                 }
                 None => _ = started.insert(after.started_by.as_deref(), *after),
@@ -68,7 +79,8 @@ impl Bounds {
         }
         let now = world::elapsed();
         let recently = |task: &Task| {
-            is_healthy(task) || self.healthy.get(&task.id).is_some_and(|at| now < *at + MOMENT)
+            serves(step.after, service, task)
+                || self.healthy.get(&task.id).is_some_and(|at| now < *at + MOMENT)
         };
         // What ended by itself or by a user a moment ago was there when the scheduler decided.
         let stopped = |t: &Task| t.stop.as_ref().map(|stop| stop.code);
@@ -118,6 +130,11 @@ fn too_many(step: &Step<'_>, started: &Task) -> Option<String> {
     (there.len() > max).then(|| {
         format!("service {}: {} tasks after a start, maximum {max}", service.name, there.len())
     })
+}
+
+/// Whether a task that belongs to a service has served.
+fn served(view: &View, task: &Task) -> bool {
+    service(view, &task.group).is_some_and(|service| serves(view, service, task))
 }
 
 /// The scheduler stops no protected task.

@@ -36,7 +36,7 @@ thread_local! {
 fn edit(txn: &mut Txn, kind: &str, change: impl Fn(&mut Value)) {
     for write in &mut txn.writes {
         if let Write::Put { key, value, .. } = write
-            && key.contains(&format!("/ecs/{kind}/"))
+            && key.split('/').nth(4) == Some(kind)
         {
             let mut record: Value = serde_json::from_slice(value).expect("JSON");
             change(&mut record["r"]);
@@ -215,6 +215,48 @@ fn a_task_that_gets_lost() {
             }
         }
     });
+}
+
+/// Services behind balancers with two nodes.
+fn balanced(seed: u64) -> Options {
+    Options { balancers: 2, ..Options::new(seed) }
+}
+
+#[test]
+fn a_stop_that_waits_for_nobody() {
+    let sabotage = |txn: &mut Txn| edit(txn, "task", |task| task["draining_until"] = Value::Null);
+    is_caught_in("no task is told to stop while balancers use it", sabotage, balanced);
+}
+
+#[test]
+fn a_drain_that_overlooks_what_is_under_way() {
+    let sabotage = |txn: &mut Txn| {
+        edit(txn, "target", |target| {
+            for seen in target["seen"].as_object_mut().expect("by node").values_mut() {
+                seen["in_flight"] = json!(0);
+            }
+        });
+    };
+    is_caught_in("no task is told to stop while balancers use it", sabotage, balanced);
+}
+
+#[test]
+fn a_node_that_nobody_knows() {
+    let sabotage = |txn: &mut Txn| {
+        let of_node = |write: &Write| write.key().contains("/balancer-node/");
+        txn.writes.retain(|write| !of_node(write));
+        edit(txn, "target", |target| target["seen"] = json!({}));
+    };
+    is_caught_in("no task is told to stop while balancers use it", sabotage, balanced);
+}
+
+#[test]
+fn a_target_that_stays() {
+    let sabotage = |txn: &mut Txn| {
+        let gone = |write: &Write| matches!(write, Write::Delete { key } if key.split('/').nth(4) == Some("target"));
+        txn.writes.retain(|write| !gone(write));
+    };
+    is_caught_in("no task is told to stop while balancers use it", sabotage, balanced);
 }
 
 /// The office of the leader.

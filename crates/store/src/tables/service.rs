@@ -1,5 +1,6 @@
 //! Services, by cluster and name.
 
+use longshore_domain::idle;
 use longshore_domain::ids::{ClusterName, Family, Revision, Scope, ServiceName};
 use longshore_domain::journal;
 use longshore_domain::record::Service;
@@ -39,6 +40,10 @@ pub enum ServiceIndex {
     /// Task definition revision of any of its deployments or task sets, or of the deployment that
     /// it may go back to.
     TaskDefinition(Scope, Family, Revision),
+    /// Tasks of a deployment or a task set of it are to be targets.
+    Balanced,
+    /// It scales to zero, or has done so.
+    ScalesToZero,
 }
 
 impl Record for Service {
@@ -67,6 +72,14 @@ impl Record for Service {
             .chain(self.task_sets.iter().map(|set| &set.deployment))
             .map(|d| definition(&d.family, d.revision))
             .collect();
+        let of_sets = self.task_sets.iter().map(|set| &set.deployment);
+        let mut deployments = self.deployments.iter().chain(of_sets);
+        if deployments.any(|deployment| !deployment.balancers.is_empty()) {
+            indexes.push(ServiceIndex::Balanced);
+        }
+        if self.idle.is_some() || self.tags.contains_key(idle::TAG) {
+            indexes.push(ServiceIndex::ScalesToZero);
+        }
         indexes.sort();
         indexes.dedup();
         indexes

@@ -39,6 +39,8 @@ impl RecordKey for TargetKey {
 pub enum TargetIndex {
     /// The service whose task it is.
     Service(Scope, ClusterName, ServiceName),
+    /// Somebody has registered it, and has taken it away.
+    LeavesByHand,
 }
 
 impl Record for Target {
@@ -60,6 +62,8 @@ impl Record for Target {
         let service = |task: &longshore_domain::record::TaskTarget| {
             TargetIndex::Service(self.scope.clone(), task.cluster.clone(), task.service.clone())
         };
-        self.task.iter().map(service).collect()
+        let by_hand = self.task.is_none() && self.deregistered_at.is_some();
+        let by_hand = by_hand.then_some(TargetIndex::LeavesByHand);
+        self.task.iter().map(service).chain(by_hand).collect()
     }
 }

@@ -1,9 +1,8 @@
 //! Target groups, by name: there is one of each in an account and region.
 
-use longshore_domain::ids::Scope;
+use longshore_domain::ids::{ElbId, Scope};
 use longshore_domain::record::TargetGroup;
 
-use super::NoIndex;
 use crate::contract::Key;
 use crate::record::{KeyPath, Record, RecordKey};
 use crate::view::Kind;
@@ -23,13 +22,24 @@ impl RecordKey for TargetGroupKey {
     }
 }
 
+/// What target groups can be found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TargetGroupIndex {
+    /// Id, by which targets know their group.
+    Id(ElbId),
+}
+
 impl Record for TargetGroup {
     const KIND: Kind = Kind::TargetGroup;
     const VERSION: u32 = 1;
     type Key = TargetGroupKey;
-    type Index = NoIndex;
+    type Index = TargetGroupIndex;
 
     fn key(&self) -> TargetGroupKey {
         TargetGroupKey { scope: self.scope.clone(), name: self.name.clone() }
+    }
+
+    fn indexes(&self) -> Vec<TargetGroupIndex> {
+        vec![TargetGroupIndex::Id(self.id)]
     }
 }

@@ -100,6 +100,9 @@ async fn every_version_of_every_record_is_readable() {
             Kind::BalancerAddress => {
                 check(balancing::balancer_address(), |view| &view.balancer_addresses).await;
             }
+            Kind::BalancerNode => {
+                check(balancing::balancer_node(), |view| &view.balancer_nodes).await;
+            }
             Kind::ClientToken => check(sample::client_token(), |view| &view.client_tokens).await,
             Kind::Cluster => check(sample::cluster(), |view| &view.clusters).await,
             Kind::ContainerInstance => {

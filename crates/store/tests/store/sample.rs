@@ -16,12 +16,13 @@ use longshore_domain::record::{
     DaemonDeploymentStatus, DaemonRevision, DaemonRollback, DaemonStatus, DaemonTaskDefinition,
     DaemonTaskDefinitionStatus, Demand, DependencyCondition, Deployment, DeploymentConfiguration,
     DeploymentController, DeploymentStatus, DesiredStatus, Document, HealthStatus, HookAction,
-    InstanceStatus, LaunchType, LifecycleStage, NetworkBinding, NetworkMode, Notice, Observed,
-    Pause, PauseHook, PlacementConstraint, PlacementStrategy, PortClaim, PortMapping, Protection,
-    Protocol, Resources, Rollback, RolloutState, Scale, SchedulingStrategy, Service, ServiceAction,
-    ServiceDeployment, ServiceDeploymentStatus, ServiceEvent, ServiceRevision, ServiceStatus,
-    Spread, StopCode, StopOrder, StrategyField, Tags, Task, TaskDefinition, TaskDefinitionStatus,
-    TaskSet, TaskSetStatus, TaskSpec, TaskStatus, Threshold, VersionInfo,
+    Idle, IdleState, InstanceStatus, LaunchType, LifecycleStage, NetworkBinding, NetworkMode,
+    Notice, Observed, Pause, PauseHook, PlacementConstraint, PlacementStrategy, PortClaim,
+    PortMapping, Protection, Protocol, Resources, Rollback, RolloutState, Scale,
+    SchedulingStrategy, Service, ServiceAction, ServiceDeployment, ServiceDeploymentStatus,
+    ServiceEvent, ServiceRevision, ServiceStatus, Spread, StopCode, StopOrder, StrategyField, Tags,
+    Task, TaskDefinition, TaskDefinitionStatus, TaskSet, TaskSetStatus, TaskSpec, TaskStatus,
+    Threshold, VersionInfo,
 };
 use longshore_domain::time::Timestamp;
 
@@ -159,6 +160,7 @@ pub(crate) fn service() -> Service {
         enable_ecs_managed_tags: true,
         enable_execute_command: true,
         health_check_grace_period_s: Some(30),
+        idle: Some(Idle { used_at: at(3), count: 2, state: IdleState::Asleep(at(4)) }),
         document: document(r#"{"loadBalancers":[{"containerPort":80}],"n":1.50}"#),
         client_token: Some("token-2".into()),
         created_by: "arn:aws:iam::000000000000:root".into(),

@@ -21,7 +21,9 @@ pub(super) async fn ask(
 pub(super) fn lines(answer: &Value) -> Vec<String> {
     let mut lines = Vec::new();
     let rows = |member: &str| answer[member].as_array().cloned().unwrap_or_default();
-    for service in rows("services").iter().filter(|service| service["steady"] != true) {
+    // One that is steady and waits is asleep.
+    let waits = |service: &&Value| service["waits"].as_array().is_some_and(|w| !w.is_empty());
+    for service in rows("services").iter().filter(waits) {
         lines.push(format!("service {} waits for:", text(&service["serviceName"])));
         lines.extend(of(service));
     }

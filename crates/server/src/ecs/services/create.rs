@@ -2,6 +2,7 @@
 
 use longshore_auth::Authorized;
 use longshore_domain::deploy::{self, Begun};
+use longshore_domain::idle;
 use longshore_domain::ids::{ClusterName, ServiceName};
 use longshore_domain::record::{
     DeploymentController, LaunchType, PlacementConstraint, PlacementStrategy, SchedulingStrategy,
@@ -208,6 +209,7 @@ fn service(
         propagate_tags: settings::propagate_tags(request.propagate_tags),
         enable_ecs_managed_tags: request.enable_ecs_managed_tags.unwrap_or(false),
         enable_execute_command: request.enable_execute_command.unwrap_or(false),
+        idle: None,
         health_check_grace_period_s: settings::grace_period(
             request.health_check_grace_period_seconds,
         )?,
@@ -231,7 +233,8 @@ fn same_settings(old: &Service, new: &Service) -> bool {
     let external = new.controller == DeploymentController::External;
     let as_new = Service {
         // The scheduler keeps the count of a daemon.
-        desired_count: if replica { old.desired_count } else { new.desired_count },
+        desired_count: if replica { idle::given_count(old) } else { new.desired_count },
+        idle: new.idle,
         deployments: new.deployments.clone(),
         service_deployment: new.service_deployment,
         completed: new.completed.clone(),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use longshore_domain::ids::{ElbId, TaskId};
 use longshore_domain::record::{
-    BalancerAddress, Listener, ListenerRule, LoadBalancer, Seen, Target, TargetGroup, TargetType,
-    TaskTarget,
+    BalancerAddress, BalancerNode, Listener, ListenerRule, LoadBalancer, Seen, Target, TargetGroup,
+    TargetType, TaskTarget,
 };
 use longshore_domain::route::{
     Action, BalancerKind, Condition, Forward, Health, HealthCheck, HealthReason, HealthState,
@@ -16,6 +16,15 @@ use super::{at, name, scope, tags};
 
 pub(crate) fn balancer_address() -> BalancerAddress {
     BalancerAddress { address: [127, 0, 2, 1].into(), scope: scope(), name: "web".into() }
+}
+
+pub(crate) fn balancer_node() -> BalancerNode {
+    BalancerNode {
+        id: 17_000_000_000_000_000_001,
+        server: 9_000_000_000_000_000_001,
+        since: at(1),
+        failed_listeners: BTreeMap::from([("arn:aws:1".into(), "the port is taken".into())]),
+    }
 }
 
 pub(crate) fn load_balancer() -> LoadBalancer {
