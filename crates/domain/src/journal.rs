@@ -106,6 +106,7 @@ pub fn tells_service_deployment(old: Option<&ServiceDeployment>, new: &ServiceDe
             || old.stage != new.stage
             || old.rollback != new.rollback
             || old.pauses != new.pauses
+            || old.shift != new.shift
             || old.breaker.triggered != new.breaker.triggered
     })
 }

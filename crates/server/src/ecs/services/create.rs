@@ -13,7 +13,9 @@ use longshore_wire::ecs::enums::{self, ServiceField};
 use longshore_wire::ecs::{self, CreateServiceRequest, CreateServiceResponse};
 
 use super::balancers;
+use super::hooks;
 use super::settings::{self, given, refuse_unbuilt};
+use super::strategies;
 use crate::call::Call;
 use crate::clock::RandomIds;
 use crate::ecs::{encode, invalid_parameter, lookup, placement, tags, task_definition_ref, tasks};
@@ -163,6 +165,7 @@ fn record(
     placement::parsed(wanted.constraints.iter().chain(&definition.spec.placement_constraints))?;
     settings::check_network(definition, request.network_configuration.as_ref())?;
     balancers::check(view, &service.balancers, definition)?;
+    balancers::check_rules(view, &service)?;
     let (family, revision) = (definition.family.clone(), definition.revision);
     let begun = deploy::begin(&mut service, &mut RandomIds, family, revision, call.now);
     Ok((service, Some(begun)))
@@ -181,6 +184,10 @@ fn service(
         role_arn: request.role.clone(),
         ..ecs::Service::default()
     };
+    let configuration = request.deployment_configuration.as_ref();
+    let shifting = strategies::read(configuration, None, wanted.strategy)?;
+    let pause_hooks = hooks::read(configuration)?.unwrap_or_default();
+    hooks::check(&pause_hooks, shifting)?;
     Ok(Service {
         scope: call.scope.clone(),
         cluster: cluster.clone(),
@@ -202,8 +209,8 @@ fn service(
         balancers: balancers::read(request.load_balancers.as_deref())?,
         controller: wanted.controller,
         task_sets: Vec::new(),
-        pause_hooks: settings::pause_hooks(request.deployment_configuration.as_ref())?
-            .unwrap_or_default(),
+        pause_hooks,
+        shifting,
         zone_rebalancing: false,
         propagate_tags: settings::propagate_tags(request.propagate_tags),
         enable_ecs_managed_tags: request.enable_ecs_managed_tags.unwrap_or(false),
