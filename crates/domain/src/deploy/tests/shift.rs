@@ -493,6 +493,32 @@ fn without_balancers_the_stages_are_passed() {
     assert_eq!(world.counts(), (2, 0));
 }
 
+#[test]
+fn it_is_explained_what_a_shift_waits_for() {
+    let waits = |world: &World| -> Vec<_> {
+        let waits = world.explain().1.into_iter();
+        waits.map(|wait| (wait.cause.as_str(), wait.what)).collect()
+    };
+    let mut world = World::shifting(ShiftStrategy::Canary { first: share(125), bake_min: 5 }, 0);
+    world.deploy();
+    reach(&mut world, Stage::ProductionTrafficShift);
+    assert_eq!(
+        waits(&world),
+        [(
+            "BAKING",
+            "the time of PRODUCTION_TRAFFIC_SHIFT to be over: the new revision has 12.5% of \
+             production traffic"
+                .into()
+        )]
+    );
+    let mut world = hooked(&[Stage::PostScaleUp], true);
+    reach(&mut world, Stage::PostScaleUp);
+    assert_eq!(
+        waits(&world),
+        [("PAUSED", "the webhook http://hook to let it go on at POST_SCALE_UP".into())]
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(192))]
 
