@@ -66,6 +66,9 @@ fn open_some(
     draft.change_deployment(|deployment| {
         // A stage that comes again has hooks of its own.
         deployment.pauses.retain(|pause| pause.stage != stage);
+        if !pauses.is_empty() {
+            deployment.updated_at = now;
+        }
         deployment.pauses.extend(pauses);
     });
 }
@@ -107,6 +110,7 @@ pub(super) fn settle(draft: &mut Draft<'_, '_>) -> Settled {
         for pause in &mut deployment.pauses {
             if pause.is_open() && pause.expires_at <= now {
                 pause.timed_out = true;
+                deployment.updated_at = now;
             }
             if pause.is_open() {
                 next = Some(next.map_or(pause.expires_at, |at| at.min(pause.expires_at)));

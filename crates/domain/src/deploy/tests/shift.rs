@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::properties::{Happening, any_happening, happen};
 use super::world::World;
 use crate::deploy::{self, HookAnswer};
+use crate::journal;
 use crate::limits;
 use crate::record::{
     Document, HookAction, LifecycleStage as Stage, PauseHook, ServiceDeployment,
@@ -491,6 +492,23 @@ fn without_balancers_the_stages_are_passed() {
     assert_eq!((stages.len(), stages.last()), (10, Some(&Stage::CleanUp)));
     assert_eq!(process(&world).status, Status::Successful);
     assert_eq!(world.counts(), (2, 0));
+}
+
+#[test]
+fn each_step_of_a_hook_is_told_once() {
+    let mut world = hooked(&[Stage::PostScaleUp], true);
+    let mut told = Vec::new();
+    while !process(&world).status.is_over() {
+        let old = process(&world).clone();
+        pass(&mut world);
+        let calm = process(&world).clone();
+        answer(&mut world, &HookAnswer::Failed);
+        for (old, new) in [(&old, &calm), (&calm, process(&world))] {
+            let steps = journal::hook_steps(Some(old), new);
+            told.extend(steps.iter().map(|step| (step.stage, step.state.as_str())));
+        }
+    }
+    assert_eq!(told, [(Stage::PostScaleUp, "IN_PROGRESS"), (Stage::PostScaleUp, "FAILED")]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Service deployments and revisions.
 
 use longshore_domain::ids::{Arn, Resource};
+use longshore_domain::journal::HookState;
 use longshore_domain::record;
 use longshore_store::View;
 use longshore_store::tables::{ServiceDeploymentKey, TaskDefinitionKey, TaskIndex};
@@ -159,13 +160,8 @@ fn breaker(record: &record::ServiceDeployment) -> ServiceDeploymentCircuitBreake
 }
 
 fn hook(record: &record::Pause) -> DeploymentLifecycleHookDetail {
-    let status = match (record.answer, record.timed_out) {
-        (Some(record::HookAction::Continue), _) => DeploymentLifecycleHookStatus::Succeeded,
-        (Some(record::HookAction::Rollback), _) => DeploymentLifecycleHookStatus::Failed,
-        (None, true) => DeploymentLifecycleHookStatus::TimedOut,
-        (None, false) if record.call.is_some() => DeploymentLifecycleHookStatus::InProgress,
-        (None, false) => DeploymentLifecycleHookStatus::AwaitingAction,
-    };
+    let word = HookState::of(record).as_str();
+    let status = DeploymentLifecycleHookStatus::ALL.iter().find(|s| s.as_str() == word).copied();
     DeploymentLifecycleHookDetail {
         hook_id: Some(record.id.clone()),
         target_type: Some(match record.call {
@@ -173,7 +169,7 @@ fn hook(record: &record::Pause) -> DeploymentLifecycleHookDetail {
             None => DeploymentLifecycleHookTargetType::Pause,
         }),
         target_arn: record.call.as_ref().map(|call| call.url.clone()),
-        status: Some(status),
+        status,
         expires_at: Some(time(record.expires_at)),
         timeout_action: Some(service::hook_action(record.timeout_action)),
     }
