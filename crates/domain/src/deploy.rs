@@ -47,7 +47,7 @@ pub use events::EventKind;
 pub(crate) use events::UNHEALTHY;
 pub(crate) use failures::delay;
 pub use hooks::{Due, HookAnswer, answered, due};
-pub use process::{leaves_traffic, superseded, take_over};
+pub use process::{leaves_traffic, splits_traffic, superseded, take_over};
 pub use rollout::{Begun, begin, is_running};
 pub use sets::{NewTaskSet, make_primary, new_task_set};
 pub(crate) use targets::{Standing, balancers_of, standing};

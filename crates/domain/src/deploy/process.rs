@@ -15,7 +15,7 @@ use super::events;
 use super::hooks::{self, Settled};
 use crate::record::{
     Deployment, DeploymentStatus, LifecycleStage, Rollback, RolloutState, SchedulingStrategy,
-    ServiceDeployment, ServiceDeploymentStatus as Status, Shift, ShiftStrategy, Shifting,
+    ServiceDeployment, ServiceDeploymentStatus as Status, Share, Shift, ShiftStrategy, Shifting,
 };
 use crate::time::Timestamp;
 
@@ -37,6 +37,14 @@ const DELETED: &str = "Service deployment stopped because the service was delete
 pub fn leaves_traffic(deployment: &ServiceDeployment) -> bool {
     let whole = matches!(deployment.status, Status::Successful | Status::RollbackSuccessful);
     deployment.shift.is_some() && !whole
+}
+
+/// Whether a service deployment is about to shift traffic, or was stopped when it had shifted a part.
+#[must_use]
+pub fn splits_traffic(deployment: &ServiceDeployment) -> bool {
+    let whole = |share| share == Share::NONE || share == Share::WHOLE;
+    let split = deployment.shift.as_ref().is_some_and(|shift| !whole(shift.production));
+    leaves_traffic(deployment) && (split || !deployment.status.is_over())
 }
 
 /// Tells a service deployment that begins how the one before it has left traffic. One that is to be

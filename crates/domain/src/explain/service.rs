@@ -136,6 +136,7 @@ fn process(situation: &Situation<'_>) -> Vec<Wait> {
         waits.extend(rolling_back(deployment));
         waits.extend(breaker(service, deployment));
     }
+    waits.extend(halted(situation));
     if let Some(primary) = service.deployments.first()
         && primary.rollout == RolloutState::Failed
     {
@@ -190,6 +191,23 @@ fn baking(deployment: &ServiceDeployment, now: Timestamp) -> Option<Wait> {
     let fix =
         "a shorter bake time is for the next deployment; StopServiceDeployment goes back at once";
     Some(Wait::new(Cause::Baking, what, fix).until(until))
+}
+
+/// A deployment was stopped where it was, between two revisions.
+fn halted(situation: &Situation<'_>) -> Option<Wait> {
+    let deployment = situation.deployment?;
+    let shift = deployment.shift.as_ref().filter(|_| deployment.status.is_over())?;
+    if !keeps_two(situation.deployment) || situation.service.deployments.len() < 2 {
+        return None;
+    }
+    let (whole, tenths) = (shift.production.tenths() / 10, shift.production.tenths() % 10);
+    let what = format!(
+        "somebody: the deployment was stopped in {}, both revisions stay, and the new one has \
+         {whole}.{tenths}% of production traffic",
+        deployment.stage.as_str()
+    );
+    let fix = "update the service, with the revision that is to have all of it";
+    Some(Wait::new(Cause::Failed, what, fix).since(deployment.finished_at))
 }
 
 /// Whether the tasks of two revisions are wanted.

@@ -273,6 +273,9 @@ fn after_an_abort_both_revisions_stay_and_a_rolling_one_brings_order() {
     }
     assert_eq!(process(&world).status, Status::Stopped);
     assert_eq!((world.shares("PROD"), world.counts()), ((50, 50), (4, 0)));
+    assert!(deploy::splits_traffic(process(&world)));
+    let (steady, waits) = world.explain();
+    assert!(!steady && waits[0].what.contains("both revisions stay"), "{waits:?}");
     world.service.shifting = None;
     world.deploy();
     world.serve();
@@ -330,6 +333,21 @@ fn a_rule_that_goes_in_the_middle_ends_the_deployment() {
         let other = if rule == "PROD" { "TEST" } else { "PROD" };
         assert_eq!(world.shares(other), (0, 100));
     }
+}
+
+#[test]
+fn a_service_that_is_deleted_in_the_middle_leaves_the_rules() {
+    let mut world = World::shifting(ShiftStrategy::Linear { step: share(500), bake_min: 9 }, 0);
+    world.deploy();
+    reach(&mut world, Stage::ProductionTrafficShift);
+    world.service.status = crate::record::ServiceStatus::Draining;
+    world.scale(0);
+    for _ in 0..5 {
+        pass(&mut world);
+    }
+    assert_eq!(process(&world).status, Status::Stopped);
+    assert_eq!(world.service.status, crate::record::ServiceStatus::Inactive);
+    assert_eq!((world.shares("PROD"), world.counts()), ((50, 50), (0, 0)));
 }
 
 fn hooked(stages: &[Stage], webhook: bool) -> World {

@@ -42,7 +42,7 @@ pub(crate) async fn update(
             return Ok(record);
         }
         let before = lookup::current_deployment(view, row);
-        if record.balancers != row.balancers && before.is_some_and(|d| deploy::leaves_traffic(d)) {
+        if record.balancers != row.balancers && before.is_some_and(|d| deploy::splits_traffic(d)) {
             return Err(invalid_parameter(
                 "loadBalancers cannot be changed while a service deployment shifts traffic. Wait \
                  until it is over, or roll it back.",
@@ -209,7 +209,6 @@ fn deploy_if_needed(
     next.document = settings::document(&kept)?;
     settings::check_network(definition, kept.network_configuration.as_ref())?;
     balancers::check(view, &next.balancers, definition)?;
-    balancers::check_rules(view, next)?;
     placement::parsed(
         next.placement_constraints.iter().chain(&definition.spec.placement_constraints),
     )?;
@@ -218,5 +217,9 @@ fn deploy_if_needed(
         || new != (family, revision)
         || next.document != old.document
         || next.balancers != old.balancers;
+    // Whoever only scales may do so although a rule is gone.
+    if deploys || next.shifting != old.shifting {
+        balancers::check_rules(view, next)?;
+    }
     Ok(deploys.then(|| deploy::begin(next, &mut RandomIds, new.0, new.1, call.now)))
 }
