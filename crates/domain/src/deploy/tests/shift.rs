@@ -292,6 +292,33 @@ fn after_an_abort_both_revisions_stay_and_a_rolling_one_brings_order() {
     assert_eq!(world.service.deployments[0].balancers[0].target_group, "A");
 }
 
+#[test]
+fn many_tasks_take_several_transactions_that_each_fit_the_store() {
+    let mut world = World::shifting(ShiftStrategy::BlueGreen, 0);
+    world.scale(200);
+    for _ in 0..6 {
+        pass(&mut world);
+    }
+    world.deploy();
+    for _ in 0..200 {
+        let plan = world.pass();
+        world.agents();
+        world.find_all_healthy();
+        for portion in plan.portions() {
+            assert!(portion.len() <= limits::SERVICE_CHANGES);
+        }
+        // Each move has two conditions, everything else one.
+        let last = 2 * plan.last.len() + plan.last.events.len() + plan.reweigh.len() + 3;
+        assert!(last <= 128, "{last}");
+        if process(&world).status.is_over() {
+            break;
+        }
+        world.advance(60);
+    }
+    assert_eq!(process(&world).status, Status::Successful);
+    assert_eq!(world.counts(), (200, 0));
+}
+
 fn why(world: &World) -> &str {
     process(world).rollback.as_ref().expect("it goes back").reason.as_str()
 }

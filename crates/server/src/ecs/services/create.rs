@@ -104,8 +104,11 @@ fn wanted(request: &CreateServiceRequest) -> Result<Wanted, ServiceError> {
     }
     let balancers = balancers::read(request.load_balancers.as_deref())?;
     // Task sets have balancers of their own.
-    if controller == DeploymentController::Ecs {
-        balancers::check_grace(request.health_check_grace_period_seconds, &balancers)?;
+    match controller {
+        DeploymentController::Ecs => {
+            balancers::check_grace(request.health_check_grace_period_seconds, &balancers)?;
+        }
+        DeploymentController::External => balancers::refuse_advanced(&balancers)?,
     }
     Ok(Wanted {
         name,

@@ -10,7 +10,8 @@ use longshore_domain::schedule::ZONE;
 use longshore_wire::ServiceError;
 use longshore_wire::codec::json;
 use longshore_wire::ecs::enums::{
-    AvailabilityZoneRebalancing, DeploymentControllerType, LaunchType, PropagateTags, ThresholdType,
+    AvailabilityZoneRebalancing, DeploymentControllerType, DeploymentStrategy, LaunchType,
+    PropagateTags, ThresholdType,
 };
 use longshore_wire::ecs::{
     CapacityProviderStrategyItem, DeploymentCircuitBreaker, DeploymentConfiguration,
@@ -179,6 +180,12 @@ pub(super) fn refuse_detection(
             "Deployment circuit breaker feature can only be enabled with ECS deployment \
              controller.",
         ));
+    }
+    let strategy = given.and_then(|given| given.strategy);
+    if let Some(strategy) = strategy.filter(|strategy| *strategy != DeploymentStrategy::Rolling) {
+        return Err(invalid_parameter(format!(
+            "Deployment strategy {strategy} can only be used with ECS deployment controller."
+        )));
     }
     if given.is_some_and(|given| self::given(given.lifecycle_hooks.as_ref())) {
         return Err(invalid_parameter(
