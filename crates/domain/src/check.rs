@@ -4,6 +4,7 @@
 //! expression: it counts anew, task by task, in the plainest way. A violation is a bug of ours.
 
 mod deployment;
+mod shift;
 mod task_sets;
 
 pub use deployment::{DeploymentViolation, deployment};

@@ -5,7 +5,8 @@
 //! happened in between, so it may run at any time, twice, or after any pause. Tasks fall into
 //! named buckets ([`Buckets`]); [`replica`] and [`daemon`] decide on the buckets; [`rollout`] keeps
 //! the deployments; [`failures`] counts what could not run and delays the next attempt;
-//! [`process`] ends what fails, goes back, and waits at pauses;
+//! [`process`] ends what fails and goes back; [`hooks`] waits for somebody; [`shift`] plans deployments
+//! that shift traffic between two revisions, and [`traffic`] what rules are to forward;
 //! [`images`] keeps image digests; [`zones`] spreads tasks evenly; [`sets`] plans task sets, each
 //! like a service; [`events`] tells.
 //!
@@ -23,15 +24,18 @@ mod daemon;
 mod draft;
 mod events;
 mod failures;
+mod hooks;
 mod images;
 mod portion;
 mod process;
 mod replica;
 mod rollout;
 mod sets;
+mod shift;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod zones;
 
 use alloc::collections::BTreeMap;
@@ -42,11 +46,13 @@ pub use bounds::Bounds;
 pub use events::EventKind;
 pub(crate) use events::UNHEALTHY;
 pub(crate) use failures::delay;
-pub use process::superseded;
+pub use hooks::{Due, HookAnswer, answered, due};
+pub use process::{leaves_traffic, splits_traffic, superseded, take_over};
 pub use rollout::{Begun, begin, is_running};
 pub use sets::{NewTaskSet, make_primary, new_task_set};
 pub(crate) use targets::{Standing, balancers_of, standing};
 pub use targets::{TargetOf, Targets};
+pub use traffic::{Reweigh, Rules};
 
 use crate::fidelity::Fidelity;
 use crate::ids::{Family, IdSource, InstanceId, Revision, TaskId};
@@ -73,6 +79,8 @@ pub struct Situation<'a> {
     pub specs: &'a BTreeMap<(Family, Revision), &'a TaskSpec>,
     /// What its tasks are to balancers.
     pub targets: &'a Targets,
+    /// The rules that its balancers name, and those that its deployments name.
+    pub rules: &'a Rules,
     /// The instances of the cluster with their load.
     pub fleet: &'a Fleet<'a>,
     /// How far to be like ECS.
@@ -103,6 +111,8 @@ pub struct Plan {
     pub service: Option<Service>,
     /// The service deployment, if it changes.
     pub deployment: Option<ServiceDeployment>,
+    /// Rules that get other weights; each only if it is unchanged.
+    pub reweigh: Vec<Reweigh>,
     /// What each event tells.
     pub told: Vec<EventKind>,
     /// Why tasks have no place.
@@ -119,6 +129,7 @@ impl Plan {
             && self.counted.is_empty()
             && self.service.is_none()
             && self.deployment.is_none()
+            && self.reweigh.is_empty()
     }
 
     /// All portions, the last one last.
@@ -198,6 +209,9 @@ pub fn plan(situation: &Situation<'_>, ids: &mut dyn IdSource) -> Plan {
         && service.status == ServiceStatus::Active
     {
         return sets::plan(situation, ids);
+    }
+    if shift::applies(situation) {
+        return shift::plan(situation, ids);
     }
     let subject = Subject::service(&service.name);
     decide(Draft::new(situation, subject, Budget::whole(), ids))

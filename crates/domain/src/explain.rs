@@ -79,6 +79,8 @@ pub enum Cause {
     Protected,
     /// A lifecycle hook waits for somebody.
     Paused,
+    /// Traffic has shifted by a step, or wholly, and time has to pass.
+    Baking,
     /// The agent of an instance has no session.
     AgentDisconnected,
     /// The agent has not taken a task yet.
@@ -126,6 +128,7 @@ impl Cause {
             Self::DeploymentConfiguration => "DEPLOYMENT_CONFIGURATION",
             Self::Protected => "PROTECTED",
             Self::Paused => "PAUSED",
+            Self::Baking => "BAKING",
             Self::AgentDisconnected => "AGENT_DISCONNECTED",
             Self::Agent => "AGENT",
             Self::Pulling => "PULLING",

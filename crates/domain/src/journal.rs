@@ -10,10 +10,10 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ClusterName, InstanceId, Scope, ServiceName};
+use crate::ids::{ClusterName, InstanceId, Scope, ServiceDeploymentId, ServiceName};
 use crate::record::{
-    ContainerInstance, Deployment, InstanceStatus, RolloutState, Service, ServiceDeployment,
-    ServiceStatus, Task,
+    ContainerInstance, Deployment, HookAction, InstanceStatus, LifecycleStage, Pause, RolloutState,
+    Service, ServiceDeployment, ServiceStatus, Task,
 };
 use crate::time::Timestamp;
 
@@ -34,6 +34,73 @@ pub struct DeploymentStep {
     pub reason: String,
     /// When it came to stand so.
     pub at: Timestamp,
+}
+
+/// A step of a lifecycle hook that AWS sends a `ECS Hook State Change` for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookStep {
+    /// Account and region.
+    pub scope: Scope,
+    /// Cluster of the service.
+    pub cluster: ClusterName,
+    /// The service.
+    pub service: ServiceName,
+    /// Its service deployment.
+    pub deployment: ServiceDeploymentId,
+    /// The hook.
+    pub hook: String,
+    /// Whether a webhook decides.
+    pub calls: bool,
+    /// Where it is.
+    pub stage: LifecycleStage,
+    /// How it stands now.
+    pub state: HookState,
+    /// When it ends by itself.
+    pub expires_at: Timestamp,
+    /// When it came to stand so.
+    pub at: Timestamp,
+}
+
+/// How a lifecycle hook stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum HookState {
+    /// A webhook is asked.
+    InProgress,
+    /// It waits for somebody.
+    AwaitingAction,
+    /// The deployment may go on.
+    Succeeded,
+    /// It goes back.
+    Failed,
+    /// Its time ran out.
+    TimedOut,
+}
+
+impl HookState {
+    /// How a hook stands.
+    #[must_use]
+    pub fn of(pause: &Pause) -> Self {
+        match (pause.answer, pause.timed_out) {
+            (Some(HookAction::Continue), _) => Self::Succeeded,
+            (Some(HookAction::Rollback), _) => Self::Failed,
+            (None, true) => Self::TimedOut,
+            (None, false) if pause.call.is_some() => Self::InProgress,
+            (None, false) => Self::AwaitingAction,
+        }
+    }
+
+    /// AWS's word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InProgress => "IN_PROGRESS",
+            Self::AwaitingAction => "AWAITING_ACTION",
+            Self::Succeeded => "SUCCEEDED",
+            Self::Failed => "FAILED",
+            Self::TimedOut => "TIMED_OUT",
+        }
+    }
 }
 
 /// Tasks that found no place, with what was in the way on the closest instances.
@@ -106,6 +173,7 @@ pub fn tells_service_deployment(old: Option<&ServiceDeployment>, new: &ServiceDe
             || old.stage != new.stage
             || old.rollback != new.rollback
             || old.pauses != new.pauses
+            || old.shift != new.shift
             || old.breaker.triggered != new.breaker.triggered
     })
 }
@@ -130,6 +198,28 @@ pub fn deployment_steps(old: Option<&Service>, new: &Service) -> Vec<DeploymentS
         at: deployment.updated_at,
     };
     new.deployments.iter().rev().filter(taken).map(step).collect()
+}
+
+/// Steps of lifecycle hooks that a change of a service deployment takes.
+pub fn hook_steps(old: Option<&ServiceDeployment>, new: &ServiceDeployment) -> Vec<HookStep> {
+    let before = |id: &String| {
+        let known = old.and_then(|old| old.pauses.iter().find(|known| known.id == *id));
+        known.map(HookState::of)
+    };
+    let step = |pause: &Pause| HookStep {
+        scope: new.scope.clone(),
+        cluster: new.cluster.clone(),
+        service: new.service.clone(),
+        deployment: new.id,
+        hook: pause.id.clone(),
+        calls: pause.call.is_some(),
+        stage: pause.stage,
+        state: HookState::of(pause),
+        expires_at: pause.expires_at,
+        at: new.updated_at,
+    };
+    let taken = |pause: &&Pause| before(&pause.id) != Some(HookState::of(pause));
+    new.pauses.iter().filter(taken).map(step).collect()
 }
 
 #[cfg(test)]

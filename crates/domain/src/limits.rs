@@ -98,6 +98,20 @@ pub const BREAKER_THRESHOLD_MIN: u32 = 3;
 pub const BREAKER_THRESHOLD_MAX: u32 = 200;
 /// Minutes that a lifecycle hook waits by default (ECS API: 24 hours).
 pub const HOOK_TIMEOUT_MIN: u32 = 1440;
+/// The same at most for hooks of type PAUSE, and for others (ECS: 14 days, a day).
+pub const HOOK_TIMEOUT_MAX_MIN: (u32, u32) = (20_160, 1440);
+/// Lifecycle hooks of one type per service (ECS).
+pub const HOOKS: usize = 10;
+/// How long after its answer IN_PROGRESS a hook is called again unless it says so (ECS: 30 seconds).
+pub const HOOK_CALLBACK: Duration = Duration::from_secs(30);
+/// The same at most (ours).
+pub const HOOK_CALLBACK_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Calls in a row that may fail to reach a hook; then the deployment goes back (ours).
+pub const HOOK_ATTEMPTS: u32 = 3;
+/// Pause before a hook that was not reached is called again, times the calls so far (ours).
+pub const HOOK_RETRY: Duration = Duration::from_secs(1);
+/// Longest bake time of a deployment or of one of its steps in minutes (ECS API: a day).
+pub const BAKE_TIME_MIN: u32 = 1440;
 /// Default page of ListServiceDeployments (ECS API).
 pub const PAGE_SERVICE_DEPLOYMENTS: usize = 20;
 /// Resources that DescribeServiceDeployments and DescribeServiceRevisions take (ECS API).

@@ -21,6 +21,7 @@ mod target_group;
 mod task;
 mod task_definition;
 mod task_set;
+mod traffic;
 
 pub use account_setting::AccountSetting;
 pub use client_token::ClientToken;
@@ -47,8 +48,8 @@ pub use service::{
 };
 pub use service_action::{ActionName, ActionType, ServiceAction};
 pub use service_deployment::{
-    BreakerState, HookAction, LifecycleStage, Pause, PauseHook, Rollback, ServiceDeployment,
-    ServiceDeploymentStatus, ServiceRevision,
+    BreakerState, HookAction, HookCall, LifecycleStage, Pause, PauseHook, Rollback,
+    ServiceDeployment, ServiceDeploymentStatus, ServiceRevision, TrafficKind, Webhook,
 };
 pub use target_group::{Seen, Target, TargetGroup, TargetType, TaskTarget};
 pub use task::{
@@ -61,6 +62,7 @@ pub use task_definition::{
     TaskDefinitionStatus, TaskSpec,
 };
 pub use task_set::{DeploymentController, Scale, TaskSet, TaskSetStatus};
+pub use traffic::{Advanced, Share, Shift, ShiftStrategy, Shifting};
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;

@@ -16,9 +16,11 @@ mod settings;
 mod tags;
 mod target_groups;
 mod targets;
+mod weights;
 
 pub(crate) use attributes::{balancer_attributes, target_group_attributes};
 pub(crate) use lookup::{group_by_arn, is_used, listener_arns};
+pub(crate) use weights::{forwards, reweigh};
 
 use longshore_auth::Authorized;
 use longshore_wire::codec::query;

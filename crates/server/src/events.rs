@@ -40,6 +40,8 @@ pub(crate) enum DetailType {
     ServiceAction,
     /// A deployment of a service.
     Deployment,
+    /// A lifecycle hook of a deployment.
+    Hook,
     /// A line of a service's event list that AWS sends no event for.
     ServiceEvent,
     /// Tasks without a place, instance by instance.
@@ -54,6 +56,7 @@ impl DetailType {
             Self::ContainerInstance => "ECS Container Instance State Change",
             Self::ServiceAction => "ECS Service Action",
             Self::Deployment => "ECS Deployment State Change",
+            Self::Hook => "ECS Hook State Change",
             Self::ServiceEvent => "Longshore Service Event",
             Self::Refusal => "Longshore Placement Refusal",
         }
@@ -66,6 +69,7 @@ impl DetailType {
             Self::ContainerInstance => "instance",
             Self::ServiceAction | Self::ServiceEvent => "service",
             Self::Deployment => "deployment",
+            Self::Hook => "hook",
             Self::Refusal => "placement",
         }
     }
@@ -186,6 +190,11 @@ pub(crate) fn tell(view: &View, entry: &Entry) -> Option<Told> {
             let resource = service_arn(&step.service);
             Some(Told { service, ..told(DetailType::Deployment, resource, text, detail) })
         }
+        Change::HookStep(step) => {
+            let (resource, text, detail) = detail::hook(step);
+            let service = Some(step.service.to_string());
+            Some(Told { service, ..told(DetailType::Hook, resource, text, detail) })
+        }
         Change::Refused(refused) => {
             let (text, detail) = detail::refused(refused);
             let service = refused.group.strip_prefix("service:").map(str::to_owned);
@@ -202,6 +211,7 @@ fn place_of(change: &Change) -> Option<(&Scope, &ClusterName)> {
         Change::ContainerInstance(instance) => (&instance.scope, &instance.cluster),
         Change::ServiceEvent(event) => (&event.scope, &event.cluster),
         Change::DeploymentStep(step) => (&step.scope, &step.cluster),
+        Change::HookStep(step) => (&step.scope, &step.cluster),
         Change::Refused(refused) => (&refused.scope, &refused.cluster),
         Change::Service(service) => (&service.scope, &service.cluster),
         Change::ServiceDeployment(deployment) => (&deployment.scope, &deployment.cluster),

@@ -13,6 +13,7 @@ pub mod ecs;
 mod elbv2;
 mod events;
 mod front;
+mod hooks;
 mod members;
 mod operator;
 mod session;

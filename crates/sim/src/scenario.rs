@@ -122,6 +122,8 @@ impl Stage {
                 Some(("image", image)) => input["taskDefinition"] = json!(image),
                 Some(("min", percent)) => configuration["minimumHealthyPercent"] = number(percent),
                 Some(("max", percent)) => configuration["maximumPercent"] = number(percent),
+                Some(("strategy", word)) => configuration["strategy"] = json!(word),
+                Some(("bake", minutes)) => configuration["bakeTimeInMinutes"] = number(minutes),
                 None if *option == "daemon" => input["schedulingStrategy"] = json!("DAEMON"),
                 None if *option == "breaker" => breaker["enable"] = json!(true),
                 None if *option == "rollback" => breaker["rollback"] = json!(true),

@@ -198,6 +198,16 @@ impl Teller<'_> {
             let old = before.services.get(&key).map(|row| &row.record);
             service_changes(old, &row.record).into_iter().for_each(tell);
         }
+        for row in after.service_deployments.iter() {
+            if row.mod_revision == after.revision && row.shift.is_some() {
+                let key = longshore_store::Record::key(&row.record);
+                let old = before.service_deployments.get(&key).map(|row| row.stage);
+                if old != Some(row.stage) {
+                    let stage = row.stage.as_str();
+                    tell(format!("service {}: its deployment is in {stage}", row.service));
+                }
+            }
+        }
         for (old, new) in tasks {
             task_changes(*old, new).into_iter().for_each(tell);
         }

@@ -1,7 +1,9 @@
 //! Judges the plan of a service.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::shift;
 use super::task_sets::task_sets;
 use crate::deploy::{Plan, Situation};
 use crate::ids::TaskId;
@@ -42,6 +44,9 @@ pub enum DeploymentViolation {
     StartsForWrong(u64),
     /// It changes a service deployment that is over.
     Reopened,
+    /// It gives production traffic to a group in which nothing is healthy, or weights that are no
+    /// shares of a whole.
+    Traffic(String),
     /// Two tasks of a daemon would be on one instance.
     Twice(TaskId),
 }
@@ -54,6 +59,9 @@ pub fn deployment(situation: &Situation<'_>, plan: &Plan) -> Vec<DeploymentViola
     {
         return task_sets(situation, plan);
     }
+    if shift::has_two(situation) {
+        return shift::shift(situation, plan);
+    }
     let judge = Judge { situation, plan };
     let mut found = judge.stops();
     found.extend(judge.starts());
@@ -65,9 +73,9 @@ pub fn deployment(situation: &Situation<'_>, plan: &Plan) -> Vec<DeploymentViola
     found
 }
 
-struct Judge<'a> {
-    situation: &'a Situation<'a>,
-    plan: &'a Plan,
+pub(super) struct Judge<'a> {
+    pub(super) situation: &'a Situation<'a>,
+    pub(super) plan: &'a Plan,
 }
 
 impl<'a> Judge<'a> {
@@ -258,7 +266,7 @@ impl<'a> Judge<'a> {
         worst
     }
 
-    fn is_healthy(&self, task: &Task) -> bool {
+    pub(super) fn is_healthy(&self, task: &Task) -> bool {
         if task.observed.status != TaskStatus::Running {
             return false;
         }

@@ -58,7 +58,7 @@ fn alone(service: &Service, set: &TaskSet) -> Service {
 }
 
 /// What of a plan is about one set.
-fn share(plan: &Plan, set: u64, tasks: &[&Task]) -> Plan {
+pub(super) fn share(plan: &Plan, set: u64, tasks: &[&Task]) -> Plan {
     let own = |id: &TaskId| tasks.iter().any(|task| task.id == *id);
     let part = |portion: &Portion| Portion {
         start: portion.start.clone().filter(|start| start.deployment == set),

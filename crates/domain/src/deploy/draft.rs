@@ -148,6 +148,11 @@ impl<'a, 'i> Draft<'a, 'i> {
             || self.current().is_none_or(|current| current.rollout == RolloutState::Failed)
     }
 
+    /// What is left of the budget; nothing goes ahead of a change of course.
+    pub(super) fn left(&self) -> Budget {
+        Budget { moves: self.budget(), ..self.budget }
+    }
+
     /// How many more tasks this plan can start or stop. Nothing goes ahead of a change of course.
     pub(super) fn budget(&self) -> usize {
         if self.turned_back {

@@ -12,7 +12,9 @@ use super::TargetOf;
 use super::buckets::Condition;
 use crate::ids::{InstanceId, ServiceName, TaskId};
 use crate::limits;
-use crate::record::{ActionName, ActionType, Cause, Notice, SchedulingStrategy, ServiceAction};
+use crate::record::{
+    ActionName, ActionType, Cause, Notice, SchedulingStrategy, ServiceAction, Share,
+};
 use crate::schedule::{Report, unplaced_event};
 use crate::time::Timestamp;
 
@@ -55,6 +57,8 @@ pub enum EventKind {
     DeploymentFailed,
     /// The service goes back to an earlier deployment.
     RollingBack,
+    /// Traffic was shifted to a revision.
+    TrafficShifted,
     /// A task has no place.
     Unplaced,
     /// Tasks keep failing before they run.
@@ -91,6 +95,7 @@ impl EventKind {
         Self::DeploymentCompleted,
         Self::DeploymentFailed,
         Self::RollingBack,
+        Self::TrafficShifted,
         Self::Unplaced,
         Self::StartImpaired,
         Self::DeploymentBlocked,
@@ -170,6 +175,17 @@ impl Subject {
 
     pub(super) fn rolling_back(&self, deployment: &str) -> Message {
         self.says(EventKind::RollingBack, format_args!("rolling back to deployment {deployment}."))
+    }
+
+    /// AWS does not publish its words for this.
+    pub(super) fn shifted(&self, kind: &str, share: Share, deployment: &str) -> Message {
+        let (whole, tenths) = (share.tenths() / 10, share.tenths() % 10);
+        self.says(
+            EventKind::TrafficShifted,
+            format_args!(
+                "has shifted {whole}.{tenths}% of {kind} traffic to (deployment {deployment})."
+            ),
+        )
     }
 
     pub(super) fn impaired(&self) -> Message {

@@ -56,10 +56,10 @@ pub(super) fn count(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
                 add(deployment, task, failure, success, breaker.reset_on_healthy_task);
             }
         }
-        let tries_on = deployment.rollout != RolloutState::Failed;
-        if place == acting && tries_on && deployment.failed_starts > 0 {
+        let retry_at = retry_at(deployment, draft.service.desired_count);
+        if place == acting && retry_at.is_some() {
+            draft.service.retry_at = retry_at;
             let rounds = rounds(deployment, draft.service.desired_count);
-            draft.service.retry_at = deployment.failed_at.map(|at| at + delay(rounds));
             if rounds >= limits::IMPAIRED_ROUNDS {
                 let message = draft.subject.impaired();
                 draft.conditions.push((Cause::StartImpaired, String::new(), message));
@@ -67,6 +67,13 @@ pub(super) fn count(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
         }
     }
     draft.service.deployments = deployments;
+}
+
+/// When a deployment may try again to start tasks, if it has failed to and tries on.
+pub(super) fn retry_at(deployment: &Deployment, desired: u32) -> Option<Timestamp> {
+    let tries_on = deployment.rollout != RolloutState::Failed && deployment.failed_starts > 0;
+    let delay = delay(rounds(deployment, desired));
+    deployment.failed_at.filter(|_| tries_on).map(|at| at + delay)
 }
 
 /// Whether a task that started at this time has run long enough to be a success.

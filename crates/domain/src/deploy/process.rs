@@ -7,15 +7,15 @@
 
 use alloc::format;
 use alloc::string::String;
-use core::time::Duration;
 
 use super::bounds;
 use super::buckets::{Buckets, Condition};
 use super::draft::{Draft, Hold};
 use super::events;
+use super::hooks::{self, Settled};
 use crate::record::{
-    Deployment, DeploymentStatus, HookAction, LifecycleStage, Pause, Rollback, RolloutState,
-    SchedulingStrategy, ServiceDeployment, ServiceDeploymentStatus as Status,
+    Deployment, DeploymentStatus, LifecycleStage, Rollback, RolloutState, SchedulingStrategy,
+    ServiceDeployment, ServiceDeploymentStatus as Status, Share, Shift, ShiftStrategy, Shifting,
 };
 use crate::time::Timestamp;
 
@@ -25,13 +25,38 @@ const TRIPPED: &str =
     "Service deployment stopped because the circuit breaker threshold was exceeded.";
 const TRIPPED_TWICE: &str =
     "Service deployment rollback failed because the circuit breaker threshold was exceeded.";
-const ASKED_BACK: &str = "Service deployment rolled back because it was requested.";
-const ASKED: &str = "Service deployment stopped because it was requested.";
-const PAUSED_BACK: &str = "Service deployment rolled back because of a lifecycle hook.";
+pub(super) const ASKED_BACK: &str = "Service deployment rolled back because it was requested.";
+pub(super) const ASKED: &str = "Service deployment stopped because it was requested.";
 const NOWHERE_BACK: &str =
     "Service deployment stopped: there is no completed deployment to roll back to.";
 const SUPERSEDED: &str = "Service deployment stopped because a newer one began.";
 const DELETED: &str = "Service deployment stopped because the service was deleted.";
+
+/// Whether a service deployment has left traffic somewhere between two revisions.
+#[must_use]
+pub fn leaves_traffic(deployment: &ServiceDeployment) -> bool {
+    let whole = matches!(deployment.status, Status::Successful | Status::RollbackSuccessful);
+    deployment.shift.is_some() && !whole
+}
+
+/// Whether a service deployment is about to shift traffic, or was stopped when it had shifted a part.
+#[must_use]
+pub fn splits_traffic(deployment: &ServiceDeployment) -> bool {
+    let whole = |share| share == Share::NONE || share == Share::WHOLE;
+    let split = deployment.shift.as_ref().is_some_and(|shift| !whole(shift.production));
+    leaves_traffic(deployment) && (split || !deployment.status.is_over())
+}
+
+/// Tells a service deployment that begins how the one before it has left traffic. One that is to be
+/// rolling brings it to its new revision all the same.
+pub fn take_over(next: &mut ServiceDeployment, before: &ServiceDeployment) {
+    if !leaves_traffic(before) {
+        return;
+    }
+    let at_once = Shifting { strategy: ShiftStrategy::BlueGreen, bake_min: 0 };
+    next.stage = LifecycleStage::ReconcileService;
+    next.shift.get_or_insert_with(|| Shift::new(at_once)).takes_over = true;
+}
 
 /// Ends a service deployment that a newer one replaces.
 #[must_use]
@@ -44,7 +69,12 @@ pub fn superseded(deployment: &ServiceDeployment, now: Timestamp) -> Option<Serv
     Some(deployment)
 }
 
-fn end(deployment: &mut ServiceDeployment, status: Status, reason: &str, now: Timestamp) {
+pub(super) fn end(
+    deployment: &mut ServiceDeployment,
+    status: Status,
+    reason: &str,
+    now: Timestamp,
+) {
     deployment.status = status;
     deployment.status_reason = Some(reason.into());
     deployment.updated_at = now;
@@ -88,13 +118,13 @@ pub(super) fn hold(deployment: Option<&ServiceDeployment>) -> Hold {
     let open = |d: &ServiceDeployment| d.pauses.iter().find(|p| p.is_open()).map(|p| p.stage);
     match deployment.filter(under_way).and_then(open) {
         None => Hold::Nothing,
-        Some(LifecycleStage::PreScaleUp | LifecycleStage::ScaleUp) => Hold::ScaleUp,
-        Some(LifecycleStage::PostScaleUp | LifecycleStage::CleanUp) => Hold::CleanUp,
+        Some(stage) if stage <= LifecycleStage::ScaleUp => Hold::ScaleUp,
+        Some(_) => Hold::CleanUp,
     }
 }
 
 /// Fails the PRIMARY deployment: nothing starts for it any more.
-fn halt(draft: &mut Draft<'_, '_>, reason: impl Fn(&str) -> String) {
+pub(super) fn halt(draft: &mut Draft<'_, '_>, reason: impl Fn(&str) -> String) {
     let now = draft.now();
     if let Some(primary) = draft.service.deployments.first_mut() {
         primary.rollout = RolloutState::Failed;
@@ -107,12 +137,15 @@ fn halt(draft: &mut Draft<'_, '_>, reason: impl Fn(&str) -> String) {
 }
 
 /// Looks after the circuit breaker.
-fn trip(draft: &mut Draft<'_, '_>) {
+pub(super) fn trip(draft: &mut Draft<'_, '_>) {
     let now = draft.now();
     let breaker = draft.service.deployment_configuration.circuit_breaker;
     let threshold = bounds::threshold(breaker.threshold, draft.service.desired_count);
     let Some(primary) = draft.service.deployments.first() else { return };
-    if primary.rollout != RolloutState::InProgress {
+    // Where traffic was shifted there is no way back once the old tasks stop.
+    let is_last = |d: &ServiceDeployment| d.shift.is_some() && d.stage == LifecycleStage::CleanUp;
+    let too_late = draft.deployment.as_ref().is_some_and(|d| d.rollback.is_none() && is_last(d));
+    if primary.rollout != RolloutState::InProgress || too_late {
         return;
     }
     let (failures, label) = (primary.breaker_failures, primary.label());
@@ -144,7 +177,7 @@ fn trip(draft: &mut Draft<'_, '_>) {
 }
 
 /// Makes the last completed deployment PRIMARY again.
-fn go_back(draft: &mut Draft<'_, '_>, reason: &str) {
+pub(super) fn go_back(draft: &mut Draft<'_, '_>, reason: &str) {
     let now = draft.now();
     let Some(completed) = draft.service.completed.take() else {
         draft.change_deployment(|d| end(d, Status::Stopped, NOWHERE_BACK, now));
@@ -171,7 +204,13 @@ fn go_back(draft: &mut Draft<'_, '_>, reason: &str) {
     }
     deployments.insert(0, target);
     draft.service.document = completed.document;
-    draft.service.balancers.clone_from(&draft.service.deployments[0].balancers);
+    let of = &draft.service.deployments[0].balancers;
+    let same = of.len() == draft.service.balancers.len()
+        && of.iter().zip(&draft.service.balancers).all(|(own, as_given)| own.is_of_pair(as_given));
+    // Of the two groups of a pair either may be the first.
+    if !same {
+        draft.service.balancers.clone_from(of);
+    }
     draft.service.retry_at = None;
     draft.service.notices.clear();
     draft.turned_back = true;
@@ -193,56 +232,29 @@ fn pauses(draft: &mut Draft<'_, '_>) {
     if deployment.stage == LifecycleStage::PreScaleUp {
         wait(draft, LifecycleStage::PreScaleUp);
     }
-    let now = draft.now();
-    let mut back = false;
-    let mut next = None;
-    draft.change_deployment(|deployment| {
-        let stage = deployment.stage;
-        for pause in &mut deployment.pauses {
-            if pause.is_open() && pause.expires_at <= now {
-                pause.timed_out = true;
-            }
-            if pause.is_open() {
-                next = Some(pause.expires_at);
-            }
-            let end = pause.answer.or(pause.timed_out.then_some(pause.timeout_action));
-            back |= pause.stage == stage && end == Some(HookAction::Rollback);
-        }
-        if next.is_none() && !back {
-            deployment.stage = match stage {
+    match hooks::settle(draft) {
+        Settled::Waiting => {}
+        Settled::Clear => draft.change_deployment(|deployment| {
+            deployment.stage = match deployment.stage {
                 LifecycleStage::PreScaleUp => LifecycleStage::ScaleUp,
                 LifecycleStage::PostScaleUp => LifecycleStage::CleanUp,
                 other => other,
             };
+        }),
+        Settled::Back(why) => {
+            halt(draft, |label| format!("ECS deployment {label} was stopped."));
+            go_back(draft, &why);
         }
-    });
-    if let Some(at) = next {
-        draft.look_again(at);
-    }
-    if back {
-        halt(draft, |label| format!("ECS deployment {label} was stopped."));
-        go_back(draft, PAUSED_BACK);
     }
 }
 
-/// Opens a pause at a stage that has a hook, once.
+/// Opens the hooks of a stage, once.
 fn wait(draft: &mut Draft<'_, '_>, stage: LifecycleStage) {
-    let mut hooks = draft.service.pause_hooks.iter();
-    let Some(hook) = hooks.find(|hook| hook.stages.contains(&stage)).cloned() else { return };
     let waited = |d: &ServiceDeployment| d.pauses.iter().any(|pause| pause.stage == stage);
     if draft.deployment.as_ref().is_none_or(waited) {
         return;
     }
-    let pause = Pause {
-        id: format!("{:032x}", draft.ids.next_id()),
-        stage,
-        expires_at: draft.now() + Duration::from_secs(u64::from(hook.timeout_min) * 60),
-        timeout_action: hook.action,
-        answer: None,
-        timed_out: false,
-    };
-    draft.look_again(pause.expires_at);
-    draft.change_deployment(|deployment| deployment.pauses.push(pause));
+    hooks::open(draft, stage);
 }
 
 /// Notices that all tasks of the new revision serve.

@@ -12,8 +12,8 @@ use crate::ids::{Family, IdSource, Revision, ServiceDeploymentId};
 use crate::limits;
 use crate::record::{
     BreakerState, Cause, Completed, Deployment, DeploymentStatus, LifecycleStage, RolloutState,
-    SchedulingStrategy, Service, ServiceDeployment, ServiceDeploymentStatus, ServiceRevision,
-    ServiceStatus, Task, TaskStatus,
+    SchedulingStrategy, Service, ServiceBalancer, ServiceDeployment, ServiceDeploymentStatus,
+    ServiceRevision, ServiceStatus, Shift, Task, TaskStatus,
 };
 use crate::time::Timestamp;
 
@@ -81,7 +81,10 @@ pub fn begin(
     now: Timestamp,
 ) -> Begun {
     let mut deployment = fresh(ids, family, revision, service.desired_count, now);
-    deployment.balancers.clone_from(&service.balancers);
+    deployment.balancers = balancers(service);
+    // A daemon has one task on an instance, so it cannot keep two revisions.
+    let shifts = service.scheduling_strategy == SchedulingStrategy::Replica;
+    let shifting = service.shifting.filter(|_| shifts);
     let number = deployment.id;
     let sources = service.deployments.iter().map(|deployment| deployment.id).collect();
     for deployment in &mut service.deployments {
@@ -95,6 +98,7 @@ pub fn begin(
         family: deployment.family.clone(),
         revision: deployment.revision,
         launch_type: service.launch_type,
+        balancers: service.balancers.clone(),
         document: service.document.clone(),
         created_at: now,
     };
@@ -117,8 +121,13 @@ pub fn begin(
         status_reason: None,
         breaker: BreakerState::default(),
         rollback: None,
-        stage: LifecycleStage::PreScaleUp,
+        stage: if shifting.is_some() {
+            LifecycleStage::ReconcileService
+        } else {
+            LifecycleStage::PreScaleUp
+        },
         pauses: Vec::new(),
+        shift: shifting.map(Shift::new),
         created_at: now,
         started_at: None,
         updated_at: now,
@@ -126,6 +135,18 @@ pub fn begin(
         finished_at: None,
     };
     Begun { revision, deployment }
+}
+
+/// Where tasks of a deployment that begins are to be targets: of a pair of groups the one that serves, as
+/// far as that is known; one that shifts traffic finds out for itself.
+fn balancers(service: &Service) -> Vec<ServiceBalancer> {
+    let completed = service.completed.iter().map(|completed| &completed.deployment);
+    let known: Vec<_> = completed.chain(&service.deployments).flat_map(|d| &d.balancers).collect();
+    let facing = |given: &ServiceBalancer| match known.iter().find(|own| own.is_of_pair(given)) {
+        Some(own) => given.facing(&own.target_group),
+        None => given.clone(),
+    };
+    service.balancers.iter().map(facing).collect()
 }
 
 /// Brings the deployments up to date with what is decided: their desired counts, those that have

@@ -123,7 +123,7 @@ fn after(set: TaskSet, alone: &Service, now: Timestamp) -> Option<TaskSet> {
     })
 }
 
-fn merge(whole: &mut Plan, part: Plan) {
+pub(super) fn merge(whole: &mut Plan, part: Plan) {
     whole.ahead.extend(part.ahead);
     whole.last.start = whole.last.start.take().or(part.last.start);
     whole.last.stop.extend(part.last.stop);
@@ -147,6 +147,11 @@ fn settle(whole: &mut Plan, service: Service, situation: &Situation<'_>, ids: &m
     let mut own = draft.finish();
     whole.service = own.service.take();
     merge(whole, own);
+    put_in_order(whole);
+}
+
+/// Gives the events of a plan that was put together the ids of their order.
+pub(super) fn put_in_order(whole: &mut Plan) {
     // Events of one moment are in the order of their ids.
     let mut event_ids: Vec<EventId> = whole.last.events.iter().map(|event| event.id).collect();
     event_ids.sort_unstable();

@@ -13,8 +13,8 @@ use crate::lifecycle;
 use crate::limits;
 use crate::record::{
     Cause as Noticed, Deployment, DeploymentController, DesiredStatus, HealthStatus,
-    InstanceStatus, RolloutState, Service, ServiceDeployment, ServiceDeploymentStatus,
-    ServiceStatus, Task, TaskStatus,
+    InstanceStatus, LifecycleStage, RolloutState, Service, ServiceDeployment,
+    ServiceDeploymentStatus, ServiceStatus, Task, TaskStatus,
 };
 use crate::route::Outcome;
 use crate::time::Timestamp;
@@ -145,9 +145,11 @@ fn process(situation: &Situation<'_>) -> Vec<Wait> {
     let mut waits = Vec::new();
     if let Some(deployment) = situation.deployment.filter(|d| !d.status.is_over()) {
         waits.extend(paused(deployment));
+        waits.extend(baking(deployment, situation.now));
         waits.extend(rolling_back(deployment));
         waits.extend(breaker(service, deployment));
     }
+    waits.extend(halted(situation));
     if let Some(primary) = service.deployments.first()
         && primary.rollout == RolloutState::Failed
     {
@@ -179,9 +181,51 @@ fn paused(deployment: &ServiceDeployment) -> Option<Wait> {
         let length = core::time::Duration::from_secs(minutes * 60);
         pause.expires_at - length
     });
-    let what = format!("somebody to continue it: it is paused at {}", pause.stage.as_str());
+    let stage = pause.stage.as_str();
+    if let Some(call) = &pause.call {
+        let what = format!("the webhook {} to let it go on at {stage}", call.url);
+        let fix = "have it answer with hookStatus SUCCEEDED or FAILED";
+        return Some(Wait::new(Cause::Paused, what, fix).since(since).until(pause.expires_at));
+    }
+    let what = format!("somebody to continue it: it is paused at {stage}");
     let fix = format!("`aws ecs continue-service-deployment` with the hook id {}", pause.id);
     Some(Wait::new(Cause::Paused, what, fix).since(since).until(pause.expires_at))
+}
+
+/// Both revisions stay for a while, and traffic where it is.
+fn baking(deployment: &ServiceDeployment, now: Timestamp) -> Option<Wait> {
+    let shift = deployment.shift.as_ref()?;
+    let until = shift.until.filter(|until| *until > now)?;
+    let (whole, tenths) = (shift.production.tenths() / 10, shift.production.tenths() % 10);
+    let what = format!(
+        "the time of {} to be over: the new revision has {whole}.{tenths}% of production traffic",
+        deployment.stage.as_str()
+    );
+    let fix =
+        "a shorter bake time is for the next deployment; StopServiceDeployment goes back at once";
+    Some(Wait::new(Cause::Baking, what, fix).until(until))
+}
+
+/// A deployment was stopped where it was, between two revisions.
+fn halted(situation: &Situation<'_>) -> Option<Wait> {
+    let deployment = situation.deployment?;
+    let shift = deployment.shift.as_ref().filter(|_| deployment.status.is_over())?;
+    if !keeps_two(situation.deployment) || situation.service.deployments.len() < 2 {
+        return None;
+    }
+    let (whole, tenths) = (shift.production.tenths() / 10, shift.production.tenths() % 10);
+    let what = format!(
+        "somebody: the deployment was stopped in {}, both revisions stay, and the new one has \
+         {whole}.{tenths}% of production traffic",
+        deployment.stage.as_str()
+    );
+    let fix = "update the service, with the revision that is to have all of it";
+    Some(Wait::new(Cause::Failed, what, fix).since(deployment.finished_at))
+}
+
+/// Whether the tasks of two revisions are wanted.
+fn keeps_two(deployment: Option<&ServiceDeployment>) -> bool {
+    deployment.is_some_and(|d| d.shift.is_some() && d.stage != LifecycleStage::CleanUp)
 }
 
 fn rolling_back(deployment: &ServiceDeployment) -> Option<Wait> {
@@ -288,13 +332,14 @@ fn conditions(situation: &Situation<'_>, seen: &Seen<'_>) -> Vec<Wait> {
     let fix = "set the instance ACTIVE again, or wait";
     let what = "tasks to leave instances that are DRAINING";
     add(Cause::DrainingInstance, &leaving, what, fix, None);
-    let old = seen.live(|task| !seen.is_current(situation, task));
+    let two = keeps_two(situation.deployment);
+    let old = seen.live(|task| !seen.is_current(situation, task) && !two);
     let since = service.deployments.first().map(|d| d.resumed_at.unwrap_or(d.created_at));
     let fix = "a lower minimumHealthyPercent or a higher maximumPercent is faster";
     add(Cause::Replacing, &old, "tasks of earlier deployments to be replaced", fix, since);
     let surplus =
         seen.live.len().saturating_sub(usize::try_from(service.desired_count).unwrap_or(0));
-    if surplus > 0 && old.is_empty() && service.controller == DeploymentController::Ecs {
+    if surplus > 0 && !two && old.is_empty() && service.controller == DeploymentController::Ecs {
         let what = format!("{surplus} tasks to stop that are too many");
         waits.push(Wait::new(Cause::ScalingIn, what, "nothing: they stop as soon as they may"));
     }

@@ -39,6 +39,7 @@ impl World {
             target_group: GROUP.into(),
             container: "main".into(),
             port: 80,
+            advanced: None,
         }];
         service.deployments = vec![Deployment {
             balancers,

@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DeploymentController, Document, Idle, LaunchType, PauseHook, PlacementConstraint,
-    PlacementStrategy, ServiceAction, Tags, TaskSet, TaskSetStatus,
+    Advanced, DeploymentController, Document, Idle, LaunchType, PauseHook, PlacementConstraint,
+    PlacementStrategy, ServiceAction, Shifting, Tags, TaskSet, TaskSetStatus,
 };
 use crate::ids::{ClusterName, EventId, Family, Revision, Scope, ServiceDeploymentId, ServiceName};
 use crate::time::Timestamp;
@@ -59,6 +59,9 @@ pub struct Service {
     /// Where its deployments wait for somebody.
     #[serde(default)]
     pub pause_hooks: Vec<PauseHook>,
+    /// How its deployments shift traffic; none for rolling ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shifting: Option<Shifting>,
     /// Whether tasks move to level the availability zones.
     #[serde(default)]
     pub zone_rebalancing: bool,
@@ -152,6 +155,31 @@ pub struct ServiceBalancer {
     pub container: String,
     /// Its port.
     pub port: u16,
+    /// What shifts traffic between this group and another. In the balancers of a deployment the two
+    /// groups may have changed places: its tasks are in the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advanced: Option<Advanced>,
+}
+
+impl ServiceBalancer {
+    /// Whether it is behind one of the two groups of `other`, the first or the other one.
+    #[must_use]
+    pub fn is_of_pair(&self, other: &Self) -> bool {
+        let alternate = other.advanced.as_ref().map(|advanced| &advanced.alternate);
+        self.target_group == other.target_group || Some(&self.target_group) == alternate
+    }
+
+    /// The same with `group`, one of its two, as the first one.
+    #[must_use]
+    pub fn facing(&self, group: &str) -> Self {
+        let mut facing = self.clone();
+        if let Some(advanced) = &mut facing.advanced
+            && advanced.alternate == group
+        {
+            core::mem::swap(&mut advanced.alternate, &mut facing.target_group);
+        }
+        facing
+    }
 }
 
 /// Bounds and failure detection of deployments.

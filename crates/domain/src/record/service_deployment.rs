@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DeploymentConfiguration, Document, LaunchType};
+use super::{DeploymentConfiguration, Document, LaunchType, ServiceBalancer, Share, Shift};
 use crate::ids::{ClusterName, Family, Revision, Scope, ServiceDeploymentId, ServiceName};
 use crate::time::Timestamp;
 
@@ -30,6 +30,9 @@ pub struct ServiceRevision {
     pub revision: Revision,
     /// Launch type of its tasks.
     pub launch_type: LaunchType,
+    /// Where its tasks are to be targets, as given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub balancers: Vec<ServiceBalancer>,
     /// All other members as given to the API.
     pub document: Document,
     /// When it was made.
@@ -68,6 +71,9 @@ pub struct ServiceDeployment {
     pub stage: LifecycleStage,
     /// Pauses that it has reached, and how they ended.
     pub pauses: Vec<Pause>,
+    /// How it shifts traffic; a rolling one does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shift: Option<Shift>,
     /// When it was asked for.
     pub created_at: Timestamp,
     /// When it began.
@@ -150,16 +156,30 @@ pub struct Rollback {
     pub started_at: Timestamp,
 }
 
-/// Where a rolling deployment is. Stages that shift traffic belong to other strategies.
+/// Where a deployment is. A rolling one has only those that scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum LifecycleStage {
+    /// An earlier one that was under way is ended.
+    ReconcileService,
     /// Nothing of it is done yet.
     PreScaleUp,
-    /// Tasks of the new revision start, and replace the old ones.
+    /// Tasks of the new revision start; in a rolling one they replace the old ones.
     ScaleUp,
     /// All tasks of the new revision serve.
     PostScaleUp,
+    /// Test traffic shifts.
+    TestTrafficShift,
+    /// Test traffic has shifted.
+    PostTestTrafficShift,
+    /// Production traffic is about to shift by a step.
+    PreProductionTrafficShift,
+    /// It has shifted by a step.
+    ProductionTrafficShift,
+    /// It has shifted.
+    PostProductionTrafficShift,
+    /// Both revisions stay for a while.
+    BakeTime,
     /// The last old tasks stop.
     CleanUp,
 }
@@ -168,15 +188,22 @@ impl LifecycleStage {
     /// AWS's word.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::ReconcileService => "RECONCILE_SERVICE",
             Self::PreScaleUp => "PRE_SCALE_UP",
             Self::ScaleUp => "SCALE_UP",
             Self::PostScaleUp => "POST_SCALE_UP",
+            Self::TestTrafficShift => "TEST_TRAFFIC_SHIFT",
+            Self::PostTestTrafficShift => "POST_TEST_TRAFFIC_SHIFT",
+            Self::PreProductionTrafficShift => "PRE_PRODUCTION_TRAFFIC_SHIFT",
+            Self::ProductionTrafficShift => "PRODUCTION_TRAFFIC_SHIFT",
+            Self::PostProductionTrafficShift => "POST_PRODUCTION_TRAFFIC_SHIFT",
+            Self::BakeTime => "BAKE_TIME",
             Self::CleanUp => "CLEAN_UP",
         }
     }
 }
 
-/// A lifecycle hook of type `PAUSE`: the deployment waits until it is told to go on.
+/// A lifecycle hook: the deployment waits until it is told to go on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PauseHook {
     /// Where the deployment waits.
@@ -185,6 +212,20 @@ pub struct PauseHook {
     pub timeout_min: u32,
     /// What happens then.
     pub action: HookAction,
+    /// Who is asked; without it somebody tells by ContinueServiceDeployment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Webhook>,
+}
+
+/// Who is asked whether a deployment may go on, in place of AWS's Lambda function.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Webhook {
+    /// AWS's `hookTargetArn`: a URL.
+    pub url: String,
+    /// ARN of a role, as given; it changes nothing here.
+    pub role: Option<String>,
+    /// AWS's `hookDetails`: what it is told besides.
+    pub details: Option<Document>,
 }
 
 /// How a pause ends.
@@ -212,6 +253,38 @@ pub struct Pause {
     pub answer: Option<HookAction>,
     /// Whether its time ran out.
     pub timed_out: bool,
+    /// The calls of a webhook, if one decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<HookCall>,
+}
+
+/// Where the calls of a webhook stand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookCall {
+    /// Where it is.
+    pub url: String,
+    /// What it is told besides: as configured, with what it has answered.
+    pub details: Option<Document>,
+    /// Whether test traffic is what shifts, or production traffic; AWS tells the weights then.
+    pub shifts: Option<TrafficKind>,
+    /// What the new revision has of it, in AWS's words.
+    pub share: Share,
+    /// When it is called next.
+    pub next_at: Timestamp,
+    /// Calls in a row that did not reach it.
+    pub unreached: u32,
+    /// Why the deployment goes back, if it does.
+    pub failure: Option<String>,
+}
+
+/// Traffic that rules forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum TrafficKind {
+    /// That of testers.
+    Test,
+    /// That of everybody else.
+    Production,
 }
 
 impl Pause {

@@ -38,6 +38,7 @@ impl World {
                 target_group: GROUP.into(),
                 container: "main".into(),
                 port: 80,
+                advanced: None,
             }],
             ..testing::deployment(7)
         }];

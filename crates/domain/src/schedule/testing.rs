@@ -141,6 +141,7 @@ pub(crate) fn service() -> Service {
         controller: DeploymentController::Ecs,
         task_sets: vec![],
         pause_hooks: vec![],
+        shifting: None,
         zone_rebalancing: false,
         propagate_tags: "NONE".into(),
         enable_ecs_managed_tags: false,

@@ -6,6 +6,7 @@ mod daemons;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use longshore_domain::deploy::leaves_traffic;
 use longshore_domain::limits;
 use longshore_domain::record::{
     ClusterStatus, InstanceStatus, ServiceStatus, TaskDefinition, TaskDefinitionStatus, TaskStatus,
@@ -140,11 +141,14 @@ fn events(view: &View, bin: &mut Bin) {
 fn deployments(view: &View, bin: &mut Bin) {
     let service = |scope, cluster, name| crate::ecs::lookup::service(view, scope, cluster, name);
     for row in view.service_deployments.iter() {
-        if service(&row.scope, &row.cluster, &row.service).is_none() {
+        let Some(service) = service(&row.scope, &row.cluster, &row.service) else {
             bin.change(|txn| {
                 txn.remove(row);
             });
-        } else {
+            continue;
+        };
+        // Where it has left traffic is known from it until there is a newer one.
+        if service.service_deployment != Some(row.id) || !leaves_traffic(row) {
             bin.consider(row, row.finished_at, limits::SERVICE_DEPLOYMENT_RETENTION);
         }
     }

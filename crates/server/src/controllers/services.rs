@@ -29,6 +29,7 @@ use crate::Server;
 use crate::clock::RandomIds;
 use crate::ecs::placement::{self, Placing};
 use crate::ecs::{Launch, encode, lookup, make_tasks};
+use crate::elbv2::{forwards, reweigh};
 use crate::members::Term;
 
 /// Starts and stops the tasks of services.
@@ -78,6 +79,8 @@ struct Stamp {
     tasks: (usize, StoreRevision),
     /// What it knows of its tasks as targets.
     targets: deploy::Targets,
+    /// What its rules forward to.
+    rules: deploy::Rules,
     instances: (usize, StoreRevision),
 }
 
@@ -140,7 +143,8 @@ impl Services {
             } else {
                 let index = TaskIndex::service(&row.scope, &row.cluster, &row.name);
                 let tasks: Vec<_> = view.tasks.by(&index).collect();
-                let of = Of { view, row, deployment, tasks: &tasks, targets: &stamp.targets, now };
+                let (targets, rules) = (&stamp.targets, &stamp.rules);
+                let of = Of { view, row, deployment, tasks: &tasks, targets, rules, now };
                 let plan = self.reconcile(&of, placing, &mut pass);
                 if !plan.is_empty() {
                     pass.look_again_if(plan.next);
@@ -179,6 +183,7 @@ impl Survey<'_> {
             deployment: deployment.map(|row| row.mod_revision).unwrap_or_default(),
             tasks: view.tasks.stamp_by(&TaskIndex::service(&row.scope, &row.cluster, &row.name)),
             targets: super::targets::of(view, row),
+            rules: rules(view, row),
             instances: *instances
                 .or_insert_with_key(|(scope, cluster)| instances_stamp(view, scope, cluster)),
         }
@@ -205,6 +210,7 @@ struct Of<'v> {
     deployment: Option<&'v Arc<Row<ServiceDeployment>>>,
     tasks: &'v [&'v Arc<Row<Task>>],
     targets: &'v deploy::Targets,
+    rules: &'v deploy::Rules,
     now: Timestamp,
 }
 
@@ -226,6 +232,7 @@ impl Services {
             tasks: &records,
             specs: &specs,
             targets: of.targets,
+            rules: of.rules,
             fleet: placing.fleet(&row.scope, &row.cluster, counted),
             fidelity: self.server.fidelity,
             now: of.now,
@@ -250,6 +257,18 @@ impl Services {
         }
         plan
     }
+}
+
+/// What the rules forward to that a service and its deployments name.
+pub(crate) fn rules(view: &View, service: &Service) -> deploy::Rules {
+    let of_deployments = service.deployments.iter().flat_map(|deployment| &deployment.balancers);
+    let balancers = service.balancers.iter().chain(of_deployments);
+    let advanced = balancers.filter_map(|balancer| balancer.advanced.as_ref());
+    let named = advanced.flat_map(|advanced| {
+        [Some(&advanced.production_rule), advanced.test_rule.as_ref()].into_iter().flatten()
+    });
+    let found = |arn: &String| Some((arn.clone(), forwards(view, &service.scope, arn)?));
+    named.filter_map(found).collect()
 }
 
 /// The task definitions of the service's deployments and task sets, and of its tasks that have not
@@ -369,6 +388,9 @@ impl Of<'_> {
             // What somebody asks of it is not overlooked.
             (Some(row), None) => _ = last.expect_unchanged(row),
             (None, _) => {}
+        }
+        for change in &plan.reweigh {
+            reweigh(self.view, &self.row.scope, &mut last, change);
         }
         started.extend(self.carry_out(&mut last, &plan.last, definitions, &by_id));
         for id in &plan.counted {

@@ -21,15 +21,13 @@ const DAEMONS: &str = "tasks are renewed on the instance, not with it; instances
     launched belong to every daemon; no alarms";
 const EXPRESS: &str = "Express services";
 const GATEWAYS: &str = "gateways";
-const SERVICES: &str = "rolling deployments of REPLICA and DAEMON services, and task sets; application and network load balancers by target group; Classic Load Balancers, service discovery, Service Connect, volumes, deployment \
-    alarms, other deployment strategies and the controller CODE_DEPLOY are refused";
+const SERVICES: &str = "rolling, blue/green, linear and canary deployments of REPLICA services, rolling ones of DAEMON services, and \
+    task sets; application and network load balancers by target group; lifecycle hooks of type PAUSE and, in place of Lambda functions, \
+    webhooks; Classic Load Balancers, service discovery, Service Connect, volumes, deployment alarms and the controller CODE_DEPLOY are refused";
 const TASK_SETS: &str = "no service discovery and capacity providers; a scale is kept to \
     a millionth of a percent";
-const SERVICE_DEPLOYMENTS: &str = "those of rolling deployments; no alarms";
-
+const SERVICE_DEPLOYMENTS: &str = "no alarms";
 const SERVICE_REVISIONS: &str = "image digests as long as a task of the revision is remembered";
-const PAUSES: &str = "lifecycle hooks of type PAUSE, before and after the scale-up";
-
 /// How far `operation` is built. A new operation in the model does not compile until it is here.
 pub const fn of(operation: OperationName) -> Coverage {
     use Coverage::{Built, Missing, Partial};
@@ -73,6 +71,7 @@ pub const fn of(operation: OperationName) -> Coverage {
         | O::ListDaemonDeployments
         | O::ListDaemonTaskDefinitions
         | O::ListDaemons
+        | O::ContinueServiceDeployment
         | O::ListServiceDeployments
         | O::ListServices => Built,
         O::RegisterTaskDefinition => Partial(
@@ -126,7 +125,6 @@ pub const fn of(operation: OperationName) -> Coverage {
         | O::DescribeTaskSets
         | O::UpdateServicePrimaryTaskSet
         | O::UpdateTaskSet => Partial(TASK_SETS),
-        O::ContinueServiceDeployment => Partial(PAUSES),
         O::DescribeServiceDeployments | O::StopServiceDeployment => Partial(SERVICE_DEPLOYMENTS),
         O::DescribeServiceRevisions | O::DescribeDaemonRevisions => Partial(SERVICE_REVISIONS),
         O::ExecuteCommand => Missing("commands in running containers"),

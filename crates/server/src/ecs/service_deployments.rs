@@ -6,7 +6,7 @@ use longshore_auth::Authorized;
 use longshore_domain::ids::{Arn, Resource, Scope};
 use longshore_domain::limits;
 use longshore_domain::record::{
-    self, HookAction, ServiceDeployment, ServiceDeploymentStatus as Status,
+    self, HookAction, LifecycleStage, ServiceDeployment, ServiceDeploymentStatus as Status,
 };
 use longshore_store::tables::{ServiceDeploymentKey, ServiceRevisionKey};
 use longshore_store::{RecordTxn, Row, View};
@@ -205,7 +205,16 @@ pub(crate) async fn stop(
             )));
         }
         let service = service_of(view, row)?;
-        if wanted == Status::RollbackRequested && service.completed.is_none() {
+        // The old tasks stop, and traffic is at the new ones.
+        if row.shift.is_some() && row.stage == LifecycleStage::CleanUp {
+            return Err(conflict(
+                "The service deployment cannot be stopped: all traffic has shifted, and the tasks of \
+                 the old service revision stop. Update the service to go back.",
+            ));
+        }
+        let serves = row.shift.as_ref().and_then(|shift| shift.blue);
+        let nowhere = service.completed.is_none() && serves.is_none();
+        if wanted == Status::RollbackRequested && nowhere {
             return Err(conflict(
                 "The service deployment cannot be rolled back: no earlier one is completed. Stop \
                  it with the stop type ABORT, or update the service.",
@@ -238,12 +247,25 @@ pub(crate) async fn resume(
     };
     let decide = |view: &View, txn: &mut RecordTxn| {
         let row = existing(view, &call.scope, &request.service_deployment_arn)?;
+        check_hook_id(&request.hook_id)?;
+        if row.status.is_over() {
+            return Err(conflict(
+                "Continuing a service deployment is not allowed for service deployment in terminal \
+                 states.",
+            ));
+        }
         let service = service_of(view, row)?;
         let mut next = row.record.clone();
-        let mut open = next.pauses.iter_mut().filter(|pause| pause.is_open());
-        let pause = open
+        // A webhook answers for itself.
+        let open = next.pauses.iter_mut().filter(|pause| pause.is_open() && pause.call.is_none());
+        let pause = { open }
             .find(|pause| pause.id == request.hook_id && row.status == Status::InProgress)
-            .ok_or_else(|| invalid_parameter("The lifecycle hook is not waiting for an action."))?;
+            .ok_or_else(|| {
+                invalid_parameter(
+                    "Provided hookId is either completed, unavailable, or not associated with the \
+                     given Resource ARN",
+                )
+            })?;
         pause.answer = Some(action);
         next.updated_at = call.now;
         txn.expect_unchanged(service);
@@ -253,6 +275,16 @@ pub(crate) async fn resume(
     call.server.decide(decide).await?;
     let arn = request.service_deployment_arn;
     Ok(ContinueServiceDeploymentResponse { service_deployment_arn: Some(arn) })
+}
+
+fn check_hook_id(id: &str) -> Result<(), ServiceError> {
+    let parts: Vec<&str> = id.splitn(3, '-').collect();
+    if parts.len() < 3 || parts[0] != "ecs" {
+        return Err(invalid_parameter(
+            "Invalid hookId: hookId must follow the format: ecs-{hookType}-{id}",
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

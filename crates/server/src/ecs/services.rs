@@ -5,7 +5,9 @@
 
 pub(super) mod balancers;
 mod create;
+mod hooks;
 pub(super) mod settings;
+mod strategies;
 mod update;
 
 pub(crate) use create::create;

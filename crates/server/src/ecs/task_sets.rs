@@ -120,6 +120,7 @@ pub(crate) async fn create(
     let launch_type = tasks::launch_type(request.launch_type)?;
     let own_tags = tags::checked(request.tags.clone())?;
     let balancers = balancers::read(request.load_balancers.as_deref())?;
+    balancers::refuse_advanced(&balancers)?;
     let decide = |view: &View, txn: &mut RecordTxn| {
         let row = changeable(call, view, &request.cluster, &request.service)?;
         let reference = task_definition_ref(&call.scope, &request.task_definition)?;

@@ -1,7 +1,7 @@
 //! The detail of each kind of event, and its line for people.
 
 use longshore_domain::ids::{Arn, Resource};
-use longshore_domain::journal::{DeploymentStep, Refused};
+use longshore_domain::journal::{DeploymentStep, HookState, HookStep, Refused};
 use longshore_domain::record::{
     ActionType, ContainerInstance, ContainerState, DesiredStatus, RolloutState, ServiceEvent, Task,
 };
@@ -118,6 +118,36 @@ pub(super) fn deployment(step: &DeploymentStep) -> (String, Value) {
         "reason": reason,
     });
     (text, detail)
+}
+
+/// A step of a lifecycle hook: the ARN of its service deployment, a line, and AWS's detail.
+pub(super) fn hook(step: &HookStep) -> (String, String, Value) {
+    let arn = |resource| Arn::new(&step.scope, resource).to_string();
+    let (cluster, service) = (&step.cluster, &step.service);
+    let deployment =
+        arn(Resource::ServiceDeployment(cluster.clone(), service.clone(), step.deployment));
+    let (stage, state) = (step.stage.as_str(), step.state.as_str());
+    // AWS shows only those of type INFO.
+    let kind = match step.state {
+        HookState::Failed | HookState::TimedOut => ActionType::Error,
+        HookState::InProgress | HookState::AwaitingAction | HookState::Succeeded => {
+            ActionType::Info
+        }
+    };
+    let detail = json!({
+        "eventType": kind.as_str(),
+        "eventName": format!("HOOK_{state}"),
+        "hookId": step.hook,
+        "hookType": if step.calls { "AWS_LAMBDA" } else { "PAUSE" },
+        "expiresAt": to_millisecond(step.expires_at),
+        "lifecycleStage": stage,
+        "clusterArn": arn(Resource::Cluster(cluster.clone())),
+        "serviceArn": arn(Resource::Service(cluster.clone(), service.clone())),
+        "serviceDeploymentArn": deployment,
+        "updatedAt": to_millisecond(step.at),
+    });
+    let text = format!("(service {service}) hook {} at {stage}: {state}", step.hook);
+    (deployment, text, detail)
 }
 
 /// Tasks without a place.

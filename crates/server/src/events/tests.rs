@@ -113,6 +113,40 @@ async fn a_task_event_has_the_form_of_eventbridge() {
 }
 
 #[tokio::test]
+async fn a_hook_that_waits_is_told_in_the_form_of_eventbridge() {
+    let (server, scheduler, _) = steady().await;
+    let hook = json!({"targetType": "PAUSE", "lifecycleStages": ["PRE_SCALE_UP"]});
+    let input = json!({
+        "service": "web", "forceNewDeployment": true,
+        "deploymentConfiguration": {"lifecycleHooks": [hook]},
+    });
+    ask(&server, "UpdateService", input).await.expect("updated");
+    scheduler.settle(&server).await;
+    let waiting = of(&server, DetailType::Hook).await.pop().expect("an event");
+    assert_eq!(waiting["detail-type"], "ECS Hook State Change");
+    let listed = ask(&server, "ListServiceDeployments", json!({"service": "web"})).await;
+    let arn = &listed.expect("listed")["serviceDeployments"][0]["serviceDeploymentArn"];
+    assert_eq!(waiting["resources"], json!([arn]));
+    let mut detail = waiting["detail"].clone();
+    for member in ["hookId", "expiresAt", "updatedAt"] {
+        assert!(detail[member].take().is_string(), "{member}");
+    }
+    let expected = json!({
+        "eventType": "INFO",
+        "eventName": "HOOK_AWAITING_ACTION",
+        "hookId": null,
+        "hookType": "PAUSE",
+        "expiresAt": null,
+        "lifecycleStage": "PRE_SCALE_UP",
+        "clusterArn": "arn:aws:ecs:us-east-1:000000000000:cluster/default",
+        "serviceArn": "arn:aws:ecs:us-east-1:000000000000:service/default/web",
+        "serviceDeploymentArn": arn,
+        "updatedAt": null,
+    });
+    assert_eq!(detail, expected);
+}
+
+#[tokio::test]
 async fn the_other_events_have_the_form_of_eventbridge() {
     let (server, scheduler, instance) = steady().await;
     let service = "arn:aws:ecs:us-east-1:000000000000:service/default/web";

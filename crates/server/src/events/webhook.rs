@@ -95,7 +95,8 @@ pub(crate) fn spawn(
     parts.spawn(async move { run(&server, &term, &webhook, &client()).await });
 }
 
-type Http = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+/// Posts.
+pub(crate) type Http = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 async fn run(server: &Server, term: &Term, webhook: &Webhook, client: &Http) {
     let mut changes = server.state.changes();
@@ -215,7 +216,8 @@ async fn save(server: &Server, term: &Term, cursor: &Cursor) -> Result<(), State
     Ok(())
 }
 
-fn client() -> Http {
+/// A client that speaks HTTP/1.1, with TLS or without.
+pub(crate) fn client() -> Http {
     let connector = HttpsConnectorBuilder::new()
         .with_tls_config(tls::client())
         .https_or_http()

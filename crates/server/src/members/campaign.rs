@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::Term;
 use crate::controllers::{self, Retention};
-use crate::{Server, Webhook, events};
+use crate::{Server, Webhook, events, hooks};
 
 /// Pause after a failure of the store.
 const RETRY: Duration = Duration::from_millis(500);
@@ -35,6 +35,7 @@ pub(crate) struct Duties {
 impl Duties {
     fn begin(&self, server: &Arc<Server>, term: &Arc<Term>, parts: &mut JoinSet<()>) {
         controllers::spawn(server, term, self.retention, parts);
+        hooks::spawn(server, term, parts);
         events::keeper::spawn(server, term, self.history, parts);
         if let Some(webhook) = &self.webhook {
             events::webhook::spawn(server, term, webhook, parts);

@@ -30,11 +30,12 @@ use crate::{Server, clock};
 /// Transactions of the journal that are read at once.
 const PAGE: usize = 100;
 /// The words of `type`.
-const WORDS: [DetailType; 5] = [
+const WORDS: [DetailType; 6] = [
     DetailType::Task,
     DetailType::ContainerInstance,
     DetailType::ServiceAction,
     DetailType::Deployment,
+    DetailType::Hook,
     DetailType::Refusal,
 ];
 

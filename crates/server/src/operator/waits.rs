@@ -161,6 +161,7 @@ impl<'a> Asked<'a> {
             tasks: &tasks,
             specs: &specs,
             targets: &controllers::targets_of(self.view, service),
+            rules: &controllers::rules(self.view, service),
             fleet,
             fidelity: self.server.fidelity,
             now: self.now,

@@ -4,7 +4,7 @@
 //! entry stays readable as long as the record does.
 
 use bytes::Bytes;
-use longshore_domain::journal::{DeploymentStep, Refused};
+use longshore_domain::journal::{DeploymentStep, HookStep, Refused};
 use longshore_domain::record::{ContainerInstance, Service, ServiceDeployment, ServiceEvent, Task};
 use longshore_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,8 @@ pub enum Change {
     ServiceEvent(Box<ServiceEvent>),
     /// A deployment began, was completed or failed.
     DeploymentStep(DeploymentStep),
+    /// A lifecycle hook began or ended.
+    HookStep(HookStep),
     /// Tasks found no place.
     Refused(Refused),
     /// A record was removed before it was over.
@@ -49,7 +51,10 @@ impl Change {
             Self::ContainerInstance(instance) => Some(instance.key().encode()),
             Self::Service(service) => Some(service.key().encode()),
             Self::ServiceDeployment(deployment) => Some(deployment.key().encode()),
-            Self::ServiceEvent(_) | Self::DeploymentStep(_) | Self::Refused(_) => None,
+            Self::ServiceEvent(_)
+            | Self::DeploymentStep(_)
+            | Self::HookStep(_)
+            | Self::Refused(_) => None,
             Self::Gone { key, .. } => Some(key.clone()),
         }
     }
@@ -100,6 +105,7 @@ struct ReadChange<'a> {
 }
 
 const STEP: &str = "deployment-step";
+const HOOK: &str = "hook-step";
 const REFUSED: &str = "refused";
 
 /// What a transaction tells.
@@ -163,6 +169,7 @@ fn write_change(json: &mut Vec<u8>, change: &Change) {
         Change::ServiceDeployment(deployment) => of(json, &**deployment),
         Change::ServiceEvent(event) => of(json, &**event),
         Change::DeploymentStep(step) => write(json, &Happened { kind: STEP, is: step }),
+        Change::HookStep(step) => write(json, &Happened { kind: HOOK, is: step }),
         Change::Refused(refused) => write(json, &Happened { kind: REFUSED, is: refused }),
         Change::Gone { kind, key } => write(json, &Gone { kind: kind.as_str(), key }),
     }
@@ -205,6 +212,7 @@ fn read_change(told: &ReadChange<'_>) -> Result<Option<Change>, RecordFault> {
     };
     Ok(Some(match (told.kind, Kind::from_word(told.kind)) {
         (STEP, _) => Change::DeploymentStep(serde_json::from_str(json.get())?),
+        (HOOK, _) => Change::HookStep(serde_json::from_str(json.get())?),
         (REFUSED, _) => Change::Refused(serde_json::from_str(json.get())?),
         (_, Some(Kind::Task)) => Change::Task(of(json)?),
         (_, Some(Kind::ContainerInstance)) => Change::ContainerInstance(of(json)?),

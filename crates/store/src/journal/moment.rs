@@ -73,6 +73,7 @@ pub(super) fn is_over(change: &Change) -> bool {
         Change::ServiceDeployment(deployment) => deployment.status.is_over(),
         Change::ServiceEvent(_)
         | Change::DeploymentStep(_)
+        | Change::HookStep(_)
         | Change::Refused(_)
         | Change::Gone { .. } => true,
     }

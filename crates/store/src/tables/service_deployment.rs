@@ -6,6 +6,7 @@ use longshore_domain::record::ServiceDeployment;
 
 use super::NoIndex;
 use crate::contract::Key;
+use crate::journal::Change;
 use crate::record::{KeyPath, KeyPrefix, Record, RecordKey};
 use crate::view::Kind;
 
@@ -57,6 +58,10 @@ impl Record for ServiceDeployment {
 
     fn is_told(&self, old: Option<&Self>) -> bool {
         journal::tells_service_deployment(old, self)
+    }
+
+    fn told_besides(&self, old: Option<&Self>) -> Vec<Change> {
+        journal::hook_steps(old, self).into_iter().map(Change::HookStep).collect()
     }
 
     fn tells_removal(old: Option<&Self>) -> bool {

@@ -10,19 +10,20 @@ use longshore_domain::ids::{
     DaemonDeploymentId, EventId, InstanceId, Revision, Scope, ServiceDeploymentId, TaskId,
 };
 use longshore_domain::record::{
-    AccountSetting, ActionName, AgentConnection, BreakerState, Cause, CircuitBreaker, ClientToken,
-    Cluster, ClusterStatus, Completed, ConstraintKind, ContainerInstance, ContainerSpec,
-    ContainerState, ContainerStatus, Daemon, DaemonDeployment, DaemonDeploymentConfiguration,
-    DaemonDeploymentStatus, DaemonRevision, DaemonRollback, DaemonStatus, DaemonTaskDefinition,
-    DaemonTaskDefinitionStatus, Demand, DependencyCondition, Deployment, DeploymentConfiguration,
-    DeploymentController, DeploymentStatus, DesiredStatus, Document, HealthStatus, HookAction,
-    Idle, IdleState, InstanceStatus, LaunchType, LifecycleStage, NetworkBinding, NetworkMode,
-    Notice, Observed, Pause, PauseHook, PlacementConstraint, PlacementStrategy, PortClaim,
-    PortMapping, Protection, Protocol, Resources, Rollback, RolloutState, Scale,
-    SchedulingStrategy, Service, ServiceAction, ServiceDeployment, ServiceDeploymentStatus,
-    ServiceEvent, ServiceRevision, ServiceStatus, Spread, StopCode, StopOrder, StrategyField, Tags,
-    Task, TaskDefinition, TaskDefinitionStatus, TaskSet, TaskSetStatus, TaskSpec, TaskStatus,
-    Threshold, VersionInfo,
+    AccountSetting, ActionName, Advanced, AgentConnection, BreakerState, Cause, CircuitBreaker,
+    ClientToken, Cluster, ClusterStatus, Completed, ConstraintKind, ContainerInstance,
+    ContainerSpec, ContainerState, ContainerStatus, Daemon, DaemonDeployment,
+    DaemonDeploymentConfiguration, DaemonDeploymentStatus, DaemonRevision, DaemonRollback,
+    DaemonStatus, DaemonTaskDefinition, DaemonTaskDefinitionStatus, Demand, DependencyCondition,
+    Deployment, DeploymentConfiguration, DeploymentController, DeploymentStatus, DesiredStatus,
+    Document, HealthStatus, HookAction, HookCall, Idle, IdleState, InstanceStatus, LaunchType,
+    LifecycleStage, NetworkBinding, NetworkMode, Notice, Observed, Pause, PauseHook,
+    PlacementConstraint, PlacementStrategy, PortClaim, PortMapping, Protection, Protocol,
+    Resources, Rollback, RolloutState, Scale, SchedulingStrategy, Service, ServiceAction,
+    ServiceBalancer, ServiceDeployment, ServiceDeploymentStatus, ServiceEvent, ServiceRevision,
+    ServiceStatus, Share, Shift, ShiftStrategy, Shifting, Spread, StopCode, StopOrder,
+    StrategyField, Tags, Task, TaskDefinition, TaskDefinitionStatus, TaskSet, TaskSetStatus,
+    TaskSpec, TaskStatus, Threshold, TrafficKind, VersionInfo, Webhook,
 };
 use longshore_domain::time::Timestamp;
 
@@ -133,7 +134,7 @@ pub(crate) fn service() -> Service {
         ],
         deployments: vec![deployment()],
         service_deployment: Some(ServiceDeploymentId::new(11)),
-        balancers: Vec::new(),
+        balancers: vec![balancer()],
         completed: Some(Completed { deployment: deployment(), document: document(r#"{"n":2}"#) }),
         controller: DeploymentController::External,
         task_sets: vec![TaskSet {
@@ -154,7 +155,16 @@ pub(crate) fn service() -> Service {
             stages: vec![LifecycleStage::PreScaleUp, LifecycleStage::PostScaleUp],
             timeout_min: 1440,
             action: HookAction::Rollback,
+            webhook: Some(Webhook {
+                url: "https://hook/".into(),
+                role: Some("arn:aws:iam::000000000000:role/hook".into()),
+                details: Some(document(r#"{"n":4}"#)),
+            }),
         }],
+        shifting: Some(Shifting {
+            strategy: ShiftStrategy::Linear { step: share(125), bake_min: 6 },
+            bake_min: 15,
+        }),
         zone_rebalancing: true,
         propagate_tags: "SERVICE".into(),
         enable_ecs_managed_tags: true,
@@ -169,6 +179,26 @@ pub(crate) fn service() -> Service {
         retry_at: Some(at(4)),
         notices: vec![Notice { cause: Cause::Unplaced, detail: "RESOURCE:CPU".into(), at: at(5) }],
         tags: tags(),
+    }
+}
+
+fn share(tenths: u32) -> Share {
+    Share::from_tenths(tenths).expect("at most all")
+}
+
+fn balancer() -> ServiceBalancer {
+    let arn =
+        |resource: &str| format!("arn:aws:elasticloadbalancing:us-east-1:000000000000:{resource}");
+    ServiceBalancer {
+        target_group: arn("targetgroup/blue/0000000000000001"),
+        container: "app".into(),
+        port: 80,
+        advanced: Some(Advanced {
+            alternate: arn("targetgroup/green/0000000000000002"),
+            production_rule: arn("listener-rule/app/front/03/04/05"),
+            test_rule: Some(arn("listener-rule/app/front/03/04/06")),
+            role: Some("arn:aws:iam::000000000000:role/elb".into()),
+        }),
     }
 }
 
@@ -211,6 +241,7 @@ pub(crate) fn service_deployment() -> ServiceDeployment {
             stages: vec![LifecycleStage::PreScaleUp],
             timeout_min: 5,
             action: HookAction::Continue,
+            webhook: None,
         }],
         status: ServiceDeploymentStatus::RollbackInProgress,
         status_reason: Some("a reason".into()),
@@ -228,7 +259,28 @@ pub(crate) fn service_deployment() -> ServiceDeployment {
             timeout_action: HookAction::Rollback,
             answer: Some(HookAction::Continue),
             timed_out: false,
+            call: Some(HookCall {
+                url: "https://hook/".into(),
+                details: Some(document(r#"{"n":5}"#)),
+                shifts: Some(TrafficKind::Production),
+                share: share(125),
+                next_at: at(30),
+                unreached: 1,
+                failure: Some("a failure".into()),
+            }),
         }],
+        shift: Some(Shift {
+            config: Shifting {
+                strategy: ShiftStrategy::Canary { first: share(50), bake_min: 10 },
+                bake_min: 0,
+            },
+            blue: Some(1_000_000_000_000_000_001),
+            production: share(50),
+            test: Share::WHOLE,
+            until: Some(at(60)),
+            balancers: vec![balancer()],
+            takes_over: true,
+        }),
         created_at: at(1),
         started_at: Some(at(2)),
         updated_at: at(4),
@@ -246,6 +298,7 @@ pub(crate) fn service_revision() -> ServiceRevision {
         family: name("front"),
         revision: Revision(7),
         launch_type: LaunchType::Ec2,
+        balancers: vec![balancer()],
         document: document(r#"{"platformVersion":"LATEST"}"#),
         created_at: at(1),
     }

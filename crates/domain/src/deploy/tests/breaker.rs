@@ -237,7 +237,8 @@ fn a_newer_deployment_takes_over_in_the_middle() {
 
 fn pausing(stage: LifecycleStage, action: HookAction) -> World {
     let mut world = World::steady(2, 2);
-    world.service.pause_hooks = vec![PauseHook { stages: vec![stage], timeout_min: 10, action }];
+    world.service.pause_hooks =
+        vec![PauseHook { stages: vec![stage], timeout_min: 10, action, webhook: None }];
     world.deploy();
     world
 }

@@ -11,7 +11,7 @@ use super::world::World;
 use crate::deploy::EventKind;
 use crate::record::{
     AgentConnection, ConstraintKind, HealthStatus, InstanceStatus, PlacementConstraint,
-    PortMapping, Protection, Protocol,
+    PortMapping, Protection, Protocol, ShiftStrategy,
 };
 use crate::route::HealthState;
 
@@ -30,6 +30,7 @@ fn stories(kind: EventKind) -> &'static [Story] {
         EventKind::DeploymentCompleted => DEPLOYMENT_COMPLETED,
         EventKind::DeploymentFailed => DEPLOYMENT_FAILED,
         EventKind::RollingBack => ROLLING_BACK,
+        EventKind::TrafficShifted => TRAFFIC_SHIFTED,
         EventKind::Unplaced => UNPLACED,
         EventKind::StartImpaired => START_IMPAIRED,
         EventKind::DeploymentBlocked => DEPLOYMENT_BLOCKED,
@@ -55,6 +56,18 @@ macro_rules! unplaced {
         )
     };
 }
+
+const TRAFFIC_SHIFTED: &[Story] = &[(
+    "production traffic shifts to a new revision",
+    || {
+        let mut world = World::shifting(ShiftStrategy::BlueGreen, 1);
+        world.deploy();
+        world.serve();
+        world.settle();
+        world
+    },
+    "(service web) has shifted 100.0% of production traffic to (deployment D2).",
+)];
 
 /// Everything that may be in the way of a task.
 const UNPLACED: &[Story] = &[

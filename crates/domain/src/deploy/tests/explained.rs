@@ -159,6 +159,7 @@ fn a_pause_names_its_hook_and_its_end() {
         stages: vec![LifecycleStage::PreScaleUp],
         timeout_min: 10,
         action: HookAction::Rollback,
+        webhook: None,
     };
     world.service.pause_hooks = vec![hook];
     world.deploy();

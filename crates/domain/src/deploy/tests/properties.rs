@@ -176,6 +176,7 @@ proptest! {
                 stages: vec![LifecycleStage::PreScaleUp, LifecycleStage::PostScaleUp],
                 timeout_min: 10,
                 action: HookAction::Continue,
+                webhook: None,
             }];
         }
         world.deploy();

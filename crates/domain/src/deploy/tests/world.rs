@@ -7,17 +7,18 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::check;
-use crate::deploy::{self, EventKind, NewTaskSet, Plan, Situation, TargetOf, Targets};
+use crate::deploy::{self, EventKind, NewTaskSet, Plan, Rules, Situation, TargetOf, Targets};
 use crate::explain::{self, Wait};
 use crate::fidelity::Fidelity;
 use crate::ids::{Family, IdSource, InstanceId, Revision, TaskId};
 use crate::lifecycle::{self, ContainerReport, TaskReport};
 use crate::record::{
-    ContainerInstance, ContainerState, ContainerStatus, DeploymentController, DesiredStatus,
-    Document, HealthStatus, InstanceStatus, LaunchType, Scale, SchedulingStrategy, Service,
-    ServiceBalancer, ServiceDeployment, StopOrder, Task, TaskSpec, TaskStatus,
+    Advanced, ContainerInstance, ContainerState, ContainerStatus, DeploymentController,
+    DesiredStatus, Document, HealthStatus, InstanceStatus, LaunchType, Scale, SchedulingStrategy,
+    Service, ServiceBalancer, ServiceDeployment, ShiftStrategy, Shifting, StopOrder, Task,
+    TaskSpec, TaskStatus,
 };
-use crate::route::{Health, HealthState, Outcome, Probe};
+use crate::route::{Health, HealthState, Outcome, Probe, Weighted};
 use crate::schedule::{Fleet, testing};
 use crate::time::Timestamp;
 
@@ -49,6 +50,8 @@ pub(super) struct World {
     pub(super) fidelity: Fidelity,
     /// What its tasks are to balancers.
     pub(super) targets: Targets,
+    /// What rules forward to.
+    pub(super) rules: Rules,
     /// How long a new target gets less than its share.
     pub(super) slow_start: Duration,
     specs: Vec<TaskSpec>,
@@ -72,6 +75,7 @@ impl World {
             deployment: None,
             fidelity: Fidelity::default(),
             targets: Targets::new(),
+            rules: Rules::new(),
             slow_start: Duration::ZERO,
             specs: vec![],
             ids: Numbers::default(),
@@ -151,7 +155,10 @@ impl World {
         let family = "web".parse().expect("a name");
         let begun = deploy::begin(&mut self.service, &mut self.ids, family, revision, self.now);
         self.deployments.push(begun.revision.id);
-        self.deployment = Some(begun.deployment);
+        let before = self.deployment.replace(begun.deployment);
+        if let (Some(next), Some(before)) = (&mut self.deployment, before) {
+            deploy::take_over(next, &before);
+        }
     }
 
     /// The newest revision of the task definition.
@@ -162,7 +169,8 @@ impl World {
     /// Puts the tasks of later deployments and task sets behind a target group.
     pub(super) fn balance(&mut self) {
         let (container, target_group) = ("main".into(), "TG".into());
-        self.service.balancers = vec![ServiceBalancer { target_group, container, port: 80 }];
+        self.service.balancers =
+            vec![ServiceBalancer { target_group, container, port: 80, advanced: None }];
     }
 
     /// A service behind a target group, whose tasks run and are healthy there.
@@ -177,13 +185,72 @@ impl World {
         world
     }
 
+    /// A service with two target groups and rules for production and test traffic, whose first
+    /// deployment is done.
+    pub(super) fn shifting(strategy: ShiftStrategy, bake_min: u32) -> Self {
+        let mut world = Self::new(2, 4);
+        let advanced = Advanced {
+            alternate: "B".into(),
+            production_rule: "PROD".into(),
+            test_rule: Some("TEST".into()),
+            role: None,
+        };
+        world.service.balancers = vec![ServiceBalancer {
+            target_group: "A".into(),
+            container: "main".into(),
+            port: 80,
+            advanced: Some(advanced),
+        }];
+        world.service.shifting = Some(Shifting { strategy, bake_min });
+        let only = |group: &str| vec![Weighted { group: group.into(), weight: 1 }];
+        world.rules = Rules::from([("PROD".into(), only("A")), ("TEST".into(), only("B"))]);
+        world.service.deployments.clear();
+        world.specs.clear();
+        world.deployments.clear();
+        world.deployment = None;
+        world.deploy();
+        world.serve();
+        let end = world.deployment.as_ref().expect("the first deployment");
+        assert_eq!(end.status.as_str(), "SUCCESSFUL", "{end:?}");
+        world
+    }
+
+    /// Everything goes well until the deployment is over, whatever time it takes.
+    pub(super) fn serve(&mut self) {
+        for _ in 0..400 {
+            let idle = self.pass().is_empty();
+            self.agents();
+            self.find_all_healthy();
+            if idle && self.deployment.as_ref().is_none_or(|d| d.status.is_over()) {
+                return;
+            }
+            if idle {
+                self.advance(60);
+            }
+        }
+        panic!("it never ends: {:?} {:?}", self.deployment, self.service);
+    }
+
+    /// The shares in percent of both groups of a rule.
+    pub(super) fn shares(&self, rule: &str) -> (u32, u32) {
+        let groups = self.rules.get(rule).expect("a rule");
+        let total: u32 = groups.iter().map(|weighted| weighted.weight).sum();
+        let share = |group: &str| {
+            let own = groups.iter().find(|weighted| weighted.group == group);
+            own.map_or(0, |own| own.weight * 100 / total)
+        };
+        (share("A"), share("B"))
+    }
+
     /// What the balancers say of a task from now on.
     pub(super) fn find(&mut self, task: TaskId, state: HealthState) {
         let failed = state == HealthState::Unhealthy;
         let description = failed.then(|| "Health checks failed with these codes: [503]".into());
         let health = Health { state, reason: None, description, since: self.now };
+        let own = self.tasks.iter().find(|own| own.id == task).expect("it is there");
+        let own = deploy::balancers_of(&self.service, own).first();
         let target = TargetOf {
-            target_group: "TG".into(),
+            target_group: own.map_or("TG".into(), |own| own.target_group.clone()),
             port: 8080,
             health,
             probe: failed.then_some(Probe {
@@ -225,6 +292,7 @@ impl World {
             tasks: &tasks,
             specs: &self.specs(),
             targets: &self.targets,
+            rules: &self.rules,
             fleet: &Fleet::new(&self.instances, &self.tasks),
             fidelity: self.fidelity,
             now: self.now,
@@ -258,6 +326,7 @@ impl World {
             tasks: &tasks,
             specs: &specs,
             targets: &self.targets,
+            rules: &self.rules,
             fleet: &fleet,
             fidelity: self.fidelity,
             now: self.now,
@@ -290,6 +359,10 @@ impl World {
         }
         if plan.deployment.is_some() {
             self.deployment.clone_from(&plan.deployment);
+        }
+        for change in &plan.reweigh {
+            let known = self.rules.insert(change.rule.clone(), change.groups.clone());
+            assert!(known.is_some(), "{change:?}");
         }
         let events = || plan.portions().flat_map(|portion| &portion.events);
         self.events.extend(events().map(|event| event.message.clone()));

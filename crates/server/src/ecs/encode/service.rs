@@ -13,9 +13,10 @@ use longshore_wire::ecs::enums::{
     DeploymentStrategy, LaunchType, PropagateTags, SchedulingStrategy, ServiceField, ThresholdType,
 };
 use longshore_wire::ecs::{
-    Deployment, DeploymentCircuitBreaker, DeploymentConfiguration, DeploymentController,
-    DeploymentLifecycleHook, DeploymentLifecycleHookTimeoutConfiguration, Service,
-    ServiceCurrentRevisionSummary, ServiceEvent, ThresholdConfiguration,
+    CanaryConfiguration, Deployment, DeploymentCircuitBreaker, DeploymentConfiguration,
+    DeploymentController, DeploymentLifecycleHook, DeploymentLifecycleHookTimeoutConfiguration,
+    LinearConfiguration, Service, ServiceCurrentRevisionSummary, ServiceEvent,
+    ThresholdConfiguration,
 };
 
 use super::{constraints, document, int, strategies, tags, task_set, time};
@@ -83,6 +84,7 @@ pub(crate) fn service(
         task_definition: runs.map(|d| definition_arn(record, &d.family, d.revision)),
         deployment_configuration: Some(configuration(
             &record.deployment_configuration,
+            record.shifting,
             &record.pause_hooks,
         )),
         current_service_deployment: current_deployment(view, record),
@@ -194,6 +196,7 @@ fn current_revisions(
 /// A deployment configuration with the hooks that are part of it.
 pub(super) fn configuration(
     record: &record::DeploymentConfiguration,
+    shifting: Option<record::Shifting>,
     hooks: &[record::PauseHook],
 ) -> DeploymentConfiguration {
     let breaker = &record.circuit_breaker;
@@ -216,10 +219,33 @@ pub(super) fn configuration(
             }),
         }),
         lifecycle_hooks: (!hooks.is_empty()).then_some(hooks),
-        strategy: Some(DeploymentStrategy::Rolling),
-        bake_time_in_minutes: Some(0),
+        strategy: Some(match shifting.map(|shifting| shifting.strategy) {
+            None => DeploymentStrategy::Rolling,
+            Some(record::ShiftStrategy::BlueGreen) => DeploymentStrategy::BlueGreen,
+            Some(record::ShiftStrategy::Linear { .. }) => DeploymentStrategy::Linear,
+            Some(record::ShiftStrategy::Canary { .. }) => DeploymentStrategy::Canary,
+        }),
+        bake_time_in_minutes: Some(int(shifting.map_or(0, |shifting| shifting.bake_min))),
+        linear_configuration: match shifting.map(|shifting| shifting.strategy) {
+            Some(record::ShiftStrategy::Linear { step, bake_min }) => Some(LinearConfiguration {
+                step_percent: Some(percent(step)),
+                step_bake_time_in_minutes: Some(int(bake_min)),
+            }),
+            _ => None,
+        },
+        canary_configuration: match shifting.map(|shifting| shifting.strategy) {
+            Some(record::ShiftStrategy::Canary { first, bake_min }) => Some(CanaryConfiguration {
+                canary_percent: Some(percent(first)),
+                canary_bake_time_in_minutes: Some(int(bake_min)),
+            }),
+            _ => None,
+        },
         ..DeploymentConfiguration::default()
     }
+}
+
+fn percent(share: record::Share) -> f64 {
+    f64::from(share.tenths()) / 10.0
 }
 
 fn hook(record: &record::PauseHook) -> DeploymentLifecycleHook {
@@ -227,13 +253,21 @@ fn hook(record: &record::PauseHook) -> DeploymentLifecycleHook {
         DeploymentLifecycleHookStage::ALL.iter().find(|s| s.as_str() == stage.as_str()).copied()
     };
     DeploymentLifecycleHook {
-        target_type: Some(DeploymentLifecycleHookTargetType::Pause),
+        target_type: Some(match record.webhook {
+            Some(_) => DeploymentLifecycleHookTargetType::AwsLambda,
+            None => DeploymentLifecycleHookTargetType::Pause,
+        }),
+        hook_target_arn: record.webhook.as_ref().map(|webhook| webhook.url.clone()),
+        role_arn: record.webhook.as_ref().and_then(|webhook| webhook.role.clone()),
+        hook_details: record
+            .webhook
+            .as_ref()
+            .and_then(|webhook| serde_json::from_str(webhook.details.as_ref()?.as_str()).ok()),
         lifecycle_stages: Some(record.stages.iter().filter_map(stage).collect()),
         timeout_configuration: Some(DeploymentLifecycleHookTimeoutConfiguration {
             action: Some(hook_action(record.action)),
             timeout_in_minutes: Some(int(record.timeout_min)),
         }),
-        ..DeploymentLifecycleHook::default()
     }
 }
 

@@ -1,9 +1,10 @@
 //! Service deployments and revisions.
 
 use longshore_domain::ids::{Arn, Resource};
+use longshore_domain::journal::HookState;
 use longshore_domain::record;
 use longshore_store::View;
-use longshore_store::tables::{TaskDefinitionKey, TaskIndex};
+use longshore_store::tables::{ServiceDeploymentKey, TaskDefinitionKey, TaskIndex};
 use longshore_wire::ServiceError;
 use longshore_wire::ecs::enums::{
     DeploymentLifecycleHookStatus, DeploymentLifecycleHookTargetType,
@@ -11,14 +12,15 @@ use longshore_wire::ecs::enums::{
     ServiceDeploymentStatus,
 };
 use longshore_wire::ecs::{
-    ContainerImage, DeploymentLifecycleHookDetail, Rollback, Service, ServiceDeployment,
-    ServiceDeploymentBrief, ServiceDeploymentCircuitBreaker, ServiceRevision,
-    ServiceRevisionSummary,
+    ContainerImage, DeploymentLifecycleHookDetail, ResolvedConfiguration, Rollback, Service,
+    ServiceDeployment, ServiceDeploymentBrief, ServiceDeploymentCircuitBreaker, ServiceRevision,
+    ServiceRevisionLoadBalancer, ServiceRevisionSummary,
 };
 
 use super::service::{self, Counts};
 use super::{document, int, time};
 use crate::ecs::lookup;
+use crate::ecs::services::balancers;
 
 fn arn(record: &record::ServiceDeployment, resource: Resource) -> String {
     Arn::new(&record.scope, resource).to_string()
@@ -65,8 +67,17 @@ pub(crate) fn service_deployment(
     record: &record::ServiceDeployment,
 ) -> ServiceDeployment {
     let summary = |id: &u64| summary(view, record, *id);
-    let configuration = service::configuration(&record.configuration, &record.pause_hooks);
-    let stage = record.stage.as_str();
+    let shifting = record.shift.as_ref().map(|shift| shift.config);
+    let configuration =
+        service::configuration(&record.configuration, shifting, &record.pause_hooks);
+    // AWS has hooks at this stage, but no word for it in this enumeration.
+    let stage = match record.stage {
+        record::LifecycleStage::PreProductionTrafficShift => {
+            record::LifecycleStage::ProductionTrafficShift
+        }
+        stage => stage,
+    };
+    let stage = stage.as_str();
     let stage = ServiceDeploymentLifecycleStage::ALL.iter().find(|s| s.as_str() == stage).copied();
     let hooks: Vec<_> = record.pauses.iter().map(hook).collect();
     ServiceDeployment {
@@ -106,9 +117,25 @@ fn summary(view: &View, record: &record::ServiceDeployment, id: u64) -> ServiceR
         requested_task_count: Some(int(deployment.map_or(0, |d| d.desired_count))),
         running_task_count: Some(int(counts.running)),
         pending_task_count: Some(int(counts.pending)),
-        requested_production_traffic_weight: None,
-        requested_test_traffic_weight: None,
+        requested_production_traffic_weight: weight(record, id, |shift| shift.production),
+        requested_test_traffic_weight: weight(record, id, |shift| shift.test),
     }
+}
+
+/// What a revision is to have of traffic, in percent: the target its share, the one that served before the
+/// rest.
+fn weight(
+    record: &record::ServiceDeployment,
+    id: u64,
+    of: impl Fn(&record::Shift) -> record::Share,
+) -> Option<f64> {
+    let shift = record.shift.as_ref().filter(|shift| !shift.balancers.is_empty())?;
+    let share = match (id == record.target, shift.blue == Some(id)) {
+        (true, _) => of(shift),
+        (false, true) => of(shift).rest(),
+        (false, false) => record::Share::NONE,
+    };
+    Some(f64::from(share.tenths()) / 10.0)
 }
 
 fn tasks<'v>(view: &'v View, record: &record::ServiceDeployment) -> Vec<&'v record::Task> {
@@ -133,17 +160,16 @@ fn breaker(record: &record::ServiceDeployment) -> ServiceDeploymentCircuitBreake
 }
 
 fn hook(record: &record::Pause) -> DeploymentLifecycleHookDetail {
-    let status = match (record.answer, record.timed_out) {
-        (Some(record::HookAction::Continue), _) => DeploymentLifecycleHookStatus::Succeeded,
-        (Some(record::HookAction::Rollback), _) => DeploymentLifecycleHookStatus::Failed,
-        (None, true) => DeploymentLifecycleHookStatus::TimedOut,
-        (None, false) => DeploymentLifecycleHookStatus::AwaitingAction,
-    };
+    let word = HookState::of(record).as_str();
+    let status = DeploymentLifecycleHookStatus::ALL.iter().find(|s| s.as_str() == word).copied();
     DeploymentLifecycleHookDetail {
         hook_id: Some(record.id.clone()),
-        target_type: Some(DeploymentLifecycleHookTargetType::Pause),
-        target_arn: None,
-        status: Some(status),
+        target_type: Some(match record.call {
+            Some(_) => DeploymentLifecycleHookTargetType::AwsLambda,
+            None => DeploymentLifecycleHookTargetType::Pause,
+        }),
+        target_arn: record.call.as_ref().map(|call| call.url.clone()),
+        status,
         expires_at: Some(time(record.expires_at)),
         timeout_action: Some(service::hook_action(record.timeout_action)),
     }
@@ -171,9 +197,30 @@ pub(crate) fn service_revision(
         network_configuration: kept.network_configuration,
         platform_version: kept.platform_version,
         container_images: Some(images(view, record)),
+        load_balancers: (!record.balancers.is_empty()).then(|| balancers::shown(&record.balancers)),
+        resolved_configuration: resolved(view, record),
         guard_duty_enabled: Some(false),
         created_at: Some(time(record.created_at)),
         ..ServiceRevision::default()
+    })
+}
+
+/// The target groups that its tasks are in.
+fn resolved(view: &View, record: &record::ServiceRevision) -> Option<ResolvedConfiguration> {
+    let prefix = ServiceDeploymentKey::of_service(&record.scope, &record.cluster, &record.service);
+    let mut deployments = view.service_deployments.range(&prefix);
+    let shift = deployments.find(|row| row.target == record.id)?.shift.as_ref()?;
+    let shown = |balancer: &record::ServiceBalancer| ServiceRevisionLoadBalancer {
+        target_group_arn: Some(balancer.target_group.clone()),
+        production_listener_rule: balancer
+            .advanced
+            .as_ref()
+            .map(|advanced| advanced.production_rule.clone()),
+    };
+    let load_balancers: Vec<_> = shift.balancers.iter().map(shown).collect();
+    (!load_balancers.is_empty()).then(|| ResolvedConfiguration {
+        load_balancers: Some(load_balancers),
+        ..ResolvedConfiguration::default()
     })
 }
 

@@ -199,11 +199,23 @@ async fn a_paused_deployment_goes_on_when_told() {
         });
         ask(&server, "ContinueServiceDeployment", input.clone()).await.expect("accepted");
         assert_eq!(
-            refused(&server, "ContinueServiceDeployment", input).await,
-            "InvalidParameterException: The lifecycle hook is not waiting for an action."
+            refused(&server, "ContinueServiceDeployment", input.clone()).await,
+            "InvalidParameterException: Provided hookId is either completed, unavailable, or not \
+             associated with the given Resource ARN"
+        );
+        let other = json!({"serviceDeploymentArn": arn, "hookId": "h"});
+        assert_eq!(
+            refused(&server, "ContinueServiceDeployment", other).await,
+            "InvalidParameterException: Invalid hookId: hookId must follow the format: \
+             ecs-{hookType}-{id}"
         );
         settle(&server, &scheduler).await;
         assert_eq!(describe(&server, &arn).await["status"], end);
+        assert_eq!(
+            refused(&server, "ContinueServiceDeployment", input).await,
+            "ConflictException: Continuing a service deployment is not allowed for service \
+             deployment in terminal states."
+        );
     }
 }
 

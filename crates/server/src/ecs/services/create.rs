@@ -14,7 +14,9 @@ use longshore_wire::ecs::enums::{self, ServiceField};
 use longshore_wire::ecs::{self, CreateServiceRequest, CreateServiceResponse};
 
 use super::balancers;
+use super::hooks;
 use super::settings::{self, given, refuse_unbuilt};
+use super::strategies;
 use crate::call::Call;
 use crate::clock::RandomIds;
 use crate::ecs::{encode, invalid_parameter, lookup, placement, tags, task_definition_ref, tasks};
@@ -103,8 +105,11 @@ fn wanted(request: &CreateServiceRequest) -> Result<Wanted, ServiceError> {
     }
     let balancers = balancers::read(request.load_balancers.as_deref())?;
     // Task sets have balancers of their own.
-    if controller == DeploymentController::Ecs {
-        balancers::check_grace(request.health_check_grace_period_seconds, &balancers)?;
+    match controller {
+        DeploymentController::Ecs => {
+            balancers::check_grace(request.health_check_grace_period_seconds, &balancers)?;
+        }
+        DeploymentController::External => balancers::refuse_advanced(&balancers)?,
     }
     Ok(Wanted {
         name,
@@ -164,6 +169,7 @@ fn record(
     placement::parsed(wanted.constraints.iter().chain(&definition.spec.placement_constraints))?;
     settings::check_network(definition, request.network_configuration.as_ref())?;
     balancers::check(view, &service.balancers, definition)?;
+    balancers::check_rules(view, &service)?;
     let (family, revision) = (definition.family.clone(), definition.revision);
     let begun = deploy::begin(&mut service, &mut RandomIds, family, revision, call.now);
     Ok((service, Some(begun)))
@@ -182,6 +188,10 @@ fn service(
         role_arn: request.role.clone(),
         ..ecs::Service::default()
     };
+    let configuration = request.deployment_configuration.as_ref();
+    let shifting = strategies::read(configuration, None, wanted.strategy)?;
+    let pause_hooks = hooks::read(configuration)?.unwrap_or_default();
+    hooks::check(&pause_hooks, shifting)?;
     Ok(Service {
         scope: call.scope.clone(),
         cluster: cluster.clone(),
@@ -203,8 +213,8 @@ fn service(
         balancers: balancers::read(request.load_balancers.as_deref())?,
         controller: wanted.controller,
         task_sets: Vec::new(),
-        pause_hooks: settings::pause_hooks(request.deployment_configuration.as_ref())?
-            .unwrap_or_default(),
+        pause_hooks,
+        shifting,
         zone_rebalancing: false,
         propagate_tags: settings::propagate_tags(request.propagate_tags),
         enable_ecs_managed_tags: request.enable_ecs_managed_tags.unwrap_or(false),

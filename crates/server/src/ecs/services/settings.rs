@@ -3,26 +3,25 @@
 
 use longshore_domain::limits;
 use longshore_domain::record::{
-    self, CircuitBreaker, Document, HookAction, LifecycleStage, NetworkMode, PauseHook,
-    PlacementStrategy, SchedulingStrategy, Spread, TaskDefinition, Threshold,
+    self, CircuitBreaker, Document, NetworkMode, PlacementStrategy, SchedulingStrategy, Spread,
+    TaskDefinition, Threshold,
 };
 use longshore_domain::schedule::ZONE;
 use longshore_wire::ServiceError;
 use longshore_wire::codec::json;
 use longshore_wire::ecs::enums::{
-    AvailabilityZoneRebalancing, DeploymentControllerType, DeploymentLifecycleHookAction,
-    DeploymentLifecycleHookStage, DeploymentLifecycleHookTargetType, DeploymentStrategy,
-    LaunchType, PropagateTags, ThresholdType,
+    AvailabilityZoneRebalancing, DeploymentControllerType, DeploymentStrategy, LaunchType,
+    PropagateTags, ThresholdType,
 };
 use longshore_wire::ecs::{
     CapacityProviderStrategyItem, DeploymentCircuitBreaker, DeploymentConfiguration,
-    DeploymentController, DeploymentLifecycleHook, ErrorCode, NetworkConfiguration, Service,
+    DeploymentController, ErrorCode, NetworkConfiguration, Service,
 };
 
 use crate::ecs::{client_error, invalid_parameter};
 
 /// `UnsupportedFeatureException` that names the member and what to do.
-fn unsupported(what: &str) -> ServiceError {
+pub(super) fn unsupported(what: &str) -> ServiceError {
     ErrorCode::UnsupportedFeatureException.error(format!(
         "{what} is not available in this version of Longshore. Remove it and try again."
     ))
@@ -137,7 +136,7 @@ pub(super) fn deployment_configuration(
     strategy: SchedulingStrategy,
 ) -> Result<record::DeploymentConfiguration, ServiceError> {
     let Some(given) = given else { return Ok(before) };
-    refuse_strategies(given)?;
+    refuse_unbuilt_detection(given)?;
     let percent = |value: Option<i32>, name: &str, before: u32| match value {
         None => Ok(before),
         Some(n) => {
@@ -181,6 +180,12 @@ pub(super) fn refuse_detection(
             "Deployment circuit breaker feature can only be enabled with ECS deployment \
              controller.",
         ));
+    }
+    let strategy = given.and_then(|given| given.strategy);
+    if let Some(strategy) = strategy.filter(|strategy| *strategy != DeploymentStrategy::Rolling) {
+        return Err(invalid_parameter(format!(
+            "Deployment strategy {strategy} can only be used with ECS deployment controller."
+        )));
     }
     if given.is_some_and(|given| self::given(given.lifecycle_hooks.as_ref())) {
         return Err(invalid_parameter(
@@ -248,54 +253,9 @@ fn circuit_breaker(given: &DeploymentCircuitBreaker) -> Result<CircuitBreaker, S
     })
 }
 
-/// Lifecycle hooks of type PAUSE, if any are given.
-///
-/// # Errors
-/// A refusal of other types, and `InvalidParameterException` for stages that a rolling deployment
-/// does not have.
-pub(super) fn pause_hooks(
-    given: Option<&DeploymentConfiguration>,
-) -> Result<Option<Vec<PauseHook>>, ServiceError> {
-    let hooks = given.and_then(|given| given.lifecycle_hooks.as_ref());
-    hooks.map(|hooks| hooks.iter().map(pause_hook).collect()).transpose()
-}
-
-fn pause_hook(given: &DeploymentLifecycleHook) -> Result<PauseHook, ServiceError> {
-    if given.target_type != Some(DeploymentLifecycleHookTargetType::Pause) {
-        return Err(unsupported("A lifecycle hook of type AWS_LAMBDA (lifecycleHooks)"));
-    }
-    let stage = |stage: &DeploymentLifecycleHookStage| match stage {
-        DeploymentLifecycleHookStage::PreScaleUp => Ok(LifecycleStage::PreScaleUp),
-        DeploymentLifecycleHookStage::PostScaleUp => Ok(LifecycleStage::PostScaleUp),
-        other => Err(invalid_parameter(format!(
-            "The lifecycle stage {} is not available for the ROLLING deployment strategy.",
-            other.as_str()
-        ))),
-    };
-    let stages: Vec<LifecycleStage> =
-        given.lifecycle_stages.iter().flatten().map(stage).collect::<Result<_, _>>()?;
-    if stages.is_empty() {
-        return Err(invalid_parameter("lifecycleStages of a lifecycle hook cannot be empty."));
-    }
-    let timeout = given.timeout_configuration.clone().unwrap_or_default();
-    let minutes = timeout.timeout_in_minutes.and_then(|minutes| u32::try_from(minutes).ok());
-    let action = match timeout.action {
-        None | Some(DeploymentLifecycleHookAction::Rollback) => HookAction::Rollback,
-        Some(DeploymentLifecycleHookAction::Continue) => HookAction::Continue,
-    };
-    Ok(PauseHook { stages, timeout_min: minutes.unwrap_or(limits::HOOK_TIMEOUT_MIN), action })
-}
-
-fn refuse_strategies(given: &DeploymentConfiguration) -> Result<(), ServiceError> {
-    match given.strategy {
-        None | Some(DeploymentStrategy::Rolling) => {}
-        Some(other) => return Err(unsupported(&format!("Deployment strategy {other}"))),
-    }
+fn refuse_unbuilt_detection(given: &DeploymentConfiguration) -> Result<(), ServiceError> {
     let members = [
         (given.alarms.as_ref().is_some_and(|alarms| alarms.enable), "Deployment alarms (alarms)"),
-        (given.bake_time_in_minutes.is_some_and(|n| n != 0), "A bake time (bakeTimeInMinutes)"),
-        (given.canary_configuration.is_some(), "A canary deployment (canaryConfiguration)"),
-        (given.linear_configuration.is_some(), "A linear deployment (linearConfiguration)"),
         (given.early_success_criteria.is_some(), "Early success (earlySuccessCriteria)"),
     ];
     match members.iter().find(|(given, _)| *given) {

@@ -108,12 +108,12 @@ async fn bad_requests_get_the_errors_of_aws() {
             create(
                 "deploymentConfiguration",
                 json!({"lifecycleHooks": [
-                    {"targetType": "PAUSE", "lifecycleStages": ["TEST_TRAFFIC_SHIFT"]},
+                    {"targetType": "PAUSE", "lifecycleStages": ["POST_TEST_TRAFFIC_SHIFT"]},
                 ]}),
             ),
             format!(
-                "{invalid}The lifecycle stage TEST_TRAFFIC_SHIFT is not available for the ROLLING \
-                 deployment strategy."
+                "{invalid}The lifecycle stage POST_TEST_TRAFFIC_SHIFT is not available for the \
+                 ROLLING deployment strategy."
             ),
         ),
         (
@@ -276,10 +276,13 @@ async fn what_is_not_built_is_refused() {
         ("serviceConnectConfiguration", json!({"enabled": true})),
         ("deploymentController", json!({"type": "CODE_DEPLOY"})),
         ("volumeConfigurations", json!([{"name": "v"}])),
-        ("deploymentConfiguration", json!({"strategy": "BLUE_GREEN"})),
+        ("deploymentConfiguration", json!({"bakeTimeInMinutes": 1})),
         (
             "deploymentConfiguration",
-            json!({"lifecycleHooks": [{"lifecycleStages": ["PRE_SCALE_UP"]}]}),
+            json!({"lifecycleHooks": [{
+                "lifecycleStages": ["PRE_SCALE_UP"],
+                "hookTargetArn": "arn:aws:lambda:us-east-1:000000000000:function:f",
+            }]}),
         ),
     ];
     for (name, value) in cases {

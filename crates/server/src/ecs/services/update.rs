@@ -12,7 +12,9 @@ use longshore_wire::ecs::{self, ErrorCode, UpdateServiceRequest, UpdateServiceRe
 
 use super::balancers;
 use super::existing;
+use super::hooks;
 use super::settings::{self, given, refuse_unbuilt};
+use super::strategies;
 use crate::call::Call;
 use crate::clock::RandomIds;
 use crate::ecs::{client_error, encode, invalid_parameter, lookup, placement, task_definition_ref};
@@ -39,16 +41,25 @@ pub(crate) async fn update(
             }
             return Ok(record);
         }
-        let begun = deploy_if_needed(call, view, &request, row, &mut record)?;
-        if let Some(begun) = &begun {
+        let before = lookup::current_deployment(view, row);
+        if record.balancers != row.balancers && before.is_some_and(|d| deploy::splits_traffic(d)) {
+            return Err(invalid_parameter(
+                "loadBalancers cannot be changed while a service deployment shifts traffic. Wait \
+                 until it is over, or roll it back.",
+            ));
+        }
+        let mut begun = deploy_if_needed(call, view, &request, row, &mut record)?;
+        if let Some(begun) = &mut begun {
+            if let Some(before) = before {
+                deploy::take_over(&mut begun.deployment, before);
+                match deploy::superseded(before, call.now) {
+                    Some(superseded) => txn.update(before, &superseded),
+                    None => txn.expect_unchanged(before),
+                };
+            }
             txn.insert(&begun.revision);
             txn.insert(&begun.deployment);
-            if let Some(before) = lookup::current_deployment(view, row)
-                && let Some(superseded) = deploy::superseded(before, call.now)
-            {
-                txn.update(before, &superseded);
-            }
-        } else if let Some(under_way) = lookup::current_deployment(view, row) {
+        } else if let Some(under_way) = before {
             keep_configuration(txn, under_way, &record);
         }
         if begun.is_some() || record != row.record {
@@ -126,9 +137,12 @@ fn changed(service: &Service, request: &UpdateServiceRequest) -> Result<Service,
         service.deployment_configuration,
         service.scheduling_strategy,
     )?;
-    if let Some(hooks) = settings::pause_hooks(request.deployment_configuration.as_ref())? {
+    let configuration = request.deployment_configuration.as_ref();
+    next.shifting = strategies::read(configuration, service.shifting, service.scheduling_strategy)?;
+    if let Some(hooks) = hooks::read(configuration)? {
         next.pause_hooks = hooks;
     }
+    hooks::check(&next.pause_hooks, next.shifting)?;
     if request.placement_constraints.is_some() {
         next.placement_constraints = placement::constraints(request.placement_constraints.clone())?;
     }
@@ -203,5 +217,9 @@ fn deploy_if_needed(
         || new != (family, revision)
         || next.document != old.document
         || next.balancers != old.balancers;
+    // Whoever only scales may do so although a rule is gone.
+    if deploys || next.shifting != old.shifting {
+        balancers::check_rules(view, next)?;
+    }
     Ok(deploys.then(|| deploy::begin(next, &mut RandomIds, new.0, new.1, call.now)))
 }

@@ -57,6 +57,7 @@ fn name(change: &Change) -> String {
         Change::DeploymentStep(step) => {
             format!("step {} {}", step.deployment, step.rollout.as_str())
         }
+        Change::HookStep(step) => format!("hook {} {}", step.hook, step.state.as_str()),
         Change::Refused(refused) => format!("refused {}", refused.group),
         Change::Gone { kind, .. } => format!("{} gone", kind.as_str()),
     }
