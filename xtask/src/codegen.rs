@@ -204,7 +204,8 @@ impl Model {
         let sensitive = if any(&secret) { "Sensitive, " } else { "" };
         writeln!(out, "use crate::shape::{{{blob}Limits, {sensitive}Timestamp}};\n")
             .map_err(|e| e.to_string())?;
-        let bare = |o: &Value| shape_of(&o["input"]).is_empty() || shape_of(&o["output"]).is_empty();
+        let bare =
+            |o: &Value| shape_of(&o["input"]).is_empty() || shape_of(&o["output"]).is_empty();
         if self.operations.values().any(bare) {
             writeln!(out, "structure! {{ #[derive(Default)] {NOTHING} {{}} }}\n")
                 .map_err(|e| e.to_string())?;

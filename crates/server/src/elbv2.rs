@@ -18,7 +18,7 @@ mod target_groups;
 mod targets;
 
 pub(crate) use attributes::{balancer_attributes, target_group_attributes};
-pub(crate) use lookup::{group_by_arn, is_used, listener_arns};
+pub(crate) use lookup::{balancer_arn, group_by_arn, is_used, listener_arns};
 
 use longshore_auth::Authorized;
 use longshore_wire::codec::query;

@@ -5,6 +5,8 @@
 
 mod account_setting;
 mod balancer_address;
+mod certificate;
+mod certificate_authority;
 mod client_token;
 mod cluster;
 mod container_instance;
@@ -26,6 +28,8 @@ mod task_definition;
 
 pub use account_setting::AccountSettingKey;
 pub use balancer_address::BalancerAddressKey;
+pub use certificate::CertificateKey;
+pub use certificate_authority::CertificateAuthorityKey;
 pub use client_token::ClientTokenKey;
 pub use cluster::ClusterKey;
 pub use container_instance::{ContainerInstanceIndex, ContainerInstanceKey};

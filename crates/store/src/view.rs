@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use longshore_domain::ids::{ClusterName, InstanceId, Scope};
 use longshore_domain::record::{
-    AccountSetting, BalancerAddress, ClientToken, Cluster, ContainerInstance, Daemon,
-    DaemonDeployment, DaemonRevision, DaemonTaskDefinition, Listener, ListenerRule, LoadBalancer,
-    Service, ServiceDeployment, ServiceEvent, ServiceRevision, Target, TargetGroup, Task,
-    TaskDefinition,
+    AccountSetting, BalancerAddress, Certificate, CertificateAuthority, ClientToken, Cluster,
+    ContainerInstance, Daemon, DaemonDeployment, DaemonRevision, DaemonTaskDefinition, Listener,
+    ListenerRule, LoadBalancer, Service, ServiceDeployment, ServiceEvent, ServiceRevision, Target,
+    TargetGroup, Task, TaskDefinition,
 };
 
 use crate::contract::{Event, StoreRevision};
@@ -77,6 +77,10 @@ tables! {
     account_settings: AccountSetting = "account-setting",
     /// Addresses of balancers.
     balancer_addresses: BalancerAddress = "balancer-address",
+    /// Certificates.
+    certificates: Certificate = "certificate",
+    /// The authority that issues certificates.
+    certificate_authorities: CertificateAuthority = "certificate-authority",
     /// Client tokens.
     client_tokens: ClientToken = "client-token",
     /// Clusters.
@@ -133,6 +137,7 @@ impl Kind {
             | Self::ListenerRule
             | Self::TargetGroup
             | Self::Target => "elasticloadbalancing",
+            Self::Certificate | Self::CertificateAuthority => "acm",
             _ => "ecs",
         }
     }

@@ -23,4 +23,6 @@ mod operation;
 pub use error::{DecodeError, Problem, ServiceError};
 pub use node::Node;
 pub use operation::{Operation, OperationInfo, Pagination, Protocol, ServiceInfo};
-pub use shape::{Blob, Context, Limits, Member, Peer, Sensitive, Sink, Structure, Timestamp, Value};
+pub use shape::{
+    Blob, Context, Limits, Member, Peer, Sensitive, Sink, Structure, Timestamp, Value,
+};
