@@ -5,6 +5,7 @@
 
 mod actions;
 mod attributes;
+mod certificates;
 mod conditions;
 pub(crate) mod coverage;
 mod encode;
@@ -65,6 +66,11 @@ pub(crate) async fn dispatch(
         O::DescribeListeners => run!(DescribeListeners, listeners::describe),
         O::ModifyListener => run!(ModifyListener, listeners::modify),
         O::DeleteListener => run!(DeleteListener, listeners::delete),
+        O::AddListenerCertificates => run!(AddListenerCertificates, certificates::add),
+        O::RemoveListenerCertificates => run!(RemoveListenerCertificates, certificates::remove),
+        O::DescribeListenerCertificates => {
+            run!(DescribeListenerCertificates, certificates::describe)
+        }
         O::CreateRule => run!(CreateRule, rules::create),
         O::DescribeRules => run!(DescribeRules, rules::describe),
         O::ModifyRule => run!(ModifyRule, rules::modify),

@@ -74,14 +74,14 @@ pub(crate) async fn answer(server: Arc<Server>, request: Request<Incoming>) -> f
         }
         (&Method::GET, "balancers/routing") => {
             let after = query.get("after").and_then(|after| after.parse().ok());
-            crate::balancers::routing(&server, after.unwrap_or_default()).await
+            crate::balancers::routing(&server, &principal, after.unwrap_or_default()).await
         }
         (&Method::GET, "ca") => match crate::acm::authority_certificate(&server).await {
-            Ok(pem) => text(StatusCode::OK, "application/x-pem-file", pem),
-            Err(error) => json(
-                StatusCode::SERVICE_UNAVAILABLE,
-                &serde_json::json!({ "error": error.message }),
-            ),
+            Ok(pem) => json(StatusCode::OK, &serde_json::json!({ "certificate": pem })),
+            Err(error) => {
+                let error = serde_json::json!({ "error": error.message });
+                json(StatusCode::SERVICE_UNAVAILABLE, &error)
+            }
         },
         (&Method::GET, "waits") => waits::answer(&server, &scope, &query),
         (&Method::GET, "members") => members::answer(&server).await,

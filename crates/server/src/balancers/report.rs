@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use longshore_auth::Principal;
 use longshore_domain::record::{Seen, Target};
-use longshore_domain::route::{Health, Report, TargetReport};
+use longshore_domain::route::{Health, Report, Snapshot, TargetReport};
 use longshore_store::tables::TargetKey;
 use longshore_store::{Kind, RecordTxn, View};
 use longshore_wire::ServiceError;
@@ -26,17 +27,25 @@ const READS: &[Kind] = &[
     Kind::TargetGroup,
     Kind::Target,
     Kind::ContainerInstance,
+    Kind::Certificate,
 ];
 
-/// The snapshot, as soon as it is newer than `after`; nothing, if it is not for long.
-pub(crate) async fn routing(server: &Arc<Server>, after: u64) -> Reply {
+/// The snapshot, as soon as it is newer than `after`; nothing, if it is not for long. It holds
+/// certificates with their keys, of everybody, for the root of the only account that has keys alone.
+pub(crate) async fn routing(server: &Arc<Server>, principal: &Principal, after: u64) -> Reply {
     let mut changes = server.state.changes();
     let mut shutdown = server.shutdown.subscribe();
     let end = tokio::time::Instant::now() + WAIT;
     loop {
         let snapshot = server.balancers.snapshot(&server.state.view());
         if snapshot.version != after {
-            let body = serde_json::to_vec(&*snapshot).unwrap_or_default();
+            let body = if server.identity.owns_all(principal) {
+                serde_json::to_vec(&*snapshot)
+            } else {
+                let certificates = Vec::new();
+                serde_json::to_vec(&Snapshot { certificates, ..(*snapshot).clone() })
+            };
+            let body = body.unwrap_or_default();
             return text(StatusCode::OK, "application/json", body);
         }
         tokio::select! {

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use longshore_domain::ids::Scope;
 use longshore_domain::record::{self, TargetType, forwarded_to};
 use longshore_domain::route::{
-    Balancer, Health, HealthState, Listener, Rule, Snapshot, Target, TargetGroup,
+    Balancer, Certificate, Health, HealthState, Listener, Rule, Snapshot, Target, TargetGroup,
 };
 use longshore_domain::time::Timestamp;
 use longshore_store::View;
@@ -15,16 +15,33 @@ use longshore_store::tables::{
 };
 
 use super::health;
+use crate::acm::by_arn as certificate_by_arn;
 use crate::elbv2::{balancer_attributes, group_by_arn, target_group_attributes};
 
 /// Everything that nodes need to know.
 pub(super) fn of(view: &View) -> Snapshot {
     let mut groups = BTreeSet::new();
-    let balancers =
+    let balancers: Vec<_> =
         view.load_balancers.iter().map(|row| balancer(view, row, &mut groups)).collect();
     let addresses = &mut BTreeMap::new();
     let groups = groups.iter().filter_map(|arn| group(view, arn, addresses)).collect();
-    Snapshot { version: view.revision.0, balancers, groups, certificates: Vec::new() }
+    let certificates = certificates(view, &balancers);
+    Snapshot { version: view.revision.0, balancers, groups, certificates }
+}
+
+/// The certificates that listeners name.
+fn certificates(view: &View, balancers: &[Balancer]) -> Vec<Certificate> {
+    let listeners = balancers.iter().flat_map(|balancer| &balancer.listeners);
+    let arns: BTreeSet<&String> = listeners.flat_map(|listener| &listener.certificates).collect();
+    let known = arns.into_iter().filter_map(|arn| certificate_by_arn(view, arn));
+    known
+        .map(|record| Certificate {
+            arn: record.arn(),
+            names: record.names.clone(),
+            chain_pem: record.full_chain_pem(),
+            key_pem: record.record.key.0.clone(),
+        })
+        .collect()
 }
 
 /// Whether two snapshots differ at most in their version and in what nodes have said themselves.
