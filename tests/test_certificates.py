@@ -350,6 +350,71 @@ def test_what_listeners_refuse(
         elb.modify_listener(ListenerArn=secure, Protocol="HTTPS", Certificates=own)
 
 
+def headers(*arguments: str) -> dict[str, str]:
+    """Headers of an answer, by lower-case name."""
+    lines = curl("--dump-header", "-", "--output", "/dev/null", *arguments).splitlines()
+    pairs = (line.split(": ", 1) for line in lines if ": " in line)
+    return {name.lower(): value for name, value in pairs}
+
+
+def test_attributes_of_listeners(
+    serving: tuple[World, Node, pathlib.Path], balancer: tuple[Any, str, str]
+) -> None:
+    world, _, trusted = serving
+    elb, arn, host = balancer
+    acm = client(world.server.url, service="acm")
+    certificate = acm.request_certificate(DomainName=host)["CertificateArn"]
+    listener = elb.create_listener(
+        LoadBalancerArn=arn,
+        Port=443,
+        Protocol="HTTPS",
+        Certificates=[{"CertificateArn": certificate}],
+        DefaultActions=[fixed("a")],
+    )["Listeners"][0]["ListenerArn"]
+    shown = elb.describe_listener_attributes(ListenerArn=listener)["Attributes"]
+    defaults = {one["Key"]: one["Value"] for one in shown}
+    assert defaults["routing.http.response.server.enabled"] == "true"
+    assert defaults["routing.http.response.x_frame_options.header_value"] == ""
+    assert len(defaults) == 19
+
+    def change(**values: str) -> None:
+        given = [
+            {"Key": f"routing.http.{key.replace('__', '.')}", "Value": value}
+            for key, value in values.items()
+        ]
+        elb.modify_listener_attributes(ListenerArn=listener, Attributes=given)
+
+    for bad in (
+        {"response__x_frame_options__header_value": "MAYBE"},
+        {"response__content_security_policy__header_value": "a\r\nb: c"},
+        {"response__server__enabled": "perhaps"},
+        {"response__nothing__header_value": "x"},
+        {"request__x_amzn_tls_version__header_name": "Host"},
+        {"request__x_amzn_tls_version__header_name": "x-amzn-tls-cipher-suite"},
+    ):
+        with refused("ValidationError"):
+            change(**bad)
+    change(
+        response__strict_transport_security__header_value="max-age=63072000",
+        response__x_frame_options__header_value="DENY",
+        response__server__enabled="false",
+    )
+    until(lambda: connects(host, 443), f"{host} to listen")
+    for version in ("--http1.1", "--http2"):
+        ask = [version, "--cacert", str(trusted), f"https://{host}/"]
+        until(lambda ask=ask: "server" not in headers(*ask), "the attributes")
+        found = headers(*ask)
+        assert found["strict-transport-security"] == "max-age=63072000"
+        assert found["x-frame-options"] == "DENY"
+    assert elb.set_ip_address_type(LoadBalancerArn=arn, IpAddressType="ipv4")["IpAddressType"] == (
+        "ipv4"
+    )
+    with refused("InvalidConfigurationRequest", "IPv6"):
+        elb.set_ip_address_type(LoadBalancerArn=arn, IpAddressType="dualstack")
+    elb.delete_listener(ListenerArn=listener)
+    acm.delete_certificate(CertificateArn=certificate)
+
+
 def test_tls_ends_at_a_network_balancer(
     serving: tuple[World, Node, pathlib.Path], name: str
 ) -> None:
@@ -394,4 +459,16 @@ def test_tls_ends_at_a_network_balancer(
                         break
             assert said == b"hello"
             assert tls.recv(5) == b"olleh"
+        key = "tcp.idle_timeout.seconds"
+        arn = listener["ListenerArn"]
+        shown = elb.describe_listener_attributes(ListenerArn=arn)["Attributes"]
+        assert shown == [{"Key": key, "Value": "350"}]
+        with refused("ValidationError"):
+            elb.modify_listener_attributes(
+                ListenerArn=arn, Attributes=[{"Key": key, "Value": "59"}]
+            )
+        changed = elb.modify_listener_attributes(
+            ListenerArn=arn, Attributes=[{"Key": key, "Value": "60"}]
+        )
+        assert changed["Attributes"] == [{"Key": key, "Value": "60"}]
     elb.delete_load_balancer(LoadBalancerArn=made["LoadBalancerArn"])

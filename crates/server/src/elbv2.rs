@@ -9,6 +9,7 @@ mod certificates;
 mod conditions;
 pub(crate) mod coverage;
 mod encode;
+mod listener_attributes;
 mod listeners;
 mod load_balancers;
 mod lookup;
@@ -19,6 +20,7 @@ mod target_groups;
 mod targets;
 
 pub(crate) use attributes::{balancer_attributes, target_group_attributes};
+pub(crate) use listener_attributes::listener_attributes;
 pub(crate) use lookup::{balancer_arn, group_by_arn, is_used, listener_arns};
 
 use longshore_auth::Authorized;
@@ -55,6 +57,7 @@ pub(crate) async fn dispatch(
         O::DescribeLoadBalancers => run!(DescribeLoadBalancers, load_balancers::describe),
         O::DeleteLoadBalancer => run!(DeleteLoadBalancer, load_balancers::delete),
         O::SetSubnets => run!(SetSubnets, load_balancers::set_subnets),
+        O::SetIpAddressType => run!(SetIpAddressType, load_balancers::set_ip_address_type),
         O::SetSecurityGroups => run!(SetSecurityGroups, load_balancers::set_security_groups),
         O::DescribeLoadBalancerAttributes => {
             run!(DescribeLoadBalancerAttributes, attributes::describe_balancer)
@@ -71,6 +74,10 @@ pub(crate) async fn dispatch(
         O::DescribeListenerCertificates => {
             run!(DescribeListenerCertificates, certificates::describe)
         }
+        O::DescribeListenerAttributes => {
+            run!(DescribeListenerAttributes, listener_attributes::describe)
+        }
+        O::ModifyListenerAttributes => run!(ModifyListenerAttributes, listener_attributes::modify),
         O::CreateRule => run!(CreateRule, rules::create),
         O::DescribeRules => run!(DescribeRules, rules::describe),
         O::ModifyRule => run!(ModifyRule, rules::modify),

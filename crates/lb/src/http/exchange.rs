@@ -125,6 +125,7 @@ async fn attempt(
     );
     let told = Told {
         attributes: &listening.balancer.record.attributes,
+        listener: &listening.record.attributes,
         client: session.client,
         port: listening.record.port,
         tls: session.tls,
@@ -327,7 +328,8 @@ impl Exchange<'_> {
             && answer.framing != Framing::Close;
         let mut out = buffers::head();
         out.clear();
-        write::response(&mut out, &came.buffer, answer, keep || upgraded, cookies);
+        let own = &listening.record.attributes;
+        write::response(&mut out, &came.buffer, answer, keep || upgraded, cookies, own);
         let framing = if upgraded { Framing::Close } else { answer.framing };
         let mut body = Body::new(framing);
         let there = &came.buffer[answer.len..came.end];

@@ -242,7 +242,8 @@ impl Session {
         let bodyless = head::text(&self.buffer[self.start..self.end], &head.method) == "HEAD";
         self.start += head.len + usize::try_from(skipped.unwrap_or(0)).unwrap_or(0);
         let mut out = Vec::new();
-        write::answer(&mut out, answer, keep, bodyless, &cookie::date(clock::now()));
+        let (date, own) = (cookie::date(clock::now()), &listening.record.attributes);
+        write::answer(&mut out, answer, keep, bodyless, &date, own);
         entry.answered(answer.status, out.len() as u64);
         let sent = self.send(&out).await;
         entry.end(&self.node, listening);
@@ -258,7 +259,8 @@ impl Session {
         let mut entry = Entry::begin(listening, self.client, began);
         let mut out = Vec::new();
         let date = cookie::date(clock::now());
-        write::answer(&mut out, &Answer::page(status), false, false, &date);
+        let own = &listening.record.attributes;
+        write::answer(&mut out, &Answer::page(status), false, false, &date, own);
         entry.answered(status, out.len() as u64);
         self.start = self.end;
         let sent = self.send(&out).await;

@@ -16,7 +16,9 @@ use longshore_store::tables::{
 
 use super::health;
 use crate::acm::by_arn as certificate_by_arn;
-use crate::elbv2::{balancer_attributes, group_by_arn, target_group_attributes};
+use crate::elbv2::{
+    balancer_attributes, group_by_arn, listener_attributes, target_group_attributes,
+};
 
 /// Everything that nodes need to know.
 pub(super) fn of(view: &View) -> Snapshot {
@@ -95,6 +97,7 @@ fn listener(view: &View, record: &record::Listener, groups: &mut BTreeSet<String
         certificates: record.certificates.clone(),
         ssl_policy: record.ssl_policy.clone(),
         alpn_policy: record.alpn_policy.clone(),
+        attributes: listener_attributes(record),
         rules,
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use longshore_auth::Authorized;
-use longshore_domain::ids::{CertificateArn, ElbId, Scope};
+use longshore_domain::ids::{ArnError, CertificateArn, ElbId, Scope};
 use longshore_domain::record::Listener;
 use longshore_domain::route::Protocol;
 use longshore_store::{RecordTxn, Row, View};
@@ -42,10 +42,10 @@ fn not_found(arn: &str) -> ServiceError {
 /// # Errors
 /// `CertificateNotFound`, `UnsupportedCertificate`, `ValidationError`.
 fn expect(view: &View, txn: &mut RecordTxn, scope: &Scope, arn: &str) -> Result<(), ServiceError> {
-    let parsed: CertificateArn =
-        arn.parse().map_err(|_| invalid(format!("Certificate ARN '{arn}' is not valid")))?;
-    if parsed.scope != *scope {
-        return Err(not_found(arn));
+    match arn.parse::<CertificateArn>() {
+        Ok(parsed) if parsed.scope == *scope => {}
+        Ok(_) | Err(ArnError::Resource) => return Err(not_found(arn)),
+        Err(_) => return Err(invalid(format!("Certificate ARN '{arn}' is not valid"))),
     }
     let row = crate::acm::by_arn(view, arn).ok_or_else(|| not_found(arn))?;
     if row.names.is_empty() {

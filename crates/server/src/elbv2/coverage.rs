@@ -23,6 +23,10 @@ pub(crate) const fn of(operation: OperationName) -> Coverage {
         }
         O::CreateTargetGroup => Partial("types instance and ip"),
         O::DescribeSSLPolicies => Partial("policies from TLS 1.2 on"),
+        O::DescribeListenerAttributes | O::ModifyListenerAttributes => {
+            Partial("names of headers about certificates of clients are kept, and have no effect")
+        }
+        O::SetIpAddressType => Partial("ipv4; there is no IPv6"),
         O::AddListenerCertificates
         | O::RemoveListenerCertificates
         | O::DescribeListenerCertificates
@@ -47,10 +51,6 @@ pub(crate) const fn of(operation: OperationName) -> Coverage {
         | O::RemoveTags
         | O::DescribeTags
         | O::DescribeAccountLimits => Built,
-        O::DescribeListenerAttributes | O::ModifyListenerAttributes => {
-            Missing("attributes of listeners")
-        }
-        O::SetIpAddressType => Missing("IPv6"),
         O::ModifyIpPools => Missing("address pools of IPAM"),
         O::DescribeCapacityReservation | O::ModifyCapacityReservation => Missing(CAPACITY),
         O::AddTrustStoreRevocations
