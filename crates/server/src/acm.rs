@@ -10,6 +10,7 @@ mod delete;
 mod describe;
 mod import;
 mod lookup;
+mod renew;
 mod request;
 mod tags;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod x509;
 
 pub(crate) use authority::certificate as authority_certificate;
 pub(crate) use lookup::by_arn;
+pub(crate) use renew::{renew, renewed_at};
 
 use longshore_auth::Authorized;
 use longshore_wire::acm::OperationName as O;

@@ -11,6 +11,7 @@ mod lost;
 #[cfg(feature = "measure")]
 pub mod measure;
 mod orphans;
+mod renewals;
 mod retention;
 mod services;
 mod targets;
@@ -45,6 +46,7 @@ pub(crate) fn spawn(
     drive.spawn(daemons::Daemons::new(server, term));
     drive.spawn(services::Services::new(server, term));
     drive.spawn(targets::Targets { server: Arc::clone(server) });
+    drive.spawn(renewals::Renewals);
     drive.spawn(retention::Reaper { retention });
 }
 

@@ -16,7 +16,7 @@ pub(crate) const fn of(operation: OperationName) -> Coverage {
         }
         O::RequestCertificate => Partial(
             "issued at once by the local authority (`longshore ctl ca`), for keys of P-256 (unless \
-             asked otherwise) and P-384; also for addresses and `localhost`; valid for 395 days",
+             asked otherwise) and P-384; also for addresses and `localhost`; valid for 395 days, and renewed 60 days before its end while a listener shows it",
         ),
         O::ListCertificates => {
             Partial("all kinds of keys are listed where no `keyTypes` are given")
@@ -34,7 +34,7 @@ pub(crate) const fn of(operation: OperationName) -> Coverage {
         O::ExportCertificate => Missing("exports of keys"),
         O::ListCertificateDomainValidations => Missing("lists of validations"),
         O::PutAccountConfiguration => Missing("events before certificates expire"),
-        O::RenewCertificate => Missing("renewals"),
+        O::RenewCertificate => Missing("renewals on demand"),
         O::ResendValidationEmail => Missing("mails for validation"),
         O::RevokeCertificate => Missing("revocations"),
         O::SearchCertificates => Missing("searches"),
