@@ -47,7 +47,8 @@ pub(crate) async fn forward(
     forwarding: Forwarding,
     entry: &mut Entry,
 ) -> Done {
-    let Forwarding { mut group, mut cookies, mut sticky } = forwarding;
+    let Forwarding { mut group, mut cookies, mut sticky, identity } = forwarding;
+    session.identity = identity;
     group.use_now();
     entry.group(&group);
     if group.record.version != ProtocolVersion::Http1 {
@@ -130,6 +131,7 @@ async fn attempt(
         port: listening.record.port,
         tls: session.tls,
         trace: &trace,
+        identity: &session.identity,
     };
     entry.trace(&trace);
     let mut out = buffers::head();

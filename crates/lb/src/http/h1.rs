@@ -17,6 +17,7 @@ use crate::alarm::{Alarm, Late};
 use crate::listeners::Slot;
 use crate::log::Entry;
 use crate::node::{Counted, Node};
+use crate::oidc::Identity;
 use crate::stream::Stream;
 use crate::table::Listening;
 use crate::{buffers, clock, limits};
@@ -35,6 +36,8 @@ pub(crate) struct Session {
     pub(crate) buffer: Vec<u8>,
     pub(crate) start: usize,
     pub(crate) end: usize,
+    /// What the target of the current request is told of the client.
+    pub(crate) identity: Identity,
     opened: Instant,
 }
 
@@ -68,6 +71,7 @@ impl Session {
             buffer: Vec::new(),
             start: 0,
             end: 0,
+            identity: Identity::new(),
             opened: Instant::now(),
         }
     }
@@ -200,6 +204,10 @@ impl Session {
         }
         match plan {
             Plan::Answer(answer) => self.answer(listening, &head, &answer, entry).await,
+            Plan::LogIn(log_in) => {
+                let answer = log_in.finish().await;
+                self.answer(listening, &head, &answer, entry).await
+            }
             Plan::Forward(forwarding) => {
                 let done = exchange::forward(self, listening, &head, forwarding, &mut entry).await;
                 match done {

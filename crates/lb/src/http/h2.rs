@@ -141,10 +141,17 @@ async fn handle(connection: &Arc<Connection>, request: Request<Incoming>) -> Res
     let path = path.unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
     let status = match plan {
         Plan::Answer(answer) => return finish(connection, &listening, &answer, entry),
+        Plan::LogIn(log_in) => {
+            let answer = log_in.finish().await;
+            return finish(connection, &listening, &answer, entry);
+        }
         Plan::Forward(forwarding) => {
             let mut outgoing =
                 Outgoing { method: parts.method, path, host, headers: parts.headers };
             let trace = prepare(&mut outgoing, connection, &listening);
+            for (name, value) in &forwarding.identity {
+                set(&mut outgoing.headers, name, value);
+            }
             entry.trace(&trace);
             let trip = forward::Trip { connection, listening: &listening, active };
             match trip.forward(outgoing, body, forwarding, entry).await {
@@ -186,6 +193,9 @@ fn finish(
     }
     if let Some(location) = &answer.location {
         response = response.header(header::LOCATION, location);
+    }
+    for cookie in &answer.cookies {
+        response = response.header(header::SET_COOKIE, cookie);
     }
     if let Some(headers) = response.headers_mut() {
         own_headers(headers, &listening.record.attributes);
@@ -240,6 +250,10 @@ fn prepare(outgoing: &mut Outgoing, connection: &Connection, listening: &Listeni
         set(headers, "cookie", &cookies.join("; "));
     }
     headers.remove("x-forwarded-for");
+    // Nobody but the balancer says who a client is.
+    for name in ["x-amzn-oidc-accesstoken", "x-amzn-oidc-identity", "x-amzn-oidc-data"] {
+        headers.remove(name);
+    }
     if let Some(value) = forwarded_for {
         set(headers, "x-forwarded-for", &value);
     }

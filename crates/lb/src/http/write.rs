@@ -20,6 +20,8 @@ pub(crate) struct Told<'a> {
     pub(crate) tls: Option<(&'a str, &'a str)>,
     /// `X-Amzn-Trace-Id`.
     pub(crate) trace: &'a str,
+    /// Who the client is, where it has logged in.
+    pub(crate) identity: &'a [(&'static str, String)],
 }
 
 /// What becomes of a header of a request.
@@ -39,10 +41,12 @@ fn fate_of_request_header(name: &[u8]) -> Fate {
         7 => is("upgrade"),
         10 => is("connection") || is("keep-alive"),
         15 => is("x-forwarded-for") || is("x-amzn-trace-id"),
-        16 => is("proxy-connection") || is("x-forwarded-port"),
+        // Nobody but the balancer says who a client is.
+        16 => is("proxy-connection") || is("x-forwarded-port") || is("x-amzn-oidc-data"),
         17 => is("transfer-encoding") || is("x-forwarded-proto"),
         18 => is("x-amzn-tls-version"),
-        23 => is("x-amzn-tls-cipher-suite"),
+        20 => is("x-amzn-oidc-identity"),
+        23 => is("x-amzn-tls-cipher-suite") || is("x-amzn-oidc-accesstoken"),
         _ => false,
     };
     if stays { Fate::Stays } else { Fate::Passes }
@@ -157,6 +161,9 @@ pub(crate) fn request(out: &mut Vec<u8>, buffer: &[u8], head: &RequestHead, told
         "X-Forwarded-Proto: {proto}\r\nX-Forwarded-Port: {}\r\nX-Amzn-Trace-Id: {}\r\n",
         told.port, told.trace
     );
+    for (name, value) in told.identity {
+        line(out, name.as_bytes(), value.as_bytes());
+    }
     if let (true, Some((version, suite))) = (told.attributes.tls_headers, told.tls) {
         line(out, told.listener.tls_version_header.as_bytes(), version.as_bytes());
         line(out, told.listener.tls_cipher_suite_header.as_bytes(), suite.as_bytes());
@@ -280,6 +287,9 @@ pub(crate) fn answer(
     if let Some(location) = &answer.location {
         line(out, b"Location", location.as_bytes());
     }
+    for cookie in &answer.cookies {
+        line(out, b"Set-Cookie", cookie.as_bytes());
+    }
     out.extend_from_slice(connection(keep_alive));
     out.extend_from_slice(b"\r\n");
     if !bodyless {
@@ -302,6 +312,7 @@ mod tests {
             port: 8080,
             tls: None,
             trace: "Root=1-2-3",
+            identity: &[],
         };
         let mut out = Vec::new();
         request(&mut out, came.as_bytes(), &head, &told);
@@ -359,6 +370,7 @@ mod tests {
             port: 8080,
             tls: Some(("TLSv1.3", "SUITE")),
             trace: "Root=1-2-3",
+            identity: &[],
         };
         let mut out = Vec::new();
         request(&mut out, came.as_bytes(), &head, &told);

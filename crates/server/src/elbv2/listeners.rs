@@ -63,7 +63,7 @@ pub(super) async fn create(
             return Err(ErrorCode::TooManyListeners
                 .error(format!("A load balancer can have at most {LISTENERS} listeners")));
         }
-        let actions = actions::read(request.default_actions.clone(), balancer.kind)?;
+        let actions = actions::read(request.default_actions.clone(), balancer.kind, &[])?;
         let secure = certificates::is_secure(protocol);
         let record = Listener {
             scope: call.scope.clone(),
@@ -86,7 +86,12 @@ pub(super) async fn create(
         certificates::check(view, txn, &record, None)?;
         actions::expect_groups(view, txn, &call.scope, protocol, &record.default_actions)?;
         if let Some(same) = known.iter().find(|row| row.port == port) {
-            let as_new = Listener { id: same.id, tags: same.tags.clone(), ..record.clone() };
+            let as_new = Listener {
+                id: same.id,
+                attributes: same.attributes.clone(),
+                tags: same.tags.clone(),
+                ..record.clone()
+            };
             if as_new == same.record {
                 return Ok(as_new);
             }
@@ -172,7 +177,7 @@ pub(super) async fn modify(
             next.alpn_policy = None;
         }
         if let Some(given) = &request.default_actions {
-            next.default_actions = actions::read(given.clone(), row.kind)?;
+            next.default_actions = actions::read(given.clone(), row.kind, &row.default_actions)?;
         }
         certificates::check(view, txn, &next, Some(row))?;
         actions::expect_groups(view, txn, &call.scope, next.protocol, &next.default_actions)?;

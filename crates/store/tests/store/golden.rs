@@ -101,7 +101,7 @@ async fn every_version_of_every_record_is_readable() {
                 check(balancing::balancer_address(), |view| &view.balancer_addresses).await;
             }
             Kind::Certificate => {
-                check(certificates::certificate(), |view| &view.certificates).await
+                check(certificates::certificate(), |view| &view.certificates).await;
             }
             Kind::CertificateAuthority => {
                 check(certificates::authority(), |view| &view.certificate_authorities).await;

@@ -54,7 +54,7 @@ impl Trip<'_> {
         forwarding: Forwarding,
         mut entry: Entry,
     ) -> Result<Response<Body>, (u16, Entry)> {
-        let Forwarding { mut group, cookies, mut sticky } = forwarding;
+        let Forwarding { mut group, cookies, mut sticky, .. } = forwarding;
         group.use_now();
         entry.group(&group);
         let hold_until = hold::deadline(&group);
