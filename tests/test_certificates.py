@@ -39,6 +39,24 @@ def self_signed(folder: pathlib.Path, name: str, *options: str) -> dict[str, byt
     return {"Certificate": certificate.read_bytes(), "PrivateKey": key.read_bytes()}
 
 
+def of_curve(folder: pathlib.Path, name: str) -> dict[str, bytes]:
+    """The same for a key in the older form, with its parameters before it."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    made = ["openssl", "ecparam", "-genkey", "-name", "prime256v1", "-out", str(key)]
+    subprocess.run(made, check=True, capture_output=True)
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-key", str(key), "-days", "30"),
+            *("-out", str(certificate), "-subj", f"/CN={name}"),
+            *("-addext", f"subjectAltName=DNS:{name}"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    assert b"EC PARAMETERS" in key.read_bytes()
+    return {"Certificate": certificate.read_bytes(), "PrivateKey": key.read_bytes()}
+
+
 def curl(*arguments: str) -> str:
     """What curl prints; it must succeed."""
     done = subprocess.run(
@@ -249,7 +267,7 @@ def test_https_by_certificates_chosen_by_name_and_changed_under_way(
             ListenerArn=listener, Certificates=[{"CertificateArn": own}]
         )
     # An imported one in place of the default one, and another one under the same ARN.
-    first, second = (self_signed(tmp_path, "imported.example.com") for _ in range(2))
+    first, second = (of_curve(tmp_path, "imported.example.com") for _ in range(2))
     imported = acm.import_certificate(**first)["CertificateArn"]
     elb.modify_listener(ListenerArn=listener, Certificates=[{"CertificateArn": imported}])
     until(lambda: shown_to(host, 443, None) == der(first["Certificate"]), "the imported one")

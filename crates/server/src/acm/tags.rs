@@ -45,10 +45,10 @@ fn check_count(tags: &Tags) -> Result<(), ServiceError> {
     Ok(())
 }
 
-fn shown(tags: &Tags) -> Option<Vec<Tag>> {
+fn shown(tags: &Tags) -> Vec<Tag> {
     let tag =
         |(key, value): (&String, &String)| Tag { key: key.clone(), value: Some(value.clone()) };
-    Some(tags.iter().map(tag).collect())
+    tags.iter().map(tag).collect()
 }
 
 async fn change(
@@ -121,7 +121,7 @@ pub(super) async fn list(
     let (_, request) = request.into_parts();
     let view = call.server.state.view();
     let row = lookup::certificate(&view, &call.scope, &request.certificate_arn)?;
-    Ok(ListTagsForCertificateResponse { tags: shown(&row.tags) })
+    Ok(ListTagsForCertificateResponse { tags: Some(shown(&row.tags)) })
 }
 
 /// ListTagsForResource.
@@ -132,5 +132,5 @@ pub(super) async fn list_for_resource(
     let (_, request) = request.into_parts();
     let view = call.server.state.view();
     let row = lookup::certificate(&view, &call.scope, &request.resource_arn)?;
-    Ok(ListTagsForResourceResponse { tags: shown(&row.tags) })
+    Ok(ListTagsForResourceResponse { tags: Some(shown(&row.tags)) })
 }

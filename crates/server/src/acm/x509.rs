@@ -294,7 +294,8 @@ fn extended_key_usages(certificate: &X509Certificate<'_>) -> Vec<(ExtendedKeyUsa
         (usage.any, N::Any, "2.5.29.37.0"),
     ]
     .into_iter()
-    .filter_map(|(is_set, name, oid)| is_set.then(|| (name, oid.to_owned())))
+    .filter(|(is_set, ..)| *is_set)
+    .map(|(_, name, oid)| (name, oid.to_owned()))
     .collect();
     found.extend(usage.other.iter().map(|oid| (N::Custom, oid.to_id_string())));
     found
