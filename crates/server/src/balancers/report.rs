@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 use longshore_auth::Principal;
 use longshore_domain::record::{Seen, Target};
-use longshore_domain::route::{Health, Report, Snapshot, TargetReport};
+use longshore_domain::route::{Action, Health, Report, Snapshot, TargetReport};
 use longshore_store::tables::TargetKey;
 use longshore_store::{Kind, RecordTxn, View};
 use longshore_wire::ServiceError;
@@ -30,8 +30,8 @@ const READS: &[Kind] = &[
     Kind::Certificate,
 ];
 
-/// The snapshot, as soon as it is newer than `after`; nothing, if it is not for long. It holds
-/// certificates with their keys, of everybody, for the root of the only account that has keys alone.
+/// The snapshot, as soon as it is newer than `after`; nothing, if it is not for long. Private keys and
+/// secrets are everybody's, so they are for the root of the only account that has keys alone.
 pub(crate) async fn routing(server: &Arc<Server>, principal: &Principal, after: u64) -> Reply {
     let mut changes = server.state.changes();
     let mut shutdown = server.shutdown.subscribe();
@@ -42,8 +42,7 @@ pub(crate) async fn routing(server: &Arc<Server>, principal: &Principal, after: 
             let body = if server.identity.owns_all(principal) {
                 serde_json::to_vec(&*snapshot)
             } else {
-                let certificates = Vec::new();
-                serde_json::to_vec(&Snapshot { certificates, ..(*snapshot).clone() })
+                serde_json::to_vec(&without_secrets((*snapshot).clone()))
             };
             let body = body.unwrap_or_default();
             return text(StatusCode::OK, "application/json", body);
@@ -56,6 +55,19 @@ pub(crate) async fn routing(server: &Arc<Server>, principal: &Principal, after: 
         }
     }
     text(StatusCode::NO_CONTENT, "application/json", "")
+}
+
+/// What any caller may know: such a node serves no TLS and logs nobody in.
+fn without_secrets(mut snapshot: Snapshot) -> Snapshot {
+    snapshot.certificates.clear();
+    let listeners = snapshot.balancers.iter_mut().flat_map(|balancer| &mut balancer.listeners);
+    let rules = listeners.flat_map(|listener| &mut listener.rules);
+    for action in rules.flat_map(|rule| &mut rule.actions) {
+        if let Action::AuthenticateOidc(oidc) = action {
+            oidc.client_secret.clear();
+        }
+    }
+    snapshot
 }
 
 /// Takes in what a node says.
