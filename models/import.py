@@ -15,6 +15,7 @@ import zipfile
 
 # Name of the service: folder in the wheel.
 SERVICES = {
+    "acm": "botocore/data/acm/2015-12-08",
     "ecs": "botocore/data/ecs/2014-11-13",
     "elbv2": "botocore/data/elbv2/2015-12-01",
 }

@@ -29,6 +29,8 @@ WORDS = [
     "arn:aws:ecs:::",
     "0" * 32,
     "attribute:a == b",
+    "*.example.com",
+    "arn:aws:acm:us-east-1:000000000000:certificate/00000000-0000-0000-0000-000000000000",
     "256",
     "1 vCPU",
     "http://127.0.0.1",
@@ -41,13 +43,13 @@ WORDS = [
 NUMBERS = [0, 1, -1, 2, 10, 80, 65535, 65536, 2**31 - 1, -(2**31), 2**31, 2**63, 1e308]
 
 
-def service() -> botocore.model.ServiceModel:
-    """The pinned ECS model."""
+def service(name: str) -> botocore.model.ServiceModel:
+    """A pinned model."""
     loader = botocore.session.get_session().get_component("data_loader")
-    return botocore.model.ServiceModel(loader.load_service_model("ecs", "service-2"))
+    return botocore.model.ServiceModel(loader.load_service_model(name, "service-2"))
 
 
-MODEL = service()
+MODELS = [service("ecs"), service("acm")]
 
 
 class Maker:
@@ -104,9 +106,19 @@ class Maker:
         )
 
 
-@pytest.mark.parametrize("operation", MODEL.operation_names)
-def test_no_input_is_the_servers_error(server: Server, operation: str) -> None:
-    shape = MODEL.operation_model(operation).input_shape
+@pytest.mark.parametrize(
+    ("model", "operation"),
+    [
+        pytest.param(model, operation, id=f"{model.endpoint_prefix}-{operation}")
+        for model in MODELS
+        for operation in model.operation_names
+    ],
+)
+def test_no_input_is_the_servers_error(
+    server: Server, model: botocore.model.ServiceModel, operation: str
+) -> None:
+    shape = model.operation_model(operation).input_shape
+    target = {"X_Amz_Target": f"{model.metadata['targetPrefix']}.{operation}"}
     maker = Maker(f"{SEED}-{operation}")
     inputs: list[Any] = [{}]
     for _ in range(ROUNDS):
@@ -115,7 +127,7 @@ def test_no_input_is_the_servers_error(server: Server, operation: str) -> None:
     with Raw(server.url) as raw:
         for each in inputs:
             body = json.dumps(each).encode()
-            answer = raw.call(operation, body)
+            answer = raw.call(operation, body, **target)
             assert answer.status < 500, f"{body.decode()} gives {answer.status}: {answer.body!r}"
             if answer.status >= 400:
                 answer.expect_client_error()
@@ -124,5 +136,5 @@ def test_no_input_is_the_servers_error(server: Server, operation: str) -> None:
         # Cut off in the middle, as a broken client would.
         for cut in (1, len(body) // 2, len(body) - 1):
             if 0 < cut < len(body):
-                raw.call(operation, body[:cut]).expect_client_error()
+                raw.call(operation, body[:cut], **target).expect_client_error()
     assert server.alive

@@ -169,3 +169,54 @@ def test_a_balancer_needs_a_key_too(
     finally:
         stranger.stop()
         known.stop()
+
+
+def routing(server: Server, key: str, secret: str) -> dict[str, Any]:
+    """What a node of balancers with this key is told."""
+    url = f"{server.url}/_longshore/balancers/routing?after=0"
+    request = botocore.awsrequest.AWSRequest("GET", url)
+    credentials = botocore.credentials.Credentials(key, secret)
+    botocore.auth.SigV4Auth(credentials, "ecs", REGION).add_auth(request)
+    signed = urllib.request.Request(url, headers=dict(request.headers.items()))
+    with urllib.request.urlopen(signed, timeout=10) as answer:
+        return dict(json.load(answer))
+
+
+def test_private_keys_are_for_the_owner_of_all(
+    new_server: Callable[..., Server], tmp_path: pathlib.Path
+) -> None:
+    for count, withheld in ((1, False), (2, True)):
+        file = tmp_path / f"keys-{count}.json"
+        file.write_text(json.dumps(KEYS[:count]))
+        server = new_server("--keys", str(file))
+        key = ("AKIDONE", "secret-one")
+        elb, acm = (client(server.url, *key, service=which) for which in ("elbv2", "acm"))
+        balancer = elb.create_load_balancer(Name="web")["LoadBalancers"][0]["LoadBalancerArn"]
+        certificate = acm.request_certificate(DomainName="a.example.com")["CertificateArn"]
+        config = dict.fromkeys(
+            ("Issuer", "AuthorizationEndpoint", "TokenEndpoint", "UserInfoEndpoint"),
+            "https://idp.example.com/",
+        )
+        config |= {"ClientId": "a", "ClientSecret": "hidden-secret"}
+        log_in = {"Type": "authenticate-oidc", "Order": 1, "AuthenticateOidcConfig": config}
+        fixed = {
+            "Type": "fixed-response",
+            "Order": 2,
+            "FixedResponseConfig": {"StatusCode": "200"},
+        }
+        elb.create_listener(
+            LoadBalancerArn=balancer,
+            Port=443,
+            Protocol="HTTPS",
+            Certificates=[{"CertificateArn": certificate}],
+            DefaultActions=[log_in, fixed],
+        )
+        told = routing(server, *key)
+        assert told["balancers"][0]["listeners"][0]["certificates"] == [certificate]
+        for secret in ("PRIVATE", "hidden-secret"):
+            assert (secret not in json.dumps(told)) == withheld
+        if withheld:
+            other = client(server.url, "AKIDTWO", "secret-two", service="acm")
+            assert other.list_certificates()["CertificateSummaryList"] == []
+            with refused("ResourceNotFoundException"):
+                other.describe_certificate(CertificateArn=certificate)

@@ -221,6 +221,8 @@ pub(crate) struct LbOptions {
 pub(crate) enum CtlCommand {
     /// Servers, clusters, instances, services and tasks at a glance.
     Status,
+    /// The certificate of the local authority, PEM, for those who are to trust what it issues.
+    Ca,
     /// The servers of the control plane: which leads, and how far each is behind the store.
     Servers,
     /// Say why: what a task, a service or a task group waits for, or why it ended.

@@ -1,6 +1,7 @@
 //! `longshore ctl`: what the AWS CLI has no command for.
 
 mod at;
+mod ca;
 mod consolidate;
 mod doctor;
 mod events;
@@ -21,6 +22,7 @@ use crate::output::{self, Output};
 pub(crate) async fn run(command: CtlCommand, client: &Api, output: Output) -> Result<(), Failure> {
     match command {
         CtlCommand::Status => status::run(client, output).await,
+        CtlCommand::Ca => ca::run(client, output).await,
         CtlCommand::Servers => servers::run(client, output).await,
         CtlCommand::Explain { subject, cluster, docker_socket } => {
             let asked = explain::Asked { client, cluster: &cluster, docker_socket: &docker_socket };

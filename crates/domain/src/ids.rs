@@ -2,12 +2,14 @@
 
 mod arn;
 mod balancing;
+mod certificate;
 mod name;
 mod text;
 mod unique;
 
 pub use arn::{Arn, ArnError, Resource, deployment_id};
 pub use balancing::{ElbArn, ElbId, ElbResource};
+pub use certificate::{CertificateArn, CertificateId};
 pub use name::{AccountId, ClusterName, DaemonName, Family, NameError, Region, Scope, ServiceName};
 pub use unique::{
     DaemonDeploymentId, EventId, IdSource, InstanceId, Revision, ServiceDeploymentId, TaskId,

@@ -5,6 +5,7 @@
 //! ARNs are not stored: they follow from scope, names and ids.
 
 mod account_setting;
+mod certificate;
 mod client_token;
 mod cluster;
 mod container_instance;
@@ -24,6 +25,7 @@ mod task_set;
 mod traffic;
 
 pub use account_setting::AccountSetting;
+pub use certificate::{Certificate, CertificateAuthority, CertificateRequest, PrivateKey};
 pub use client_token::ClientToken;
 pub use cluster::{Cluster, ClusterStatus};
 pub use container_instance::{

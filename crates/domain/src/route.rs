@@ -18,6 +18,6 @@ pub use rule::{
 };
 pub use snapshot::{
     Algorithm, Balancer, BalancerAttributes, BalancerKind, Certificate, ForwardedFor, Health,
-    HealthCheck, HealthReason, HealthState, Listener, OnDemand, ProbePort, Protocol,
-    ProtocolVersion, Snapshot, Stickiness, Target, TargetGroup, TargetGroupAttributes,
+    HealthCheck, HealthReason, HealthState, Listener, ListenerAttributes, OnDemand, ProbePort,
+    Protocol, ProtocolVersion, Snapshot, Stickiness, Target, TargetGroup, TargetGroupAttributes,
 };

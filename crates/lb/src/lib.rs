@@ -24,6 +24,7 @@ mod listeners;
 mod log;
 mod metrics;
 mod node;
+mod oidc;
 mod run;
 mod select;
 mod stats;

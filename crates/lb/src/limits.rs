@@ -62,8 +62,6 @@ pub(crate) const FLOW_IDLE: Duration = Duration::from_secs(120);
 pub(crate) const FLOWS: usize = 16_384;
 /// Bytes of a datagram.
 pub(crate) const DATAGRAM_BYTES: usize = 65_535;
-/// Time that a connection of layer 4 may be silent (NLB: 350 s).
-pub(crate) const TCP_IDLE: Duration = Duration::from_secs(350);
 /// Lines of the access log that wait to be written; more are dropped and counted.
 pub(crate) const LOG_LINES: usize = 16_384;
 /// Time that one file of the access log covers (ALB: 5 minutes).

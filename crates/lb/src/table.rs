@@ -23,6 +23,8 @@ pub(crate) struct Table {
     /// By what they are bound to.
     pub(crate) listeners: BTreeMap<SocketKey, Arc<Listening>>,
     pub(crate) groups: Arc<BTreeMap<String, Arc<Group>>>,
+    /// By ARN.
+    certificates: Arc<BTreeMap<String, Certificate>>,
     /// Listeners that cannot be served, by ARN, and why.
     pub(crate) refused: Vec<(String, String)>,
 }
@@ -74,38 +76,30 @@ impl Table {
             (record.arn.clone(), Arc::new(group))
         });
         let groups: Arc<BTreeMap<_, _>> = Arc::new(groups.collect());
-        let mut table = Self { version: snapshot.version, groups, ..Self::default() };
+        let certificates = snapshot.certificates.iter().map(|c| (c.arn.clone(), c.clone()));
+        let certificates = Arc::new(certificates.collect());
+        let version = snapshot.version;
+        let mut table = Self { version, groups, certificates, ..Self::default() };
         let earlier = Earlier::of(before);
-        let certificates: BTreeMap<&str, &Certificate> =
-            snapshot.certificates.iter().map(|c| (c.arn.as_str(), c)).collect();
         for balancer in &snapshot.balancers {
-            table.enter(balancer, &earlier, &certificates);
+            table.enter(balancer, &earlier);
         }
         table
     }
 
-    fn enter(
-        &mut self,
-        balancer: &Balancer,
-        earlier: &Earlier<'_>,
-        certificates: &BTreeMap<&str, &Certificate>,
-    ) {
+    fn enter(&mut self, balancer: &Balancer, earlier: &Earlier<'_>) {
         let stats = earlier.balancers.get(balancer.arn.as_str()).map(|b| Arc::clone(&b.stats));
         let record = Balancer { listeners: Vec::new(), ..balancer.clone() };
         let shared = Arc::new(Balancing { record, stats: stats.unwrap_or_default() });
         for record in &balancer.listeners {
-            let http2 = balancer.attributes.http2;
-            let tls = match record.protocol {
-                Protocol::Https | Protocol::Tls => match tls::server(record, http2, certificates) {
-                    Ok(config) => Some(config),
-                    Err(why) => {
-                        self.refused.push((record.arn.clone(), why));
-                        continue;
-                    }
-                },
-                _ => None,
-            };
             let old = earlier.listeners.get(record.arn.as_str());
+            let tls = match self.tls(balancer, record, old, earlier.certificates) {
+                Ok(config) => config,
+                Err(why) => {
+                    self.refused.push((record.arn.clone(), why));
+                    continue;
+                }
+            };
             let same = old.filter(|old| old.record.rules == record.rules);
             let rules = same.map_or_else(
                 || Arc::new(Rules::new(record.rules.clone())),
@@ -130,8 +124,39 @@ impl Table {
     }
 }
 
+impl Table {
+    /// How a listener speaks TLS, if it does. Keys are read anew only where something has changed: that
+    /// takes longer than all the rest.
+    fn tls(
+        &self,
+        balancer: &Balancer,
+        record: &Listener,
+        old: Option<&&Listening>,
+        certificates: &BTreeMap<String, Certificate>,
+    ) -> Result<Option<Arc<ServerConfig>>, String> {
+        if !matches!(record.protocol, Protocol::Https | Protocol::Tls) {
+            return Ok(None);
+        }
+        let http2 = balancer.attributes.http2;
+        let same = |old: &&&Listening| {
+            let settings = |l: &Listener| {
+                (l.protocol, l.certificates.clone(), l.ssl_policy.clone(), l.alpn_policy.clone())
+            };
+            let arns = &record.certificates;
+            settings(&old.record) == settings(record)
+                && old.balancer.record.attributes.http2 == http2
+                && arns.iter().all(|arn| certificates.get(arn) == self.certificates.get(arn))
+        };
+        if let Some(config) = old.filter(same).and_then(|old| old.tls.as_ref()) {
+            return Ok(Some(Arc::clone(config)));
+        }
+        tls::server(record, http2, &self.certificates).map(Some)
+    }
+}
+
 /// What an earlier table has, by ARN.
 struct Earlier<'a> {
+    certificates: &'a BTreeMap<String, Certificate>,
     listeners: BTreeMap<&'a str, &'a Listening>,
     balancers: BTreeMap<&'a str, &'a Balancing>,
 }
@@ -140,6 +165,7 @@ impl<'a> Earlier<'a> {
     fn of(table: &'a Table) -> Self {
         let all = || table.listeners.values().map(Arc::as_ref);
         Self {
+            certificates: &table.certificates,
             listeners: all().map(|l| (l.record.arn.as_str(), l)).collect(),
             balancers: all()
                 .map(|l| (l.balancer.record.arn.as_str(), l.balancer.as_ref()))

@@ -47,12 +47,12 @@ fn provider() -> Arc<CryptoProvider> {
 pub(crate) fn server(
     listener: &Listener,
     http2: bool,
-    certificates: &BTreeMap<&str, &Certificate>,
+    certificates: &BTreeMap<String, Certificate>,
 ) -> Result<Arc<ServerConfig>, String> {
     let mut names = BTreeMap::new();
     let mut default = None;
     for arn in &listener.certificates {
-        let record = certificates.get(arn.as_str());
+        let record = certificates.get(arn);
         let record = record.ok_or_else(|| format!("certificate {arn} is not known"))?;
         let key = Arc::new(certified(record)?);
         for name in &record.names {

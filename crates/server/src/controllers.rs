@@ -12,6 +12,7 @@ mod lost;
 #[cfg(feature = "measure")]
 pub mod measure;
 mod orphans;
+mod renewals;
 mod retention;
 mod services;
 mod targets;
@@ -47,6 +48,7 @@ pub(crate) fn spawn(
     drive.spawn(services::Services::new(server, term));
     drive.spawn(targets::Targets { server: Arc::clone(server), began });
     drive.spawn(idle::Idle);
+    drive.spawn(renewals::Renewals);
     drive.spawn(retention::Reaper { retention });
 }
 

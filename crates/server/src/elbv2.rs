@@ -5,9 +5,11 @@
 
 mod actions;
 mod attributes;
+mod certificates;
 mod conditions;
 pub(crate) mod coverage;
 mod encode;
+mod listener_attributes;
 mod listeners;
 mod load_balancers;
 mod lookup;
@@ -19,7 +21,8 @@ mod targets;
 mod weights;
 
 pub(crate) use attributes::{balancer_attributes, target_group_attributes};
-pub(crate) use lookup::{group_by_arn, is_used, listener_arns};
+pub(crate) use listener_attributes::listener_attributes;
+pub(crate) use lookup::{balancer_arn, group_by_arn, is_used, listener_arns};
 pub(crate) use weights::{forwards, reweigh};
 
 use longshore_auth::Authorized;
@@ -56,6 +59,7 @@ pub(crate) async fn dispatch(
         O::DescribeLoadBalancers => run!(DescribeLoadBalancers, load_balancers::describe),
         O::DeleteLoadBalancer => run!(DeleteLoadBalancer, load_balancers::delete),
         O::SetSubnets => run!(SetSubnets, load_balancers::set_subnets),
+        O::SetIpAddressType => run!(SetIpAddressType, load_balancers::set_ip_address_type),
         O::SetSecurityGroups => run!(SetSecurityGroups, load_balancers::set_security_groups),
         O::DescribeLoadBalancerAttributes => {
             run!(DescribeLoadBalancerAttributes, attributes::describe_balancer)
@@ -67,6 +71,15 @@ pub(crate) async fn dispatch(
         O::DescribeListeners => run!(DescribeListeners, listeners::describe),
         O::ModifyListener => run!(ModifyListener, listeners::modify),
         O::DeleteListener => run!(DeleteListener, listeners::delete),
+        O::AddListenerCertificates => run!(AddListenerCertificates, certificates::add),
+        O::RemoveListenerCertificates => run!(RemoveListenerCertificates, certificates::remove),
+        O::DescribeListenerCertificates => {
+            run!(DescribeListenerCertificates, certificates::describe)
+        }
+        O::DescribeListenerAttributes => {
+            run!(DescribeListenerAttributes, listener_attributes::describe)
+        }
+        O::ModifyListenerAttributes => run!(ModifyListenerAttributes, listener_attributes::modify),
         O::CreateRule => run!(CreateRule, rules::create),
         O::DescribeRules => run!(DescribeRules, rules::describe),
         O::ModifyRule => run!(ModifyRule, rules::modify),

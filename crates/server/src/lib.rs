@@ -5,6 +5,7 @@
 //! reconcile. Everything that must outlive the process is in the store; everything here can be
 //! rebuilt from it.
 
+mod acm;
 mod balancers;
 mod call;
 mod clock;

@@ -4,6 +4,7 @@
 //! instance, and `GET /_longshore/waits?cluster=C` what services and tasks wait for;
 //! `GET /_longshore/events` tells the journal as events, and `GET /_longshore/at` what a cluster was
 //! like at a time; `/_longshore/consolidate` plans to empty instances and starts it;
+//! `GET /_longshore/ca` gives the certificate of the local authority;
 //! `GET /_longshore/members` tells of the servers of the control plane, `GET /_longshore/backup` gives
 //! an archive of the store, and `POST /_longshore/reset` empties a development server. Requests are
 //! authenticated like any other, but those of health.
@@ -73,8 +74,15 @@ pub(crate) async fn answer(server: Arc<Server>, request: Request<Incoming>) -> f
         }
         (&Method::GET, "balancers/routing") => {
             let after = query.get("after").and_then(|after| after.parse().ok());
-            crate::balancers::routing(&server, after.unwrap_or_default()).await
+            crate::balancers::routing(&server, &principal, after.unwrap_or_default()).await
         }
+        (&Method::GET, "ca") => match crate::acm::authority_certificate(&server).await {
+            Ok(pem) => json(StatusCode::OK, &serde_json::json!({ "certificate": pem })),
+            Err(error) => {
+                let error = serde_json::json!({ "error": error.message });
+                json(StatusCode::SERVICE_UNAVAILABLE, &error)
+            }
+        },
         (&Method::GET, "waits") => waits::answer(&server, &scope, &query),
         (&Method::GET, "members") => members::answer(&server).await,
         (&Method::GET, "at") => at::answer(&server, &scope, &query).await,

@@ -6,6 +6,8 @@
 mod account_setting;
 mod balancer_address;
 mod balancer_node;
+mod certificate;
+mod certificate_authority;
 mod client_token;
 mod cluster;
 mod container_instance;
@@ -28,6 +30,8 @@ mod task_definition;
 pub use account_setting::AccountSettingKey;
 pub use balancer_address::BalancerAddressKey;
 pub use balancer_node::BalancerNodeKey;
+pub use certificate::CertificateKey;
+pub use certificate_authority::CertificateAuthorityKey;
 pub use client_token::ClientTokenKey;
 pub use cluster::ClusterKey;
 pub use container_instance::{ContainerInstanceIndex, ContainerInstanceKey};

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use longshore_domain::ids::{ClusterName, InstanceId, Scope};
 use longshore_domain::record::{
-    AccountSetting, BalancerAddress, BalancerNode, ClientToken, Cluster, ContainerInstance, Daemon,
-    DaemonDeployment, DaemonRevision, DaemonTaskDefinition, Listener, ListenerRule, LoadBalancer,
-    Service, ServiceDeployment, ServiceEvent, ServiceRevision, Target, TargetGroup, Task,
-    TaskDefinition,
+    AccountSetting, BalancerAddress, BalancerNode, Certificate, CertificateAuthority, ClientToken,
+    Cluster, ContainerInstance, Daemon, DaemonDeployment, DaemonRevision, DaemonTaskDefinition,
+    Listener, ListenerRule, LoadBalancer, Service, ServiceDeployment, ServiceEvent,
+    ServiceRevision, Target, TargetGroup, Task, TaskDefinition,
 };
 
 use crate::contract::{Event, StoreRevision};
@@ -87,6 +87,10 @@ tables! {
     balancer_addresses: BalancerAddress = "balancer-address",
     /// Nodes of balancers.
     balancer_nodes: BalancerNode = "balancer-node",
+    /// Certificates.
+    certificates: Certificate = "certificate",
+    /// The authority that issues certificates.
+    certificate_authorities: CertificateAuthority = "certificate-authority",
     /// Client tokens.
     client_tokens: ClientToken = "client-token",
     /// Clusters.
@@ -144,6 +148,7 @@ impl Kind {
             | Self::ListenerRule
             | Self::TargetGroup
             | Self::Target => "elasticloadbalancing",
+            Self::Certificate | Self::CertificateAuthority => "acm",
             _ => "ecs",
         }
     }

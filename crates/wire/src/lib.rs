@@ -11,6 +11,7 @@
 #[macro_use]
 mod shape;
 
+pub mod acm;
 pub mod agent;
 pub mod codec;
 pub mod ecs;
@@ -22,4 +23,6 @@ mod operation;
 pub use error::{DecodeError, Problem, ServiceError, with_causes};
 pub use node::Node;
 pub use operation::{Operation, OperationInfo, Pagination, Protocol, ServiceInfo};
-pub use shape::{Context, Limits, Member, Peer, Sensitive, Sink, Structure, Timestamp, Value};
+pub use shape::{
+    Blob, Context, Limits, Member, Peer, Sensitive, Sink, Structure, Timestamp, Value,
+};

@@ -226,6 +226,33 @@ impl Value for Sensitive {
     }
 }
 
+/// Bytes, as text in base 64. They are keys and certificates, so debug output does not show them.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Blob(pub Vec<u8>);
+
+impl fmt::Debug for Blob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
+impl Value for Blob {
+    #[expect(clippy::cast_precision_loss, reason = "lengths are far below 2^52")]
+    fn read(node: &Node<'_>, context: Context) -> Result<Self, DecodeError> {
+        let (Node::String(text) | Node::Text(text)) = node else {
+            return Err(DecodeError::wrong_type("a base64 string", node.kind()));
+        };
+        let bytes = data_encoding::BASE64.decode(text.as_bytes());
+        let bytes = bytes.map_err(|_| DecodeError::wrong_type("base64", "something else"))?;
+        context.limits.check(bytes.len() as f64, "length")?;
+        Ok(Self(bytes))
+    }
+
+    fn write(&self, sink: &mut dyn Sink) {
+        sink.string(&data_encoding::BASE64.encode(&self.0));
+    }
+}
+
 /// A point in time: seconds since the Unix epoch, with milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct Timestamp(pub f64);
@@ -244,6 +271,16 @@ impl Value for Timestamp {
 
     fn write(&self, sink: &mut dyn Sink) {
         sink.timestamp(*self);
+    }
+}
+
+impl<T: Value> Value for Box<T> {
+    fn read(node: &Node<'_>, context: Context) -> Result<Self, DecodeError> {
+        T::read(node, context).map(Self::new)
+    }
+
+    fn write(&self, sink: &mut dyn Sink) {
+        (**self).write(sink);
     }
 }
 

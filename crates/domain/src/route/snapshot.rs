@@ -123,8 +123,40 @@ pub struct Listener {
     pub ssl_policy: Option<String>,
     /// ALPN policy of TLS listeners.
     pub alpn_policy: Option<String>,
+    /// What its owner chose, with AWS's defaults.
+    #[serde(default)]
+    pub attributes: ListenerAttributes,
     /// Rules by priority; the default one, without conditions, is last.
     pub rules: Vec<Rule>,
+}
+
+/// Attributes of a listener that its nodes act by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListenerAttributes {
+    /// `routing.http.response.*.header_value`: headers of every answer, in place of the target's.
+    pub response_headers: Vec<(String, String)>,
+    /// `routing.http.response.server.enabled`: whether own answers say who gives them.
+    pub server_header: bool,
+    /// `routing.http.request.x_amzn_tls_version.header_name`.
+    pub tls_version_header: String,
+    /// `routing.http.request.x_amzn_tls_cipher_suite.header_name`.
+    pub tls_cipher_suite_header: String,
+    /// `tcp.idle_timeout.seconds`: 60 to 6,000.
+    pub tcp_idle_s: u32,
+}
+
+impl Default for ListenerAttributes {
+    /// AWS's defaults (ELBv2 `ListenerAttribute`).
+    fn default() -> Self {
+        Self {
+            response_headers: Vec::new(),
+            server_header: true,
+            tls_version_header: "X-Amzn-Tls-Version".into(),
+            tls_cipher_suite_header: "X-Amzn-Tls-Cipher-Suite".into(),
+            tcp_idle_s: 350,
+        }
+    }
 }
 
 /// What is spoken.

@@ -49,7 +49,8 @@ pub(crate) async fn forward(
     forwarding: Forwarding,
     entry: &mut Entry,
 ) -> Done {
-    let Forwarding { mut group, mut cookies, mut sticky } = forwarding;
+    let Forwarding { mut group, mut cookies, mut sticky, identity } = forwarding;
+    session.identity = identity;
     group.use_now();
     entry.group(&group);
     if group.record.version != ProtocolVersion::Http1 {
@@ -127,10 +128,12 @@ async fn attempt(
     );
     let told = Told {
         attributes: &listening.balancer.record.attributes,
+        listener: &listening.record.attributes,
         client: session.client,
         port: listening.record.port,
         tls: session.tls,
         trace: &trace,
+        identity: &session.identity,
     };
     entry.trace(&trace);
     let mut out = buffers::head();
@@ -340,7 +343,8 @@ impl Exchange<'_> {
             && answer.framing != Framing::Close;
         let mut out = buffers::head();
         out.clear();
-        write::response(&mut out, &came.buffer, answer, keep || upgraded, cookies);
+        let own = &listening.record.attributes;
+        write::response(&mut out, &came.buffer, answer, keep || upgraded, cookies, own);
         let framing = if upgraded { Framing::Close } else { answer.framing };
         let mut body = Body::new(framing);
         let there = &came.buffer[answer.len..came.end];

@@ -3,7 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use longshore_domain::route::BalancerAttributes;
+use longshore_domain::route::{BalancerAttributes, ListenerAttributes};
 
 use super::chunked::{Chunks, Malformed};
 use super::head::{self, Framing, RequestHead};
@@ -35,9 +35,11 @@ pub fn request_head(bytes: &[u8]) {
 }
 
 fn forwarded(bytes: &[u8], read: &RequestHead) -> Vec<u8> {
-    let attributes = BalancerAttributes::default();
+    let (attributes, listener) = (BalancerAttributes::default(), ListenerAttributes::default());
     let told = write::Told {
         attributes: &attributes,
+        listener: &listener,
+        identity: &[],
         client: SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000)),
         port: 80,
         tls: None,
@@ -56,7 +58,7 @@ pub fn response_head(bytes: &[u8]) {
     for bodyless in [false, true] {
         let Ok(Some(read)) = head::response(bytes, bodyless) else { continue };
         let mut out = Vec::new();
-        write::response(&mut out, bytes, &read, true, &[]);
+        write::response(&mut out, bytes, &read, true, &[], &ListenerAttributes::default());
         let again = head::response(&out, bodyless).expect("we write what we take");
         let again = again.expect("all of it");
         assert_eq!(again.len, out.len(), "nothing comes after the head");

@@ -17,6 +17,7 @@ use crate::alarm::{Alarm, Late};
 use crate::listeners::Slot;
 use crate::log::Entry;
 use crate::node::{Counted, Node};
+use crate::oidc::Identity;
 use crate::stream::Stream;
 use crate::table::Listening;
 use crate::{buffers, clock, limits};
@@ -35,6 +36,8 @@ pub(crate) struct Session {
     pub(crate) buffer: Vec<u8>,
     pub(crate) start: usize,
     pub(crate) end: usize,
+    /// What the target of the current request is told of the client.
+    pub(crate) identity: Identity,
     opened: Instant,
 }
 
@@ -68,6 +71,7 @@ impl Session {
             buffer: Vec::new(),
             start: 0,
             end: 0,
+            identity: Identity::new(),
             opened: Instant::now(),
         }
     }
@@ -200,6 +204,10 @@ impl Session {
         }
         match plan {
             Plan::Answer(answer) => self.answer(listening, &head, &answer, entry).await,
+            Plan::LogIn(log_in) => {
+                let answer = log_in.finish().await;
+                self.answer(listening, &head, &answer, entry).await
+            }
             Plan::Forward(forwarding) => {
                 let done = exchange::forward(self, listening, &head, forwarding, &mut entry).await;
                 match done {
@@ -242,7 +250,8 @@ impl Session {
         let bodyless = head::text(&self.buffer[self.start..self.end], &head.method) == "HEAD";
         self.start += head.len + usize::try_from(skipped.unwrap_or(0)).unwrap_or(0);
         let mut out = Vec::new();
-        write::answer(&mut out, answer, keep, bodyless, &cookie::date(clock::now()));
+        let (date, own) = (cookie::date(clock::now()), &listening.record.attributes);
+        write::answer(&mut out, answer, keep, bodyless, &date, own);
         entry.answered(answer.status, out.len() as u64);
         let sent = self.send(&out).await;
         entry.end(&self.node, listening);
@@ -258,7 +267,8 @@ impl Session {
         let mut entry = Entry::begin(listening, self.client, began);
         let mut out = Vec::new();
         let date = cookie::date(clock::now());
-        write::answer(&mut out, &Answer::page(status), false, false, &date);
+        let own = &listening.record.attributes;
+        write::answer(&mut out, &Answer::page(status), false, false, &date, own);
         entry.answered(status, out.len() as u64);
         self.start = self.end;
         let sent = self.send(&out).await;

@@ -19,6 +19,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::time::Instant;
 
+use longshore_domain::route::ListenerAttributes;
+
 use super::plan::{self, Answer, Asked, Plan};
 use super::{cookie, forwarded};
 use crate::listeners::Slot;
@@ -139,10 +141,17 @@ async fn handle(connection: &Arc<Connection>, request: Request<Incoming>) -> Res
     let path = path.unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
     let status = match plan {
         Plan::Answer(answer) => return finish(connection, &listening, &answer, entry),
+        Plan::LogIn(log_in) => {
+            let answer = log_in.finish().await;
+            return finish(connection, &listening, &answer, entry);
+        }
         Plan::Forward(forwarding) => {
             let mut outgoing =
                 Outgoing { method: parts.method, path, host, headers: parts.headers };
             let trace = prepare(&mut outgoing, connection, &listening);
+            for (name, value) in &forwarding.identity {
+                set(&mut outgoing.headers, name, value);
+            }
             entry.trace(&trace);
             let trip = forward::Trip { connection, listening: &listening, active };
             match trip.forward(outgoing, body, forwarding, entry).await {
@@ -177,11 +186,19 @@ fn finish(
     };
     let mut response = Response::builder()
         .status(answer.status)
-        .header(header::SERVER, "awselb/2.0")
         .header(header::DATE, cookie::date(clock::now()))
         .header(header::CONTENT_TYPE, content_type);
+    if listening.record.attributes.server_header {
+        response = response.header(header::SERVER, "awselb/2.0");
+    }
     if let Some(location) = &answer.location {
         response = response.header(header::LOCATION, location);
+    }
+    for cookie in &answer.cookies {
+        response = response.header(header::SET_COOKIE, cookie);
+    }
+    if let Some(headers) = response.headers_mut() {
+        own_headers(headers, &listening.record.attributes);
     }
     entry.answered(answer.status, body.len() as u64);
     entry.end(&connection.node, listening);
@@ -190,6 +207,13 @@ fn finish(
         let empty = Full::new(Bytes::new()).map_err(|never| match never {});
         Response::new(empty.boxed_unsync())
     })
+}
+
+/// Headers that a listener gives to every answer.
+fn own_headers(headers: &mut HeaderMap, listener: &ListenerAttributes) {
+    for (name, value) in &listener.response_headers {
+        set(headers, name, value);
+    }
 }
 
 /// Headers that concern one connection.
@@ -226,6 +250,10 @@ fn prepare(outgoing: &mut Outgoing, connection: &Connection, listening: &Listeni
         set(headers, "cookie", &cookies.join("; "));
     }
     headers.remove("x-forwarded-for");
+    // Nobody but the balancer says who a client is.
+    for name in ["x-amzn-oidc-accesstoken", "x-amzn-oidc-identity", "x-amzn-oidc-data"] {
+        headers.remove(name);
+    }
     if let Some(value) = forwarded_for {
         set(headers, "x-forwarded-for", &value);
     }
@@ -234,15 +262,15 @@ fn prepare(outgoing: &mut Outgoing, connection: &Connection, listening: &Listeni
     set(headers, "x-forwarded-port", &listening.record.port.to_string());
     set(headers, "x-amzn-trace-id", &trace);
     if let (true, Some((version, suite))) = (attributes.tls_headers, connection.tls) {
-        set(headers, "x-amzn-tls-version", version);
-        set(headers, "x-amzn-tls-cipher-suite", suite);
+        set(headers, &listening.record.attributes.tls_version_header, version);
+        set(headers, &listening.record.attributes.tls_cipher_suite_header, suite);
     }
     trace
 }
 
-fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(HeaderName::from_static(name), value);
+fn set(headers: &mut HeaderMap, name: &str, value: &str) {
+    if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_str(value)) {
+        headers.insert(name, value);
     }
 }
 

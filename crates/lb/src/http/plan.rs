@@ -3,14 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use longshore_domain::route::{
-    Action, Facts, FixedResponse, Forward, Protocol, Stickiness, Unauthenticated,
-};
+use longshore_domain::route::{Action, Facts, FixedResponse, Forward, Protocol, Stickiness};
 
 use super::cookie;
 use super::redirect::{self, Url};
 use crate::clock;
 use crate::group::Group;
+use crate::oidc::{self, Identity, LogIn, Own, Verdict};
 use crate::select;
 use crate::table::Listening;
 use crate::target::Target;
@@ -37,12 +36,14 @@ pub(crate) struct Answer {
     /// `None` for ALB's page of the status.
     pub(crate) body: Option<(Option<String>, String)>,
     pub(crate) location: Option<String>,
+    /// Values of `Set-Cookie`.
+    pub(crate) cookies: Vec<String>,
 }
 
 impl Answer {
     /// ALB's own page.
     pub(crate) fn page(status: u16) -> Self {
-        Self { status, body: None, location: None }
+        Self { status, body: None, location: None, cookies: Vec::new() }
     }
 }
 
@@ -50,6 +51,8 @@ impl Answer {
 #[derive(Debug)]
 pub(crate) enum Plan {
     Answer(Answer),
+    /// The provider is asked first.
+    LogIn(Box<LogIn>),
     Forward(Forwarding),
 }
 
@@ -61,6 +64,8 @@ pub(crate) struct Forwarding {
     pub(crate) cookies: Vec<String>,
     /// The target that it stays with.
     pub(crate) sticky: Option<Arc<Target>>,
+    /// What the target is told of the client.
+    pub(crate) identity: Identity,
 }
 
 /// Decides; gives the rule's priority too, 0 for the default one.
@@ -75,13 +80,19 @@ pub(crate) fn plan(listening: &Listening, asked: &Asked<'_>) -> (Plan, u32) {
         source: asked.client.ip(),
         some_header: &some_header,
     };
+    match oidc::own(listening, asked) {
+        None => {}
+        Some(Own::Answer(answer)) => return (Plan::Answer(answer), 0),
+        Some(Own::LogIn(log_in)) => return (Plan::LogIn(log_in), 0),
+    }
     let Some(rule) = listening.rules.find(&facts) else {
         return (Plan::Answer(Answer::page(503)), 0);
     };
     let priority = rule.priority.unwrap_or(0);
+    let mut identity = Identity::new();
     for action in &rule.actions {
         let plan = match action {
-            Action::Forward(forward) => self::forward(listening, forward, asked),
+            Action::Forward(forward) => self::forward(listening, forward, asked, identity),
             Action::Redirect(redirect) => {
                 let tls = listening.record.protocol == Protocol::Https;
                 let from = Url {
@@ -93,14 +104,17 @@ pub(crate) fn plan(listening: &Listening, asked: &Asked<'_>) -> (Plan, u32) {
                 };
                 let location = Some(redirect::location(redirect, &from));
                 let status = if redirect.permanent { 301 } else { 302 };
-                Plan::Answer(Answer { status, body: None, location })
+                Plan::Answer(Answer { location, ..Answer::page(status) })
             }
             Action::FixedResponse(fixed) => Plan::Answer(self::fixed(fixed)),
-            // Nobody is logged in here, so nobody is let through who has to be.
-            Action::AuthenticateOidc(oidc) if oidc.unauthenticated == Unauthenticated::Allow => {
-                continue;
-            }
-            Action::AuthenticateOidc(_) => Plan::Answer(Answer::page(401)),
+            Action::AuthenticateOidc(oidc) => match oidc::judge(listening, oidc, asked) {
+                Verdict::Known(known) => {
+                    identity = known;
+                    continue;
+                }
+                Verdict::Nobody => continue,
+                Verdict::Answer(answer) => Plan::Answer(answer),
+            },
         };
         return (plan, priority);
     }
@@ -109,11 +123,11 @@ pub(crate) fn plan(listening: &Listening, asked: &Asked<'_>) -> (Plan, u32) {
 
 fn fixed(fixed: &FixedResponse) -> Answer {
     let body = Some((fixed.content_type.clone(), fixed.body.clone()));
-    Answer { status: fixed.status, body, location: None }
+    Answer { body, ..Answer::page(fixed.status) }
 }
 
 /// The value of a cookie that the request brings.
-fn cookie_of(asked: &Asked<'_>, name: &str) -> Option<String> {
+pub(crate) fn cookie_of(asked: &Asked<'_>, name: &str) -> Option<String> {
     let mut found = None;
     (asked.each_header)("cookie", &mut |header| {
         found = cookie::value(header, name).map(str::to_owned);
@@ -122,7 +136,12 @@ fn cookie_of(asked: &Asked<'_>, name: &str) -> Option<String> {
     found
 }
 
-fn forward(listening: &Listening, forward: &Forward, asked: &Asked<'_>) -> Plan {
+fn forward(
+    listening: &Listening,
+    forward: &Forward,
+    asked: &Asked<'_>,
+    identity: Identity,
+) -> Plan {
     let find = |arn: &str| listening.groups.get(arn).map(Arc::clone);
     let mut cookies = Vec::new();
     let group = match (forward.groups.as_slice(), forward.stickiness_s) {
@@ -155,7 +174,7 @@ fn forward(listening: &Listening, forward: &Forward, asked: &Asked<'_>) -> Plan 
         Some(Stickiness::SourceIp) => group.by_client(asked.client.ip(), 0),
         None => None,
     };
-    Plan::Forward(Forwarding { group, cookies, sticky })
+    Plan::Forward(Forwarding { group, cookies, sticky, identity })
 }
 
 /// The `Set-Cookie` headers that keep a client with a target; `sets` says whether the target's

@@ -6,12 +6,13 @@ use std::net::SocketAddr;
 use super::forwarded;
 use super::head::{self, Framing, RequestHead, ResponseHead};
 use super::plan::{self, Answer};
-use longshore_domain::route::{BalancerAttributes, ForwardedFor};
+use longshore_domain::route::{BalancerAttributes, ForwardedFor, ListenerAttributes};
 
 /// What a target is told beside what the client said.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Told<'a> {
     pub(crate) attributes: &'a BalancerAttributes,
+    pub(crate) listener: &'a ListenerAttributes,
     pub(crate) client: SocketAddr,
     /// Port of the listener.
     pub(crate) port: u16,
@@ -19,6 +20,8 @@ pub(crate) struct Told<'a> {
     pub(crate) tls: Option<(&'a str, &'a str)>,
     /// `X-Amzn-Trace-Id`.
     pub(crate) trace: &'a str,
+    /// Who the client is, where it has logged in.
+    pub(crate) identity: &'a [(&'static str, String)],
 }
 
 /// What becomes of a header of a request.
@@ -38,10 +41,12 @@ fn fate_of_request_header(name: &[u8]) -> Fate {
         7 => is("upgrade"),
         10 => is("connection") || is("keep-alive"),
         15 => is("x-forwarded-for") || is("x-amzn-trace-id"),
-        16 => is("proxy-connection") || is("x-forwarded-port"),
+        // Nobody but the balancer says who a client is.
+        16 => is("proxy-connection") || is("x-forwarded-port") || is("x-amzn-oidc-data"),
         17 => is("transfer-encoding") || is("x-forwarded-proto"),
         18 => is("x-amzn-tls-version"),
-        23 => is("x-amzn-tls-cipher-suite"),
+        20 => is("x-amzn-oidc-identity"),
+        23 => is("x-amzn-tls-cipher-suite") || is("x-amzn-oidc-accesstoken"),
         _ => false,
     };
     if stays { Fate::Stays } else { Fate::Passes }
@@ -121,7 +126,8 @@ pub(crate) fn request(out: &mut Vec<u8>, buffer: &[u8], head: &RequestHead, told
             }
             Fate::Passes => {}
         }
-        let dropped = told.attributes.drop_invalid_header_fields && !is_valid(name);
+        let dropped = (told.attributes.drop_invalid_header_fields && !is_valid(name))
+            || is_of_tls(told, name);
         let fixed = name.eq_ignore_ascii_case(b"content-length");
         if dropped || (named && !fixed && is_named(buffer, &head.headers, name)) {
             continue;
@@ -155,11 +161,20 @@ pub(crate) fn request(out: &mut Vec<u8>, buffer: &[u8], head: &RequestHead, told
         "X-Forwarded-Proto: {proto}\r\nX-Forwarded-Port: {}\r\nX-Amzn-Trace-Id: {}\r\n",
         told.port, told.trace
     );
+    for (name, value) in told.identity {
+        line(out, name.as_bytes(), value.as_bytes());
+    }
     if let (true, Some((version, suite))) = (told.attributes.tls_headers, told.tls) {
-        line(out, b"X-Amzn-Tls-Version", version.as_bytes());
-        line(out, b"X-Amzn-Tls-Cipher-Suite", suite.as_bytes());
+        line(out, told.listener.tls_version_header.as_bytes(), version.as_bytes());
+        line(out, told.listener.tls_cipher_suite_header.as_bytes(), suite.as_bytes());
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// Whether a header has the name under which targets are told of TLS, when they are.
+fn is_of_tls(told: &Told<'_>, name: &[u8]) -> bool {
+    let own = [&told.listener.tls_version_header, &told.listener.tls_cipher_suite_header];
+    told.attributes.tls_headers && own.iter().any(|own| name.eq_ignore_ascii_case(own.as_bytes()))
 }
 
 fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
@@ -188,17 +203,26 @@ pub(crate) fn response(
     head: &ResponseHead,
     keep_alive: bool,
     cookies: &[String],
+    listener: &ListenerAttributes,
 ) {
     status(out, head.status, head::at(buffer, &head.reason));
     let named = names_some(buffer, &head.headers);
     for (name_at, value_at) in &head.headers {
         let name = head::at(buffer, name_at);
         let fixed = name.eq_ignore_ascii_case(b"content-length");
+        let replaced = || {
+            let mut own = listener.response_headers.iter();
+            own.any(|(own, _)| name.eq_ignore_ascii_case(own.as_bytes()))
+        };
+        if replaced() {
+            continue;
+        }
         if stays_of_response(name) || (named && !fixed && is_named(buffer, &head.headers, name)) {
             continue;
         }
         line(out, name, head::at(buffer, value_at));
     }
+    own_headers(out, listener);
     for cookie in cookies {
         line(out, b"Set-Cookie", cookie.as_bytes());
     }
@@ -214,6 +238,12 @@ pub(crate) fn response(
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
     out.extend_from_slice(b"\r\n");
+}
+
+fn own_headers(out: &mut Vec<u8>, listener: &ListenerAttributes) {
+    for (name, value) in &listener.response_headers {
+        line(out, name.as_bytes(), value.as_bytes());
+    }
 }
 
 fn connection(keep_alive: bool) -> &'static [u8] {
@@ -235,6 +265,7 @@ pub(crate) fn answer(
     keep_alive: bool,
     bodyless: bool,
     date: &str,
+    listener: &ListenerAttributes,
 ) {
     status(out, answer.status, plan::reason(answer.status).as_bytes());
     let page;
@@ -244,13 +275,20 @@ pub(crate) fn answer(
         page = plan::page(answer.status);
         ("text/html", &page)
     };
+    if listener.server_header {
+        out.extend_from_slice(b"Server: awselb/2.0\r\n");
+    }
+    own_headers(out, listener);
     let _ = write!(
         out,
-        "Server: awselb/2.0\r\nDate: {date}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n",
+        "Date: {date}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n",
         body.len()
     );
     if let Some(location) = &answer.location {
         line(out, b"Location", location.as_bytes());
+    }
+    for cookie in &answer.cookies {
+        line(out, b"Set-Cookie", cookie.as_bytes());
     }
     out.extend_from_slice(connection(keep_alive));
     out.extend_from_slice(b"\r\n");
@@ -269,10 +307,12 @@ mod tests {
         change(&mut attributes);
         let told = Told {
             attributes: &attributes,
+            listener: &ListenerAttributes::default(),
             client: "10.0.0.9:5".parse().expect("an address"),
             port: 8080,
             tls: None,
             trace: "Root=1-2-3",
+            identity: &[],
         };
         let mut out = Vec::new();
         request(&mut out, came.as_bytes(), &head, &told);
@@ -290,6 +330,53 @@ mod tests {
         );
         let strict = sent(came, |a| a.drop_invalid_header_fields = true);
         assert_eq!(strict, format!("GET /a HTTP/1.1\r\nHost: x:8080\r\n{ADDED}"));
+    }
+
+    #[test]
+    fn a_listener_has_headers_of_its_own() {
+        let came =
+            "HTTP/1.1 200 OK\r\nServer: x\r\nX-FRAME-options: none\r\nContent-Length: 0\r\n\r\n";
+        let head = head::response(came.as_bytes(), false).expect("well formed").expect("complete");
+        let listener = ListenerAttributes {
+            response_headers: vec![("X-Frame-Options".into(), "DENY".into())],
+            server_header: false,
+            ..ListenerAttributes::default()
+        };
+        let mut out = Vec::new();
+        response(&mut out, came.as_bytes(), &head, true, &[], &listener);
+        assert_eq!(
+            String::from_utf8(out).expect("text"),
+            "HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 0\r\nX-Frame-Options: DENY\r\nConnection: keep-alive\r\n\r\n"
+        );
+        let mut out = Vec::new();
+        answer(&mut out, &Answer::page(503), false, true, "now", &listener);
+        let out = String::from_utf8(out).expect("text");
+        assert!(out.contains("X-Frame-Options: DENY\r\n") && !out.contains("Server:"), "{out}");
+    }
+
+    #[test]
+    fn nobody_else_tells_of_tls() {
+        let came = "GET / HTTP/1.1\r\nHost: x:1\r\nX-Tls: forged\r\nX-Other: 1\r\n\r\n";
+        let head = head::request(came.as_bytes()).expect("well formed").expect("complete");
+        let attributes = BalancerAttributes { tls_headers: true, ..BalancerAttributes::default() };
+        let listener = ListenerAttributes {
+            tls_version_header: "x-tls".into(),
+            ..ListenerAttributes::default()
+        };
+        let told = Told {
+            attributes: &attributes,
+            listener: &listener,
+            client: "10.0.0.9:5".parse().expect("an address"),
+            port: 8080,
+            tls: Some(("TLSv1.3", "SUITE")),
+            trace: "Root=1-2-3",
+            identity: &[],
+        };
+        let mut out = Vec::new();
+        request(&mut out, came.as_bytes(), &head, &told);
+        let out = String::from_utf8(out).expect("text");
+        assert!(!out.contains("forged"), "{out}");
+        assert!(out.contains("x-tls: TLSv1.3\r\nX-Amzn-Tls-Cipher-Suite: SUITE\r\n"), "{out}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::task::Poll;
+use std::time::Duration;
 
 use longshore_domain::route::Protocol;
 use tokio::io::AsyncWrite;
@@ -19,7 +20,7 @@ use crate::node::{Counted, Node};
 use crate::stream::Stream;
 use crate::table::Listening;
 use crate::target::{Flight, Target};
-use crate::{clock, hold, limits};
+use crate::{clock, hold};
 
 fn active(node: &Node) -> &AtomicUsize {
     &node.active
@@ -53,7 +54,8 @@ pub(crate) async fn serve(
             return;
         }
     }
-    both_ways(&mut stream, &mut upstream, &flight.target).await;
+    let idle = Duration::from_secs(listening.record.attributes.tcp_idle_s.into());
+    both_ways(&mut stream, &mut upstream, &flight.target, idle).await;
     listening.balancer.stats.answered(0, began.elapsed());
     flight.target.stats.answered(0, began.elapsed());
 }
@@ -76,14 +78,14 @@ async fn open(group: &Group, client: SocketAddr) -> Option<(Stream, Flight)> {
 }
 
 /// Moves bytes until both sides have said that they are done, or one is gone.
-async fn both_ways(client: &mut Stream, upstream: &mut Stream, target: &Target) {
+async fn both_ways(client: &mut Stream, upstream: &mut Stream, target: &Target, idle: Duration) {
     let close = || Pump::new(Body::Close { over: false });
     let (mut there, mut back) = (close(), close());
     // Whether a direction is over, and its end has been passed on.
     let mut over = [false; 2];
     let mut seen = (0, 0);
     let mut alarm = Alarm::default();
-    let mut deadline = Instant::now() + limits::TCP_IDLE;
+    let mut deadline = Instant::now() + idle;
     let mut ended = std::pin::pin!(target.terminate.notified());
     std::future::poll_fn(|cx| {
         for (at, over) in over.iter_mut().enumerate().filter(|(_, over)| !**over) {
@@ -105,7 +107,7 @@ async fn both_ways(client: &mut Stream, upstream: &mut Stream, target: &Target) 
         }
         if seen != (there.moved, back.moved) {
             seen = (there.moved, back.moved);
-            deadline = Instant::now() + limits::TCP_IDLE;
+            deadline = Instant::now() + idle;
         }
         alarm.poll(cx, deadline)
     })

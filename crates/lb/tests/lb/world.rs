@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use longshore_domain::route::{
     Action, Balancer, BalancerAttributes, BalancerKind, Forward, Health, HealthState, Listener,
-    Protocol, ProtocolVersion, Rule, Snapshot, Target, TargetGroup, TargetGroupAttributes,
-    Weighted,
+    ListenerAttributes, Protocol, ProtocolVersion, Rule, Snapshot, Target, TargetGroup,
+    TargetGroupAttributes, Weighted,
 };
 use longshore_domain::time::Timestamp;
 use longshore_lb::{Config, Credentials, LbError};
@@ -207,6 +207,7 @@ pub fn http_snapshot(targets: &[SocketAddr]) -> Snapshot {
         certificates: Vec::new(),
         ssl_policy: None,
         alpn_policy: None,
+        attributes: ListenerAttributes::default(),
         rules: vec![rule(forward("group"))],
     };
     Snapshot {

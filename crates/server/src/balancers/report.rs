@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use longshore_auth::Principal;
 use longshore_domain::record::{Seen, Target};
-use longshore_domain::route::{Health, Report, TargetReport};
+use longshore_domain::route::{Action, Health, Report, Snapshot, TargetReport};
 use longshore_store::tables::TargetKey;
 use longshore_store::{RecordTxn, View};
 use longshore_wire::ServiceError;
@@ -20,15 +21,21 @@ const WAIT: Duration = Duration::from_secs(25);
 /// Targets whose records one transaction changes.
 const AT_ONCE: usize = 100;
 
-/// The snapshot, as soon as it is newer than `after`; nothing, if it is not for long.
-pub(crate) async fn routing(server: &Arc<Server>, after: u64) -> Reply {
+/// The snapshot, as soon as it is newer than `after`; nothing, if it is not for long. Private keys and
+/// secrets are everybody's, so they are for the root of the only account that has keys alone.
+pub(crate) async fn routing(server: &Arc<Server>, principal: &Principal, after: u64) -> Reply {
     let mut changes = server.state.changes();
     let mut shutdown = server.shutdown.subscribe();
     let end = tokio::time::Instant::now() + WAIT;
     loop {
         let snapshot = server.balancers.snapshot(&server.state.view());
         if snapshot.version != after {
-            let body = serde_json::to_vec(&*snapshot).unwrap_or_default();
+            let body = if server.identity.owns_all(principal) {
+                serde_json::to_vec(&*snapshot)
+            } else {
+                serde_json::to_vec(&without_secrets((*snapshot).clone()))
+            };
+            let body = body.unwrap_or_default();
             return text(StatusCode::OK, "application/json", body);
         }
         tokio::select! {
@@ -39,6 +46,19 @@ pub(crate) async fn routing(server: &Arc<Server>, after: u64) -> Reply {
         }
     }
     text(StatusCode::NO_CONTENT, "application/json", "")
+}
+
+/// What any caller may know: such a node serves no TLS and logs nobody in.
+fn without_secrets(mut snapshot: Snapshot) -> Snapshot {
+    snapshot.certificates.clear();
+    let listeners = snapshot.balancers.iter_mut().flat_map(|balancer| &mut balancer.listeners);
+    let rules = listeners.flat_map(|listener| &mut listener.rules);
+    for action in rules.flat_map(|rule| &mut rule.actions) {
+        if let Action::AuthenticateOidc(oidc) = action {
+            oidc.client_secret.clear();
+        }
+    }
+    snapshot
 }
 
 /// Takes in what a node says.

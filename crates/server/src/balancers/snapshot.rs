@@ -5,14 +5,19 @@ use std::net::{IpAddr, SocketAddr};
 
 use longshore_domain::ids::Scope;
 use longshore_domain::record::{self, TargetType, forwarded_to};
-use longshore_domain::route::{Balancer, Listener, Rule, Snapshot, Target, TargetGroup};
+use longshore_domain::route::{
+    Balancer, Certificate, Listener, Rule, Snapshot, Target, TargetGroup,
+};
 use longshore_store::tables::{
     ContainerInstanceIndex, ListenerKey, ListenerRuleKey, ServiceIndex, TargetKey, TaskIndex,
 };
 use longshore_store::{Kind, StoreRevision, View};
 
 use super::{demand, health};
-use crate::elbv2::{balancer_attributes, group_by_arn, target_group_attributes};
+use crate::acm::by_arn as certificate_by_arn;
+use crate::elbv2::{
+    balancer_attributes, group_by_arn, listener_attributes, target_group_attributes,
+};
 
 /// What a snapshot is made of; of services only those that scale to zero.
 pub(super) const READS: &[Kind] = &[
@@ -22,6 +27,7 @@ pub(super) const READS: &[Kind] = &[
     Kind::TargetGroup,
     Kind::Target,
     Kind::ContainerInstance,
+    Kind::Certificate,
     Kind::Service,
 ];
 
@@ -37,7 +43,7 @@ pub(super) fn stamps(view: &View) -> Vec<(usize, StoreRevision)> {
 /// Everything that nodes need to know.
 pub(super) fn of(view: &View) -> Snapshot {
     let mut groups = BTreeSet::new();
-    let balancers =
+    let balancers: Vec<_> =
         view.load_balancers.iter().map(|row| balancer(view, row, &mut groups)).collect();
     let addresses = &mut BTreeMap::new();
     let on_demand = demand::groups(view);
@@ -46,7 +52,23 @@ pub(super) fn of(view: &View) -> Snapshot {
         Some(TargetGroup { on_demand: on_demand.get(arn.as_str()).copied(), ..group })
     };
     let groups = groups.iter().filter_map(group).collect();
-    Snapshot { version: view.revision.0, balancers, groups, certificates: Vec::new() }
+    let certificates = certificates(view, &balancers);
+    Snapshot { version: view.revision.0, balancers, groups, certificates }
+}
+
+/// The certificates that listeners name.
+fn certificates(view: &View, balancers: &[Balancer]) -> Vec<Certificate> {
+    let listeners = balancers.iter().flat_map(|balancer| &balancer.listeners);
+    let arns: BTreeSet<&String> = listeners.flat_map(|listener| &listener.certificates).collect();
+    let known = arns.into_iter().filter_map(|arn| certificate_by_arn(view, arn));
+    known
+        .map(|record| Certificate {
+            arn: record.arn(),
+            names: record.names.clone(),
+            chain_pem: record.full_chain_pem(),
+            key_pem: record.record.key.0.clone(),
+        })
+        .collect()
 }
 
 /// Whether two snapshots differ at most in their version and in what nodes have said themselves.
@@ -119,6 +141,7 @@ fn listener(view: &View, record: &record::Listener, groups: &mut BTreeSet<String
         certificates: record.certificates.clone(),
         ssl_policy: record.ssl_policy.clone(),
         alpn_policy: record.alpn_policy.clone(),
+        attributes: listener_attributes(record),
         rules,
     }
 }

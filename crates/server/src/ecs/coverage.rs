@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use longshore_wire::ecs::OperationName;
-use longshore_wire::elbv2;
+use longshore_wire::{acm, elbv2};
 
 /// How far an operation is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,16 +152,22 @@ pub fn document() -> String {
     let elbv2 =
         elbv2.map(|operation| (operation.info().name, crate::elbv2::coverage::of(*operation)));
     let (elbv2, answered_elbv2, total_elbv2) = table(elbv2);
+    let acm = acm::OperationName::ALL.iter();
+    let acm = acm.map(|operation| (operation.info().name, crate::acm::coverage::of(*operation)));
+    let (acm, answered_acm, total_acm) = table(acm);
     format!(
         "# Coverage of the APIs\n\n\
-         Generated from the code (`server/src/ecs/coverage.rs`, `server/src/elbv2/coverage.rs`); a test \
-         compares it.\n\n\
+         Generated from the code (`server/src/ecs/coverage.rs`, `server/src/elbv2/coverage.rs`, \
+         `server/src/acm/coverage.rs`); a test compares it.\n\n\
          ## Amazon ECS\n\n\
          {answered} of {total} operations answer. A missing operation answers \
          `UnsupportedFeatureException` and changes nothing.\n\n{ecs}\n\
          ## Elastic Load Balancing v2\n\n\
          {answered_elbv2} of {total_elbv2} operations answer. A missing operation answers \
-         `OperationNotPermitted` and changes nothing.\n\n{elbv2}"
+         `OperationNotPermitted` and changes nothing.\n\n{elbv2}\n\
+         ## AWS Certificate Manager\n\n\
+         {answered_acm} of {total_acm} operations answer. A missing operation answers \
+         `UnknownOperationException` and changes nothing.\n\n{acm}"
     )
 }
 

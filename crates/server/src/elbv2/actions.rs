@@ -24,20 +24,24 @@ use super::{invalid, lookup};
 const FORWARD_GROUPS: usize = 5;
 /// Largest weight.
 const WEIGHT_MAX: u32 = 999;
+/// Longest log-in, and the usual one: a week.
+const SESSION_MAX_S: i64 = 604_800;
 /// Longest time that a client stays with a group: a week.
 const STICKINESS_MAX_S: i32 = 604_800;
 
-/// The actions of a request, in their order.
+/// The actions of a request, in their order; `old` are those in whose place they come.
 ///
 /// # Errors
 /// `ValidationError`, `InvalidLoadBalancerAction`, `TooManyActions`, `UnsupportedProtocol`.
 pub(super) fn read(
     given: Vec<elbv2::Action>,
     kind: BalancerKind,
+    old: &[Action],
 ) -> Result<Vec<Action>, ServiceError> {
     let mut given = given;
     given.sort_by_key(|action| action.order.unwrap_or(i32::MAX));
-    let actions: Vec<Action> = given.into_iter().map(one).collect::<Result<_, _>>()?;
+    let actions: Vec<Action> =
+        given.into_iter().map(|given| one(given, old)).collect::<Result<_, _>>()?;
     let Some((last, before)) = actions.split_last() else {
         return Err(invalid(
             "You must specify exactly one of forward, redirect, or fixed-response",
@@ -62,7 +66,7 @@ pub(super) fn read(
     Ok(actions)
 }
 
-fn one(given: elbv2::Action) -> Result<Action, ServiceError> {
+fn one(given: elbv2::Action, old: &[Action]) -> Result<Action, ServiceError> {
     let missing = |config: &str| invalid(format!("A value must be specified for '{config}'"));
     match given.r#type {
         ActionTypeEnum::Forward => forward(given.target_group_arn, given.forward_config),
@@ -74,7 +78,7 @@ fn one(given: elbv2::Action) -> Result<Action, ServiceError> {
         }
         ActionTypeEnum::AuthenticateOidc => {
             let config = given.authenticate_oidc_config;
-            Ok(oidc(config.ok_or_else(|| missing("AuthenticateOidcConfig"))?))
+            oidc(config.ok_or_else(|| missing("AuthenticateOidcConfig"))?, old)
         }
         ActionTypeEnum::AuthenticateCognito | ActionTypeEnum::JwtValidation => {
             Err(ErrorCode::InvalidLoadBalancerAction.error(format!(
@@ -179,22 +183,50 @@ fn fixed(given: FixedResponseActionConfig) -> Result<Action, ServiceError> {
     }))
 }
 
-fn oidc(given: AuthenticateOidcActionConfig) -> Action {
+fn oidc(given: AuthenticateOidcActionConfig, old: &[Action]) -> Result<Action, ServiceError> {
+    let endpoints =
+        [&given.authorization_endpoint, &given.token_endpoint, &given.user_info_endpoint];
+    for endpoint in endpoints.into_iter().chain([&given.issuer]) {
+        if !is_url(endpoint) {
+            return Err(invalid(format!("'{endpoint}' is not a valid URL of an OIDC provider")));
+        }
+    }
+    let timeout_s = given.session_timeout.unwrap_or(SESSION_MAX_S);
+    if !(1..=SESSION_MAX_S).contains(&timeout_s) {
+        return Err(invalid(format!(
+            "The session timeout must be between 1 and {SESSION_MAX_S} seconds"
+        )));
+    }
     let cookie = given.session_cookie_name;
-    let week = 604_800;
-    Action::AuthenticateOidc(Box::new(AuthenticateOidc {
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if cookie.as_ref().is_some_and(|name| name.is_empty() || !name.bytes().all(is_token)) {
+        return Err(invalid("The session cookie name is not valid"));
+    }
+    let known = || {
+        old.iter().find_map(|action| match action {
+            Action::AuthenticateOidc(old) => {
+                let same = old.issuer == given.issuer && old.client_id == given.client_id;
+                same.then(|| old.client_secret.clone())
+            }
+            _ => None,
+        })
+    };
+    let secret = match given.client_secret {
+        Some(secret) if !secret.is_empty() => Some(secret),
+        _ if given.use_existing_client_secret == Some(true) => known(),
+        _ => None,
+    };
+    let client_secret = secret.ok_or_else(|| invalid("A client secret must be specified"))?;
+    Ok(Action::AuthenticateOidc(Box::new(AuthenticateOidc {
         issuer: given.issuer,
         authorization_endpoint: given.authorization_endpoint,
         token_endpoint: given.token_endpoint,
         user_info_endpoint: given.user_info_endpoint,
         client_id: given.client_id,
-        client_secret: given.client_secret.unwrap_or_default(),
+        client_secret,
         session_cookie: cookie.unwrap_or_else(|| "AWSELBAuthSessionCookie".to_owned()),
         scope: given.scope.unwrap_or_else(|| "openid".to_owned()),
-        session_timeout_s: given
-            .session_timeout
-            .and_then(|s| u64::try_from(s).ok())
-            .unwrap_or(week),
+        session_timeout_s: u64::try_from(timeout_s).unwrap_or_default(),
         extra_parameters: given
             .authentication_request_extra_params
             .unwrap_or_default()
@@ -205,14 +237,21 @@ fn oidc(given: AuthenticateOidcActionConfig) -> Action {
             Some(OnUnauthenticated::Allow) => Unauthenticated::Allow,
             Some(OnUnauthenticated::Authenticate) | None => Unauthenticated::Authenticate,
         },
-    }))
+    })))
+}
+
+/// AWS takes `https` alone; `http` is for providers on the machine itself, in development.
+fn is_url(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let visible = |b: u8| (b'!'..=b'~').contains(&b);
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && rest.bytes().all(visible))
 }
 
 /// Makes sure that the target groups of actions exist, fit the listener, and stay until the
 /// transaction is through.
 ///
 /// # Errors
-/// `TargetGroupNotFound`, `IncompatibleProtocols`, `TargetGroupAssociationLimit`.
+/// `TargetGroupNotFound`, `IncompatibleProtocols`, `InvalidLoadBalancerAction`.
 pub(super) fn expect_groups(
     view: &View,
     txn: &mut RecordTxn,
@@ -220,6 +259,11 @@ pub(super) fn expect_groups(
     listener: Protocol,
     actions: &[Action],
 ) -> Result<(), ServiceError> {
+    let logs_in = actions.iter().any(|action| matches!(action, Action::AuthenticateOidc(_)));
+    if logs_in && listener != Protocol::Https {
+        return Err(ErrorCode::InvalidLoadBalancerAction
+            .error("Actions of type 'authenticate-oidc' are supported for HTTPS listeners only"));
+    }
     let http = |protocol| matches!(protocol, Protocol::Http | Protocol::Https);
     for arn in forwarded_to(actions) {
         let row = lookup::group(view, scope, arn)?;

@@ -22,7 +22,7 @@ use crate::call::Call;
 
 /// What an attribute may be.
 #[derive(Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Switch,
     /// A whole number within bounds.
     Number(u32, u32),
@@ -30,11 +30,38 @@ enum Kind {
     ZeroOr(u32, u32),
     OneOf(&'static [&'static str]),
     Text,
+    /// Nothing, or a whole number within bounds.
+    NothingOr(u32, u32),
+    /// A value of a header, or nothing.
+    Header,
+    /// A name of a header.
+    HeaderName,
 }
+
+/// Longest value of a header (ALB: 1 K).
+const HEADER_VALUE: usize = 1024;
+/// Longest name of a header (ALB: 40).
+const HEADER_NAME: usize = 40;
+/// Headers that frame or route a message: nothing else takes their names.
+const RESERVED: &[&str] = &[
+    "connection",
+    "content-length",
+    "cookie",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-amzn-trace-id",
+    "x-forwarded-for",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+];
 
 /// An attribute: key, default, and what it may be. Keys, defaults and bounds are those of the model
 /// (ELBv2 `LoadBalancerAttribute` and `TargetGroupAttribute`).
-type Attribute = (&'static str, &'static str, Kind);
+pub(super) type Attribute = (&'static str, &'static str, Kind);
 
 const ANY_BALANCER: &[Attribute] = &[
     ("access_logs.s3.bucket", "", Kind::Text),
@@ -132,12 +159,22 @@ impl Kind {
             Self::ZeroOr(min, max) => value == "0" || number(min, max),
             Self::OneOf(words) => words.contains(&value),
             Self::Text => true,
+            Self::NothingOr(min, max) => value.is_empty() || number(min, max),
+            Self::Header => {
+                value.len() <= HEADER_VALUE && value.bytes().all(|b| (b' '..=b'~').contains(&b))
+            }
+            Self::HeaderName => {
+                let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+                (1..=HEADER_NAME).contains(&value.len())
+                    && value.bytes().all(allowed)
+                    && !RESERVED.iter().any(|name| value.eq_ignore_ascii_case(name))
+            }
         }
     }
 }
 
 /// All attributes with their values.
-fn whole(
+pub(super) fn whole(
     known: impl Iterator<Item = &'static Attribute>,
     set: &BTreeMap<String, String>,
 ) -> BTreeMap<&'static str, String> {
@@ -151,7 +188,7 @@ fn whole(
 ///
 /// # Errors
 /// `ValidationError`.
-fn set<'a>(
+pub(super) fn set<'a>(
     known: &[&'static Attribute],
     attributes: &mut BTreeMap<String, String>,
     given: impl Iterator<Item = (Option<&'a String>, Option<&'a String>)>,

@@ -17,15 +17,20 @@ pub(crate) const fn of(operation: OperationName) -> Coverage {
              security groups are kept and change nothing",
         ),
         O::SetSubnets | O::SetSecurityGroups => Partial("kept; they change nothing"),
-        O::CreateListener | O::ModifyListener => {
-            Partial("HTTP, TCP, UDP and TCP_UDP: there are no certificates yet")
-        }
+        O::CreateListener | O::ModifyListener => Partial("no mutual authentication, no QUIC"),
         O::CreateRule | O::ModifyRule => {
             Partial("no transforms, no actions authenticate-cognito and jwt-validation")
         }
         O::CreateTargetGroup => Partial("types instance and ip"),
         O::DescribeSSLPolicies => Partial("policies from TLS 1.2 on"),
-        O::DeleteLoadBalancer
+        O::DescribeListenerAttributes | O::ModifyListenerAttributes => {
+            Partial("names of headers about certificates of clients are kept, and have no effect")
+        }
+        O::SetIpAddressType => Partial("ipv4; there is no IPv6"),
+        O::AddListenerCertificates
+        | O::RemoveListenerCertificates
+        | O::DescribeListenerCertificates
+        | O::DeleteLoadBalancer
         | O::DescribeLoadBalancers
         | O::DescribeLoadBalancerAttributes
         | O::ModifyLoadBalancerAttributes
@@ -46,13 +51,6 @@ pub(crate) const fn of(operation: OperationName) -> Coverage {
         | O::RemoveTags
         | O::DescribeTags
         | O::DescribeAccountLimits => Built,
-        O::AddListenerCertificates
-        | O::RemoveListenerCertificates
-        | O::DescribeListenerCertificates => Missing("certificates beside the default one"),
-        O::DescribeListenerAttributes | O::ModifyListenerAttributes => {
-            Missing("attributes of listeners")
-        }
-        O::SetIpAddressType => Missing("IPv6"),
         O::ModifyIpPools => Missing("address pools of IPAM"),
         O::DescribeCapacityReservation | O::ModifyCapacityReservation => Missing(CAPACITY),
         O::AddTrustStoreRevocations

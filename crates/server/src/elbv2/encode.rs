@@ -9,8 +9,8 @@ use longshore_wire::elbv2::enums::{
     TargetGroupIpAddressTypeEnum, TargetTypeEnum,
 };
 use longshore_wire::elbv2::{
-    AvailabilityZone, Certificate, Listener, LoadBalancer, LoadBalancerState, Matcher, Rule,
-    TargetGroup,
+    AvailabilityZone, Certificate, Listener, LoadBalancer, LoadBalancerState, Matcher,
+    MutualAuthenticationAttributes, Rule, TargetGroup,
 };
 
 use super::{actions, conditions, lookup};
@@ -91,7 +91,12 @@ pub(super) fn listener(view: &View, record: &record::Listener) -> Listener {
         ssl_policy: record.ssl_policy.clone(),
         default_actions: Some(actions::encode(&record.default_actions)),
         alpn_policy: record.alpn_policy.clone().map(|policy| vec![policy]),
-        ..Listener::default()
+        mutual_authentication: (record.protocol == Protocol::Https).then(|| {
+            MutualAuthenticationAttributes {
+                mode: Some("off".to_owned()),
+                ..MutualAuthenticationAttributes::default()
+            }
+        }),
     }
 }
 

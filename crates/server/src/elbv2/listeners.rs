@@ -8,13 +8,13 @@ use longshore_store::{RecordTxn, View};
 use longshore_wire::ServiceError;
 use longshore_wire::elbv2::enums::ProtocolEnum;
 use longshore_wire::elbv2::{
-    Certificate, CreateListenerInput, CreateListenerOutput, DeleteListenerInput,
-    DeleteListenerOutput, DescribeListenersInput, DescribeListenersOutput, ErrorCode,
-    ModifyListenerInput, ModifyListenerOutput,
+    CreateListenerInput, CreateListenerOutput, DeleteListenerInput, DeleteListenerOutput,
+    DescribeListenersInput, DescribeListenersOutput, ErrorCode, ModifyListenerInput,
+    ModifyListenerOutput,
 };
 
 use super::settings::{self, page};
-use super::{actions, encode, invalid, lookup, tags};
+use super::{actions, certificates, encode, invalid, lookup, tags};
 use crate::call::Call;
 use crate::clock::RandomIds;
 
@@ -42,41 +42,6 @@ fn port(given: i32) -> Result<u16, ServiceError> {
     port.ok_or_else(|| invalid("The port must be between 1 and 65535"))
 }
 
-/// Certificates and policy, as the protocol wants them.
-fn check_tls(listener: &Listener) -> Result<(), ServiceError> {
-    let secure = matches!(listener.protocol, Protocol::Https | Protocol::Tls);
-    if secure && listener.certificates.is_empty() {
-        return Err(ErrorCode::CertificateNotFound.error(format!(
-            "A certificate must be specified for {} listeners",
-            encode::protocol(listener.protocol)
-        )));
-    }
-    // There are none yet: nothing issues or imports them.
-    if let Some(arn) = listener.certificates.first().filter(|_| secure) {
-        return Err(ErrorCode::CertificateNotFound
-            .error(format!("Certificate ARN '{arn}' is not valid: there is no such certificate")));
-    }
-    if !secure && (!listener.certificates.is_empty() || listener.ssl_policy.is_some()) {
-        return Err(invalid(format!(
-            "Certificates and SSL policies cannot be specified for {} listeners",
-            encode::protocol(listener.protocol)
-        )));
-    }
-    if let Some(policy) = &listener.ssl_policy {
-        settings::check_ssl_policy(policy)?;
-    }
-    Ok(())
-}
-
-fn certificates(given: Option<Vec<Certificate>>) -> Result<Vec<String>, ServiceError> {
-    let given = given.unwrap_or_default();
-    if given.len() > 1 {
-        return Err(ErrorCode::TooManyCertificates
-            .error("Exactly one default certificate can be specified for a listener"));
-    }
-    Ok(given.into_iter().filter_map(|certificate| certificate.certificate_arn).collect())
-}
-
 /// CreateListener.
 pub(super) async fn create(
     call: &Call,
@@ -87,7 +52,9 @@ pub(super) async fn create(
     let port = port(request.port.ok_or_else(|| missing("port"))?)?;
     let given = request.protocol.ok_or_else(|| missing("protocol"))?;
     let tags = tags::checked(request.tags)?;
-    let certificates = certificates(request.certificates)?;
+    certificates::check_mutual(request.mutual_authentication.as_ref())?;
+    let certificate = certificates::default(request.certificates.unwrap_or_default())?;
+    let alpn_policy = certificates::alpn(request.alpn_policy.as_ref())?;
     let decide = |view: &View, txn: &mut RecordTxn| {
         let balancer = lookup::balancer(view, &call.scope, &request.load_balancer_arn)?;
         let protocol = protocol(given, balancer.kind)?;
@@ -96,8 +63,8 @@ pub(super) async fn create(
             return Err(ErrorCode::TooManyListeners
                 .error(format!("A load balancer can have at most {LISTENERS} listeners")));
         }
-        let actions = actions::read(request.default_actions.clone(), balancer.kind)?;
-        let secure = matches!(protocol, Protocol::Https | Protocol::Tls);
+        let actions = actions::read(request.default_actions.clone(), balancer.kind, &[])?;
+        let secure = certificates::is_secure(protocol);
         let record = Listener {
             scope: call.scope.clone(),
             balancer: balancer.id,
@@ -110,16 +77,21 @@ pub(super) async fn create(
                 .ssl_policy
                 .clone()
                 .or_else(|| secure.then(|| settings::DEFAULT_SSL_POLICY.to_owned())),
-            certificates: certificates.clone(),
-            alpn_policy: request.alpn_policy.as_ref().and_then(|list| list.first().cloned()),
+            certificates: certificate.iter().cloned().collect(),
+            alpn_policy: alpn_policy.clone(),
             default_actions: actions,
             attributes: std::collections::BTreeMap::new(),
             tags: tags.clone(),
         };
-        check_tls(&record)?;
+        certificates::check(view, txn, &record, None)?;
         actions::expect_groups(view, txn, &call.scope, protocol, &record.default_actions)?;
         if let Some(same) = known.iter().find(|row| row.port == port) {
-            let as_new = Listener { id: same.id, tags: same.tags.clone(), ..record.clone() };
+            let as_new = Listener {
+                id: same.id,
+                attributes: same.attributes.clone(),
+                tags: same.tags.clone(),
+                ..record.clone()
+            };
             if as_new == same.record {
                 return Ok(as_new);
             }
@@ -170,7 +142,8 @@ pub(super) async fn modify(
     request: Authorized<ModifyListenerInput>,
 ) -> Result<ModifyListenerOutput, ServiceError> {
     let (_, request) = request.into_parts();
-    let certificates = request.certificates.map(|given| certificates(Some(given))).transpose()?;
+    certificates::check_mutual(request.mutual_authentication.as_ref())?;
+    let certificate = certificates::default(request.certificates.unwrap_or_default())?;
     let decide = |view: &View, txn: &mut RecordTxn| {
         let row = lookup::listener(view, &call.scope, &request.listener_arn)?;
         let balancer = lookup::balancer_by_name(view, &call.scope, &row.balancer_name)
@@ -182,26 +155,31 @@ pub(super) async fn modify(
         if let Some(given) = request.protocol {
             next.protocol = protocol(given, row.kind)?;
         }
-        if let Some(given) = &certificates {
-            let others = next.certificates.iter().skip(1).filter(|arn| !given.contains(arn));
-            next.certificates = given.iter().chain(others).cloned().collect();
+        if let Some(arn) = &certificate {
+            let list = next.certificates.iter().skip(1);
+            next.certificates = std::iter::once(arn).chain(list).cloned().collect();
         }
-        let secure = matches!(next.protocol, Protocol::Https | Protocol::Tls);
+        let secure = certificates::is_secure(next.protocol);
         if request.ssl_policy.is_some() {
             next.ssl_policy.clone_from(&request.ssl_policy);
         } else if !secure {
+            // What a change of protocol leaves behind.
             next.ssl_policy = None;
-            next.certificates.clear();
+            if certificate.is_none() {
+                next.certificates.clear();
+            }
         } else if next.ssl_policy.is_none() {
             next.ssl_policy = Some(settings::DEFAULT_SSL_POLICY.to_owned());
         }
-        if let Some(given) = &request.alpn_policy {
-            next.alpn_policy = given.first().cloned();
+        if request.alpn_policy.is_some() {
+            next.alpn_policy = certificates::alpn(request.alpn_policy.as_ref())?;
+        } else if next.protocol != Protocol::Tls {
+            next.alpn_policy = None;
         }
         if let Some(given) = &request.default_actions {
-            next.default_actions = actions::read(given.clone(), row.kind)?;
+            next.default_actions = actions::read(given.clone(), row.kind, &row.default_actions)?;
         }
-        check_tls(&next)?;
+        certificates::check(view, txn, &next, Some(row))?;
         actions::expect_groups(view, txn, &call.scope, next.protocol, &next.default_actions)?;
         let mut others = lookup::listeners_of(view, &call.scope, row.balancer);
         if others.any(|other| other.id != row.id && other.port == next.port) {

@@ -10,11 +10,12 @@ use longshore_domain::route::BalancerKind;
 use longshore_store::tables::BalancerAddressKey;
 use longshore_store::{RecordTxn, Row, StoreRevision, View};
 use longshore_wire::ServiceError;
-use longshore_wire::elbv2::enums::{LoadBalancerSchemeEnum, LoadBalancerTypeEnum};
+use longshore_wire::elbv2::enums::{IpAddressType, LoadBalancerSchemeEnum, LoadBalancerTypeEnum};
 use longshore_wire::elbv2::{
     AvailabilityZone, CreateLoadBalancerInput, CreateLoadBalancerOutput, DeleteLoadBalancerInput,
     DeleteLoadBalancerOutput, DescribeLoadBalancersInput, DescribeLoadBalancersOutput, ErrorCode,
-    SetSecurityGroupsInput, SetSecurityGroupsOutput, SetSubnetsInput, SetSubnetsOutput,
+    SetIpAddressTypeInput, SetIpAddressTypeOutput, SetSecurityGroupsInput, SetSecurityGroupsOutput,
+    SetSubnetsInput, SetSubnetsOutput,
 };
 
 use super::settings::page;
@@ -64,6 +65,7 @@ pub(super) async fn create(
                 .error("Gateway load balancers are not available in this version of Longshore"));
         }
     };
+    check_ip_address_type(request.ip_address_type)?;
     let mappings = request.subnet_mappings.unwrap_or_default();
     let mapped = mappings.into_iter().filter_map(|mapping| mapping.subnet_id);
     let subnets: Vec<String> =
@@ -102,6 +104,30 @@ pub(super) async fn create(
     };
     let (record, created) = call.server.decide(decide).await?;
     Ok(CreateLoadBalancerOutput { load_balancers: Some(vec![shown(call, &record, created)]) })
+}
+
+/// # Errors
+/// `InvalidConfigurationRequest` for what needs IPv6.
+fn check_ip_address_type(given: Option<IpAddressType>) -> Result<(), ServiceError> {
+    match given {
+        None | Some(IpAddressType::Ipv4) => Ok(()),
+        Some(other) => Err(ErrorCode::InvalidConfigurationRequest.error(format!(
+            "The IP address type '{other}' is not available in this version of Longshore: there is \
+             no IPv6"
+        ))),
+    }
+}
+
+/// SetIpAddressType.
+pub(super) async fn set_ip_address_type(
+    call: &Call,
+    request: Authorized<SetIpAddressTypeInput>,
+) -> Result<SetIpAddressTypeOutput, ServiceError> {
+    let (_, request) = request.into_parts();
+    let view = call.server.state.view();
+    lookup::balancer(&view, &call.scope, &request.load_balancer_arn)?;
+    check_ip_address_type(Some(request.ip_address_type))?;
+    Ok(SetIpAddressTypeOutput { ip_address_type: Some(IpAddressType::Ipv4) })
 }
 
 struct Wanted {

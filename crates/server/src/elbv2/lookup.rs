@@ -151,6 +151,11 @@ pub(crate) fn is_used(view: &View, arn: &str) -> bool {
     view.listeners.count_by(&index) + view.listener_rules.count_by(&index) > 0
 }
 
+/// ARN of a listener's balancer.
+pub(crate) fn balancer_arn(view: &View, listener: &Listener) -> Option<String> {
+    balancer_by_name(view, &listener.scope, &listener.balancer_name).map(|row| row.arn())
+}
+
 /// ARNs of a balancer's listeners.
 pub(crate) fn listener_arns(view: &View, balancer: &LoadBalancer) -> Vec<String> {
     listeners_of(view, &balancer.scope, balancer.id).map(|row| row.arn()).collect()

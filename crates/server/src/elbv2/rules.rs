@@ -70,7 +70,7 @@ pub(super) async fn create(
             id: ElbId::fresh(&mut RandomIds),
             priority,
             conditions: conditions.clone(),
-            actions: actions::read(request.actions.clone(), listener.kind)?,
+            actions: actions::read(request.actions.clone(), listener.kind, &[])?,
             tags: tags.clone(),
         };
         actions::expect_groups(view, txn, &call.scope, listener.protocol, &record.actions)?;
@@ -159,7 +159,7 @@ pub(super) async fn modify(
             next.conditions.clone_from(conditions);
         }
         if let Some(given) = &request.actions {
-            next.actions = actions::read(given.clone(), row.kind)?;
+            next.actions = actions::read(given.clone(), row.kind, &row.actions)?;
         }
         actions::expect_groups(view, txn, &call.scope, listener.protocol, &next.actions)?;
         if next != row.record {

@@ -113,8 +113,9 @@ impl Admission {
 fn urgency(asked: Asked) -> Urgency {
     match asked {
         Asked::Ecs(operation) => kind(operation).urgency(),
+        Asked::Acm(operation) if operation.info().read_only => Urgency::Read,
         Asked::Elbv2(operation) if operation.info().read_only => Urgency::Read,
-        Asked::Elbv2(_) => Urgency::Change,
+        Asked::Acm(_) | Asked::Elbv2(_) => Urgency::Change,
     }
 }
 

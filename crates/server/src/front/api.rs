@@ -104,6 +104,7 @@ async fn serve(
                 return Placed::Here(Err(error));
             }
             Placed::Here(match asked {
+                Asked::Acm(operation) => crate::acm::dispatch(&call, operation, body).await,
                 Asked::Ecs(operation) => crate::ecs::dispatch(&call, operation, body).await,
                 Asked::Elbv2(operation) => {
                     crate::elbv2::dispatch(&call, operation, body, request_id).await

@@ -4,18 +4,19 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use longshore_auth as auth;
 use longshore_wire::codec::{json, query};
-use longshore_wire::{OperationInfo, Protocol, ServiceError, ServiceInfo, ecs, elbv2};
+use longshore_wire::{OperationInfo, Protocol, ServiceError, ServiceInfo, acm, ecs, elbv2};
 
 /// The header that names an operation of a JSON service.
 const TARGET: &str = "x-amz-target";
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// All services that are served.
-const SERVICES: [&ServiceInfo; 2] = [&ecs::SERVICE, &elbv2::SERVICE];
+const SERVICES: [&ServiceInfo; 3] = [&ecs::SERVICE, &elbv2::SERVICE, &acm::SERVICE];
 
 /// An operation of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
+    Acm(acm::OperationName),
     Ecs(ecs::OperationName),
     Elbv2(elbv2::OperationName),
 }
@@ -24,6 +25,7 @@ impl Asked {
     /// What the model says of it.
     pub(crate) fn info(self) -> &'static OperationInfo {
         match self {
+            Self::Acm(operation) => operation.info(),
             Self::Ecs(operation) => operation.info(),
             Self::Elbv2(operation) => operation.info(),
         }
@@ -32,6 +34,7 @@ impl Asked {
     /// Its service.
     pub(super) fn service(self) -> &'static ServiceInfo {
         match self {
+            Self::Acm(_) => &acm::SERVICE,
             Self::Ecs(_) => &ecs::SERVICE,
             Self::Elbv2(_) => &elbv2::SERVICE,
         }
@@ -54,12 +57,15 @@ impl Asked {
 }
 
 fn by_target(target: &str) -> Result<Asked, ServiceError> {
-    target
-        .strip_prefix(ecs::SERVICE.target_prefix)
-        .and_then(|rest| rest.strip_prefix('.'))
-        .and_then(ecs::OperationName::parse)
-        .map(Asked::Ecs)
-        .ok_or_else(|| unknown(format!("unknown operation: {target}")))
+    let (prefix, name) = target.split_once('.').unwrap_or_default();
+    let found = if prefix == acm::SERVICE.target_prefix {
+        acm::OperationName::parse(name).map(Asked::Acm)
+    } else if prefix == ecs::SERVICE.target_prefix {
+        ecs::OperationName::parse(name).map(Asked::Ecs)
+    } else {
+        None
+    };
+    found.ok_or_else(|| unknown(format!("unknown operation: {target}")))
 }
 
 fn by_action(action: Option<&str>, version: Option<&str>) -> Result<Asked, ServiceError> {

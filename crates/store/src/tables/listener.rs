@@ -36,6 +36,8 @@ impl RecordKey for ListenerKey {
 pub enum ForwardIndex {
     /// ARN of a target group that they forward to.
     TargetGroup(String),
+    /// ARN of a certificate that they show.
+    Certificate(String),
 }
 
 impl ForwardIndex {
@@ -59,6 +61,8 @@ impl Record for Listener {
     }
 
     fn indexes(&self) -> Vec<ForwardIndex> {
-        ForwardIndex::of(forwarded_to(&self.default_actions))
+        let mut indexes = ForwardIndex::of(forwarded_to(&self.default_actions));
+        indexes.extend(self.certificates.iter().cloned().map(ForwardIndex::Certificate));
+        indexes
     }
 }

@@ -15,7 +15,7 @@ use longshore_store::{
 };
 
 use crate::backend::{commit, soon};
-use crate::sample::{self, balancing};
+use crate::sample::{self, balancing, certificates};
 
 fn directory(kind: Kind) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(kind.as_str())
@@ -102,6 +102,12 @@ async fn every_version_of_every_record_is_readable() {
             }
             Kind::BalancerNode => {
                 check(balancing::balancer_node(), |view| &view.balancer_nodes).await;
+            }
+            Kind::Certificate => {
+                check(certificates::certificate(), |view| &view.certificates).await;
+            }
+            Kind::CertificateAuthority => {
+                check(certificates::authority(), |view| &view.certificate_authorities).await;
             }
             Kind::ClientToken => check(sample::client_token(), |view| &view.client_tokens).await,
             Kind::Cluster => check(sample::cluster(), |view| &view.clusters).await,

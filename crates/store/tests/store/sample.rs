@@ -3,6 +3,8 @@
 // A benchmark includes this file too, from elsewhere.
 #[path = "sample/balancing.rs"]
 pub(crate) mod balancing;
+#[path = "sample/certificates.rs"]
+pub(crate) mod certificates;
 
 use std::collections::{BTreeMap, BTreeSet};
 

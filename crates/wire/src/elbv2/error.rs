@@ -59,6 +59,7 @@ codes! {
     TooManyTags,
     TooManyTargetGroups,
     TooManyTargets,
+    UnsupportedCertificate,
     UnsupportedProtocol,
     ValidationError,
 }

@@ -13,7 +13,7 @@ use longshore_domain::route::{Protocol, ProtocolVersion};
 use tokio::time::Instant;
 
 use super::held::Held;
-use super::{Body, Connection, HOPS, Outgoing, outgoing_request};
+use super::{Body, Connection, HOPS, Outgoing, outgoing_request, own_headers};
 use crate::alarm::Alarm;
 use crate::connect::connect;
 use crate::group::Group;
@@ -54,7 +54,7 @@ impl Trip<'_> {
         forwarding: Forwarding,
         mut entry: Entry,
     ) -> Result<Response<Body>, (u16, Entry)> {
-        let Forwarding { mut group, cookies, mut sticky } = forwarding;
+        let Forwarding { mut group, cookies, mut sticky, .. } = forwarding;
         group.use_now();
         entry.group(&group);
         let hold_until = hold::deadline(&group);
@@ -206,6 +206,7 @@ impl Trip<'_> {
                 parts.headers.append(header::SET_COOKIE, value);
             }
         }
+        own_headers(&mut parts.headers, &self.listening.record.attributes);
         parts.version = Version::HTTP_2;
         let idle = self.listening.balancer.record.attributes.idle_timeout_s;
         let idle = Duration::from_secs(idle.into());

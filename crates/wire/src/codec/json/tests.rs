@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::ecs;
+use crate::{acm, ecs};
 
 fn decode_error_text<T: Value>(body: &str) -> String {
     decode::<T>(body.as_bytes(), Peer::Client).err().expect("must fail").to_string()
@@ -61,6 +61,23 @@ fn a_newer_servers_values_are_skipped() {
 fn timestamps_are_epoch_seconds() {
     let task = ecs::Task { created_at: Some(Timestamp(1.700_4)), ..Default::default() };
     assert_eq!(encode(&task), br#"{"createdAt":1.7}"#);
+}
+
+#[test]
+fn bytes_are_base64_and_not_shown() {
+    let body = br#"{"Certificate":"AAEC","PrivateKey":"/w=="}"#;
+    let request: acm::ImportCertificateRequest = decode(body, Peer::Client).expect("valid");
+    assert_eq!(
+        (request.certificate.0.as_slice(), &request.private_key.0[..]),
+        (&[0, 1, 2][..], &[255][..])
+    );
+    assert_eq!(encode(&request), body);
+    assert!(format!("{request:?}").contains("private_key: 1 bytes"));
+    for bad in ["/w=", "/w", "a b=", "%", ""] {
+        let body = format!(r#"{{"Certificate":"AAEC","PrivateKey":"{bad}"}}"#);
+        let text = decode_error_text::<acm::ImportCertificateRequest>(&body);
+        assert!(text.contains("PrivateKey"), "{bad}: {text}");
+    }
 }
 
 #[test]
