@@ -108,7 +108,7 @@ def test_a_task_that_is_under_way_is_deactivating_until_it_has_answered(
             lambda: service.tasks.describe(task["taskArn"])["lastStatus"] == "DEACTIVATING",
             "the task to be DEACTIVATING",
         )
-        assert balanced.states() == ["draining"]
+        until(lambda: balanced.states() == ["draining"], "the target to be draining")
         service.tasks.wait(task["taskArn"], "STOPPED")
     assert asking.answer == (200, "slow\n"), "it was answered before the task was told to stop"
 

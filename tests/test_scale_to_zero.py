@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from harness import aws
+from harness import aws, docker
 from harness.aws import refused
 from harness.balancing import Balanced, Clients, Node, addresses, serving
 from harness.cli import as_json, longshore
@@ -336,6 +336,7 @@ def test_it_works_as_it_stands_with_longshore_dev(
         until(lambda: not ecs.list_tasks()["taskArns"], "its tasks to end", 60)
     finally:
         dev.stop()
+        docker.remove_family(name)
 
 
 def answers(ecs: Any) -> bool:

@@ -5,6 +5,7 @@ import subprocess
 from typing import Any
 
 TASK_ARN = "com.amazonaws.ecs.task-arn"
+FAMILY = "com.amazonaws.ecs.task-definition-family"
 CLUSTER = "com.amazonaws.ecs.cluster"
 CONTAINER_NAME = "com.amazonaws.ecs.container-name"
 
@@ -40,8 +41,17 @@ def exec_in(container: str, *command: str) -> str:
     return docker("exec", container, *command)
 
 
+def remove_family(family: str) -> None:
+    """Removes every container of a family of task definitions."""
+    remove(containers(FAMILY, family, everything=True))
+
+
 def remove_cluster(cluster: str) -> None:
     """Removes every container that an agent of `cluster` made."""
-    ids = containers(CLUSTER, cluster, everything=True)
+    remove(containers(CLUSTER, cluster, everything=True))
+
+
+def remove(ids: list[str]) -> None:
+    """Removes containers, whatever their state."""
     if ids:
         subprocess.run(["docker", "rm", "-fv", *ids], capture_output=True, check=False)
