@@ -4,7 +4,6 @@ Part of bench/lb.py. Server, agents and balancer are processes of their own, the
 containers of nginx, all on this machine; the load test is the one that users run.
 """
 
-import contextlib
 import io
 import json
 import pathlib
@@ -14,13 +13,13 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from harness.balancing import Balanced, Node, addresses  # noqa: E402
+from harness.balancing import Balanced, Node, world_with_node  # noqa: E402
 from harness.process import World, binary  # noqa: E402
 from harness.services import Service  # noqa: E402
 from harness.tasks import Tasks  # noqa: E402
@@ -32,6 +31,7 @@ CLIENTS = 64
 IMAGE = "longshore-bench-nginx:1"
 SETTLED_S = 600
 STOPS = 100
+DRAINS = ("--fidelity", "drain-on-stop-task=on")
 
 CONF = """
 daemon off; worker_processes 1; pid /tmp/nginx.pid; error_log /dev/null; user root;
@@ -86,28 +86,11 @@ class Load:
         return dict(json.loads(out))
 
 
-@contextlib.contextmanager
-def world(folder: pathlib.Path) -> Iterator[tuple[World, Node]]:
-    """A server that drains what StopTask stops, two instances, a balancer."""
-    options = ["--open", "--balancer-addresses", addresses()]
-    options += ["--fidelity", "drain-on-stop-task=on"]
-    made = World(folder, "bench", image(), *options)
-    node = Node(made.server)
-    try:
-        node.spawn()
-        for zone in "ab":
-            made.add_agent(zone=zone)
-        yield made, node
-    finally:
-        node.stop()
-        made.close()
-
-
 def lossless(table: Table) -> None:
     """Each in turn: what happens, how many requests meanwhile, how many of them failed."""
     with (
         tempfile.TemporaryDirectory(prefix="longshore-lossless-") as folder,
-        world(pathlib.Path(folder)) as (made, node),
+        world_with_node(pathlib.Path(folder), "bench", image(), *DRAINS) as (made, node),
     ):
         everything(table, made, node)
 
@@ -156,12 +139,11 @@ def everything(table: Table, made: World, node: Node) -> None:
 
     def restart() -> None:
         for _ in range(5):
-            nonlocal node
-            old, new = node, Node(made.server)
-            new.arguments = old.arguments
-            new.spawn()
-            until(lambda process=old: not process.alive, "the old process to end", 60)
-            node = new
+            successor = Node(made.server)
+            successor.arguments = node.arguments
+            successor.spawn()
+            until(lambda: not node.alive, "the old process to end", 60)
+            node.popen = successor.popen
 
     measured(table, balanced, "a rolling update of 2 tasks", rolling)
     measured(table, balanced, "scaling 2 to 20 to 2", lambda: (scale(20), scale(2)))
@@ -178,7 +160,6 @@ def everything(table: Table, made: World, node: Node) -> None:
         until(lambda: replaced([task["taskArn"]] * 2), "the task to be replaced", 120)
 
     measured(table, balanced, "a task crashes (docker kill)", crash, "those in flight on it")
-    node.stop()
     ecs.delete_service(cluster=service.cluster, service=service.name, force=True)
 
 

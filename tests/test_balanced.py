@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from harness.aws import refused
-from harness.balancing import Balanced, Clients, Node, addresses, serving
+from harness.balancing import Balanced, Clients, Node, serving, world_with_node
 from harness.cli import as_json, longshore
 from harness.process import Process, World
 from harness.services import Service
@@ -21,19 +21,10 @@ def balanced_world(
     tmp_path_factory: pytest.TempPathFactory, image: str
 ) -> Iterator[tuple[World, Node]]:
     """A server, two container instances and a node of balancers."""
-    options = ["--open", "--balancer-addresses", addresses()]
-    options += ["--fidelity", "drain-on-stop-task=on"]
-    world = World(tmp_path_factory.mktemp("balanced"), "balanced", image, *options)
-    node = Node(world.server)
-    try:
-        node.spawn()
-        for zone in "ab":
-            world.add_agent(zone=zone)
-        yield world, node
-        assert node.alive, node.tail()
-    finally:
-        node.stop()
-        world.close()
+    folder = tmp_path_factory.mktemp("balanced")
+    drains = ("--fidelity", "drain-on-stop-task=on")
+    with world_with_node(folder, "balanced", image, *drains) as world:
+        yield world
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from harness.aws import ACCOUNT, REGION, cli, client, refused
-from harness.balancing import Node, addresses
+from harness.balancing import Node, world_with_node
 from harness.cli import longshore
 from harness.process import Server, World
 from harness.wait import until
@@ -99,19 +99,11 @@ def serving(
     tmp_path_factory: pytest.TempPathFactory, image: str
 ) -> Iterator[tuple[World, Node, pathlib.Path]]:
     """A server and a node of balancers, and a file with the certificate of the local authority."""
-    options = ["--open", "--balancer-addresses", addresses()]
-    world = World(tmp_path_factory.mktemp("tls"), "tls", image, *options)
-    node = Node(world.server)
     trusted = tmp_path_factory.mktemp("trust") / "ca.pem"
-    try:
-        node.spawn()
+    with world_with_node(tmp_path_factory.mktemp("tls"), "tls", image, zones="") as (world, node):
         trusted.write_text(longshore(world.server.url, "ctl", "ca").stdout)
         yield world, node, trusted
-        assert node.alive, node.tail()
         assert "PRIVATE" not in node.tail() + world.server.tail()
-    finally:
-        node.stop()
-        world.close()
 
 
 @pytest.fixture

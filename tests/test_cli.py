@@ -148,7 +148,29 @@ def test_reset_empties_a_development_server(new_world: Callable[[int], World]) -
         services=["gone"],
         WaiterConfig={"Delay": 1, "MaxAttempts": 60},
     )
+    elb, acm = (aws.client(world.server.url, service=which) for which in ("elbv2", "acm"))
+    balancer = elb.create_load_balancer(Name="gone")["LoadBalancers"][0]
+    group = elb.create_target_group(Name="gone", Protocol="HTTP", Port=80)["TargetGroups"][0]
+    forward = {"Type": "forward", "TargetGroupArn": group["TargetGroupArn"]}
+    elb.create_listener(
+        LoadBalancerArn=balancer["LoadBalancerArn"],
+        Protocol="HTTP",
+        Port=80,
+        DefaultActions=[forward],
+    )
+    elb.register_targets(
+        TargetGroupArn=group["TargetGroupArn"], Targets=[{"Id": "i-0123456789abcdef0", "Port": 80}]
+    )
+    acm.request_certificate(DomainName="gone.example.com")
+    trusted = longshore(world.server.url, "ctl", "ca").stdout
     longshore(world.server.url, "ctl", "reset")
+    assert elb.describe_load_balancers()["LoadBalancers"] == []
+    assert elb.describe_target_groups()["TargetGroups"] == []
+    assert acm.list_certificates()["CertificateSummaryList"] == []
+    assert longshore(world.server.url, "ctl", "ca").stdout == trusted, "clients go on trusting it"
+    again = elb.create_target_group(Name="gone", Protocol="HTTP", Port=80)["TargetGroups"][0]
+    health = elb.describe_target_health(TargetGroupArn=again["TargetGroupArn"])
+    assert health["TargetHealthDescriptions"] == []
     assert world.ecs.list_services(cluster=world.cluster)["serviceArns"] == []
     assert world.ecs.list_task_definitions()["taskDefinitionArns"] == []
     assert world.ecs.list_tasks(cluster=world.cluster)["taskArns"] == []

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from harness.aws import client, refused
-from harness.balancing import Node, addresses
+from harness.balancing import world_with_node
 from harness.cli import longshore
 from harness.process import World
 from harness.provider import Echo, Provider
@@ -30,14 +30,15 @@ class Site:
     folder: pathlib.Path
 
     def curl(self, path: str, *options: str, jar: str = "jar") -> tuple[int, str, str]:
-        """Status, body and where it is sent; with cookies from and to a file."""
+        """Status, body and where it is sent; a path or a URL, with cookies from and to a file."""
+        url = path if "://" in path else f"https://{self.host}{path}"
         cookies = str(self.folder / jar)
         done = subprocess.run(
             [
                 *("curl", "--silent", "--show-error", "--max-time", "15"),
                 *("--cacert", str(self.trusted), "--cookie", cookies, "--cookie-jar", cookies),
                 *("--write-out", "\n%{http_code} %{redirect_url}"),
-                *(*options, f"https://{self.host}{path}"),
+                *(*options, url),
             ],
             capture_output=True,
             text=True,
@@ -57,16 +58,8 @@ class Site:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, image: str) -> Iterator[World]:
     """A server and a node of balancers."""
-    options = ["--open", "--balancer-addresses", addresses()]
-    world = World(tmp_path_factory.mktemp("oidc"), "oidc", image, *options)
-    node = Node(world.server)
-    try:
-        node.spawn()
+    with world_with_node(tmp_path_factory.mktemp("oidc"), "oidc", image, zones="") as (world, _):
         yield world
-        assert node.alive, node.tail()
-    finally:
-        node.stop()
-        world.close()
 
 
 @pytest.fixture
@@ -175,6 +168,31 @@ def test_a_client_logs_in_and_stays(site: Site) -> None:
     changed = value[:middle] + ("A" if value[middle] != "A" else "B") + value[middle + 1 :]
     forged = f"Cookie: AWSELBAuthSessionCookie-0={changed}"
     assert site.curl("/", "--header", forged, jar="forged")[0] == 302
+
+
+def test_two_pages_of_a_client_log_in(site: Site) -> None:
+    site.asks()
+    until(lambda: site.curl("/", jar="none")[0] == 302, "log-ins to be asked for")
+    # Both have been sent to the provider before either comes back.
+    providers = [site.curl(path, jar="tabs")[2] for path in ("/one", "/two")]
+    for path, provider in zip(("/one", "/two"), providers, strict=True):
+        _, _, back = site.curl(provider, jar="elsewhere")
+        status, _, target = site.curl(back, jar="tabs")
+        assert (status, target) == (302, f"https://{site.host}{path}")
+
+
+def test_what_log_ins_need_stays(site: Site) -> None:
+    site.asks()
+    with refused("InvalidLoadBalancerAction", "HTTPS listeners only"):
+        site.elb.modify_listener(ListenerArn=site.listener, Protocol="HTTP")
+    # The secret stays with the provider that it was given for.
+    site.asks(ClientSecret="", UseExistingClientSecret=True)
+    with refused("ValidationError", "client secret"):
+        site.asks(
+            ClientSecret="",
+            UseExistingClientSecret=True,
+            TokenEndpoint="https://elsewhere.example.com/token",
+        )
 
 
 def test_what_did_not_begin_here_does_not_end_here(site: Site) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from harness import aws, docker
 from harness.aws import refused
-from harness.balancing import Balanced, Clients, Node, addresses, serving
+from harness.balancing import Balanced, Clients, addresses, serving, world_with_node
 from harness.cli import as_json, longshore
 from harness.process import Process, World, free_port
 from harness.services import Service
@@ -29,17 +29,8 @@ def tags(after: str, **more: str) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def zero_world(tmp_path_factory: pytest.TempPathFactory, image: str) -> Iterator[World]:
     """A server, a container instance and a node of balancers."""
-    folder = tmp_path_factory.mktemp("zero")
-    world = World(folder, "zero", image, "--open", "--balancer-addresses", addresses())
-    node = Node(world.server)
-    try:
-        node.spawn()
-        world.add_agent()
+    with world_with_node(tmp_path_factory.mktemp("zero"), "zero", image, zones="a") as (world, _):
         yield world
-        assert node.alive, node.tail()
-    finally:
-        node.stop()
-        world.close()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from harness import aws
 from harness.aws import refused
-from harness.balancing import Clients, Node, addresses, serving
+from harness.balancing import Clients, Node, serving, world_with_node
 from harness.process import World
 from harness.services import Service
 from harness.shifting import Shifting, Webhook, go_on, staged, waiting
@@ -18,18 +18,8 @@ from harness.wait import until
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, image: str) -> Iterator[tuple[World, Node]]:
     """A server, two container instances and a node of balancers."""
-    options = ["--open", "--balancer-addresses", addresses()]
-    world = World(tmp_path_factory.mktemp("shifting"), "shifting", image, *options)
-    node = Node(world.server)
-    try:
-        node.spawn()
-        for zone in "ab":
-            world.add_agent(zone=zone)
-        yield world, node
-        assert node.alive, node.tail()
-    finally:
-        node.stop()
-        world.close()
+    with world_with_node(tmp_path_factory.mktemp("shifting"), "shifting", image) as world:
+        yield world
 
 
 @pytest.fixture

@@ -1,12 +1,15 @@
 """A node of balancers, a service behind it, and clients that ask it all the time."""
 
 import collections
+import contextlib
 import http.client
 import itertools
 import os
+import pathlib
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from typing import Any
 
 from harness import aws
@@ -39,6 +42,25 @@ class Node(Process):
         name = f"lb-{next(self.numbers)}"
         options = ["--endpoint", server.url, "lb", "--data-dir", str(server.folder / name)]
         super().__init__(server.folder / f"{name}.log", options)
+
+
+@contextlib.contextmanager
+def world_with_node(
+    folder: pathlib.Path, name: str, image: str, *options: str, zones: str = "ab"
+) -> Iterator[tuple[World, Node]]:
+    """A server, a container instance in each zone, and a node of balancers."""
+    pool = ["--open", "--balancer-addresses", addresses()]
+    world = World(folder, name, image, *pool, *options)
+    node = Node(world.server)
+    try:
+        node.spawn()
+        for zone in zones:
+            world.add_agent(zone=zone)
+        yield world, node
+        assert node.alive, node.tail()
+    finally:
+        node.stop()
+        world.close()
 
 
 class Balanced:

@@ -108,6 +108,8 @@ pub const HOOK_CALLBACK: Duration = Duration::from_secs(30);
 pub const HOOK_CALLBACK_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Calls in a row that may fail to reach a hook; then the deployment goes back (ours).
 pub const HOOK_ATTEMPTS: u32 = 3;
+/// Bytes of the `hookDetails` that a hook hands to its next call, all answers together (ours).
+pub const HOOK_DETAILS_BYTES: usize = 64 * 1024;
 /// Pause before a hook that was not reached is called again, times the calls so far (ours).
 pub const HOOK_RETRY: Duration = Duration::from_secs(1);
 /// Longest bake time of a deployment or of one of its steps in minutes (ECS API: a day).

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use longshore_domain::route::{Action, Weighted};
 use tokio::time::{Instant, timeout_at};
 
 use crate::group::Group;
 use crate::node::Node;
+use crate::table::{Listening, Table};
 
 /// A place among those that wait; given back when dropped.
 struct Place<'a>(&'a Group);
@@ -24,10 +26,11 @@ pub(crate) fn deadline(group: &Group) -> Option<Instant> {
     Some(Instant::now() + Duration::from_millis(hold.into()))
 }
 
-/// Waits until a group has a target, as the newest table has it; `None` when it is too late or too
-/// many wait.
+/// Waits until a group has a target, as the newest table has it, or the one that the listener has given its
+/// traffic to meanwhile; `None` when it is too late or too many wait.
 pub(crate) async fn target(
     node: &Node,
+    listening: &Listening,
     group: &Arc<Group>,
     deadline: Instant,
 ) -> Option<Arc<Group>> {
@@ -37,14 +40,44 @@ pub(crate) async fn target(
         return None;
     }
     let _place = Place(group);
+    let mut wanted = Arc::clone(group);
     loop {
-        let mut ready = std::pin::pin!(group.live.ready.notified());
+        let live = Arc::clone(&wanted.live);
+        let mut ready = std::pin::pin!(live.ready.notified());
         ready.as_mut().enable();
-        let newest = node.table.load().groups.get(&group.record.arn).map(Arc::clone)?;
+        let table = node.table.load_full();
+        let arn = heir(&table, &listening.record.arn, &wanted.record.arn);
+        let newest = table.groups.get(arn.unwrap_or(&wanted.record.arn)).map(Arc::clone)?;
         if newest.has_target() {
             return Some(newest);
         }
-        node.want(group);
+        node.want(&newest);
+        if arn.is_some() {
+            // What tells of its targets is its own.
+            wanted = newest;
+            continue;
+        }
         timeout_at(deadline, ready).await.ok()?;
     }
+}
+
+/// The group that gets the traffic of one whose weight has become 0 in every rule of its listener: a deployment
+/// has shifted it away, and no task will come there.
+fn heir<'a>(table: &'a Table, listener: &str, group: &str) -> Option<&'a str> {
+    let listening = table.listeners.values().find(|one| one.record.arn == listener)?;
+    let rules = listening.record.rules.iter();
+    let forwards = rules.flat_map(|rule| &rule.actions).filter_map(|action| match action {
+        Action::Forward(forward) if forward.groups.iter().any(|one| one.group == group) => {
+            Some(forward)
+        }
+        _ => None,
+    });
+    let mut heir: Option<&Weighted> = None;
+    for one in forwards.flat_map(|forward| &forward.groups).filter(|one| one.weight > 0) {
+        if one.group == group {
+            return None;
+        }
+        heir = heir.filter(|heir| heir.weight >= one.weight).or(Some(one));
+    }
+    heir.map(|heir| heir.group.as_str())
 }

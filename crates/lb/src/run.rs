@@ -186,7 +186,7 @@ impl Served {
         let table = Arc::new(Table::new(snapshot, &before, workers, &self.node.news));
         self.node.table.store(Arc::clone(&table));
         // Requests that wait look at the newest table.
-        for group in table.groups.values().filter(|group| group.has_target()) {
+        for group in table.groups.values() {
             group.live.ready.notify_waiters();
         }
         self.probers.apply(&table);

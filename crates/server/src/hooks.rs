@@ -34,6 +34,8 @@ const ANSWER_BYTES: usize = 64 * 1024;
 const CALLS: usize = 64;
 /// Attempts to record an answer while others change the deployment.
 const ATTEMPTS: usize = 20;
+/// How long a hook whose answer could not be recorded is not called again.
+const UNRECORDED: Duration = Duration::from_secs(5);
 /// Longest time without looking: a safety net, nothing depends on it.
 const RESYNC: Duration = Duration::from_secs(60);
 
@@ -57,8 +59,12 @@ async fn run(server: &Arc<Server>, term: &Arc<Term>) {
                 let client = client.clone();
                 calls.spawn(async move {
                     let answer = post(&client, &due, body).await;
-                    tracing::info!(url = due.call.url, hook = due.hook, ?answer, "hook called");
-                    record(&server, &term, &key, &due.hook, &answer).await;
+                    let (host, verdict) = (host(&due.call.url), verdict(&answer));
+                    tracing::info!(host, hook = due.hook, verdict, "hook called");
+                    if !record(&server, &term, &key, &due.hook, &answer).await {
+                        // It is called again, and answers again.
+                        tokio::time::sleep(UNRECORDED).await;
+                    }
                     due.hook
                 });
             }
@@ -198,29 +204,46 @@ fn read(body: &[u8]) -> HookAnswer {
     }
 }
 
-/// Records an answer, unless nobody waits for it any more.
+/// What of a URL may be logged: path and query may hold a secret.
+fn host(url: &str) -> String {
+    let uri = url.parse::<http::Uri>().ok();
+    uri.and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default()
+}
+
+fn verdict(answer: &HookAnswer) -> &'static str {
+    match answer {
+        HookAnswer::Succeeded => "SUCCEEDED",
+        HookAnswer::Failed => "FAILED",
+        HookAnswer::InProgress { .. } => "IN_PROGRESS",
+        HookAnswer::Senseless(_) => "senseless",
+        HookAnswer::Unreached(_) => "unreached",
+    }
+}
+
+/// Records an answer, unless nobody waits for it any more; whether that is done.
 async fn record(
     server: &Server,
     term: &Term,
     key: &ServiceDeploymentKey,
     hook: &str,
     answer: &HookAnswer,
-) {
+) -> bool {
     for _ in 0..ATTEMPTS {
         let view = server.state.view();
-        let Some(row) = view.service_deployments.get(key) else { return };
-        let Some(next) = deploy::answered(row, hook, answer, clock::now()) else { return };
+        let Some(row) = view.service_deployments.get(key) else { return true };
+        let Some(next) = deploy::answered(row, hook, answer, clock::now()) else { return true };
         let mut txn = RecordTxn::new();
         txn.update(row, &next);
         match server.commit_in(term, txn).await {
-            Ok(TxnOutcome::Committed { .. }) => return,
+            Ok(TxnOutcome::Committed { .. }) => return true,
             Ok(TxnOutcome::Conflict { .. }) => tokio::time::sleep(Duration::from_millis(10)).await,
             Err(error) => {
-                // It is called again, and answers again.
-                return tracing::warn!(%error, hook, "the answer of a hook could not be recorded");
+                tracing::warn!(%error, hook, "the answer of a hook could not be recorded");
+                return false;
             }
         }
     }
+    false
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! Records for unit tests.
 
-use longshore_domain::ids::{InstanceId, Revision, Scope, TaskId};
-use longshore_domain::record::{Demand, DesiredStatus, LaunchType, Observed, Tags, Task};
+use std::collections::BTreeMap;
+
+use longshore_domain::ids::{ElbId, InstanceId, Revision, Scope, TaskId};
+use longshore_domain::record::{Demand, DesiredStatus, LaunchType, Listener, Observed, Tags, Task};
+use longshore_domain::route::{BalancerKind, Protocol};
 use longshore_domain::time::Timestamp;
 
 /// Account 0, region us-east-1.
@@ -33,9 +36,28 @@ pub(crate) fn task(id: u128) -> Task {
         draining_until: None,
         observed: Observed::pending(Vec::new()),
         protection: None,
-        images: std::collections::BTreeMap::new(),
+        images: BTreeMap::new(),
         failure_counted: false,
         version: 1,
+        tags: Tags::new(),
+    }
+}
+
+/// A listener on port 80 of a balancer that has no record.
+pub(crate) fn listener() -> Listener {
+    Listener {
+        scope: scope(),
+        balancer: ElbId::new(1),
+        balancer_name: "front".to_owned(),
+        kind: BalancerKind::Application,
+        id: ElbId::new(2),
+        port: 80,
+        protocol: Protocol::Http,
+        ssl_policy: None,
+        certificates: Vec::new(),
+        alpn_policy: None,
+        default_actions: Vec::new(),
+        attributes: BTreeMap::new(),
         tags: Tags::new(),
     }
 }

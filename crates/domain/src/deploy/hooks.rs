@@ -239,8 +239,18 @@ pub fn answered(
         HookAnswer::InProgress { after, details } => {
             call.next_at =
                 now + after.unwrap_or(limits::HOOK_CALLBACK).min(limits::HOOK_CALLBACK_MAX);
-            if let Some(details) = details {
-                call.details = Some(merged(call.details.as_ref(), details));
+            let details = details.as_ref().map(|new| merged(call.details.as_ref(), new));
+            match details {
+                // A record has to fit into a transaction.
+                Some(details) if details.as_str().len() > limits::HOOK_DETAILS_BYTES => {
+                    fail(format!(
+                        "ECS was unable to parse the response from {url} due to hookDetails of more \
+                         than {} bytes",
+                        limits::HOOK_DETAILS_BYTES
+                    ));
+                }
+                Some(details) => call.details = Some(details),
+                None => {}
             }
         }
     }

@@ -157,6 +157,11 @@ pub(super) fn reweigh(
         };
         let Some(rule) = rule else { continue };
         let now = rules.get(rule).ok_or_else(rules_are_gone)?;
+        if now.is_empty() {
+            return Err(format!(
+                "{BECAUSE}. Listener rule {rule} does not forward to a target group"
+            ));
+        }
         let pair = [&balancer.target_group, &advanced.alternate];
         if let Some(other) = now.iter().find(|weighted| !pair.contains(&&weighted.group)) {
             let name = match which {

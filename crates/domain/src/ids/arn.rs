@@ -67,8 +67,8 @@ pub enum ArnError {
 impl fmt::Display for ArnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Form => "not of the form arn:aws:ecs:region:account:resource",
-            Self::Service => "names a service other than ecs",
+            Self::Form => "not of the form arn:aws:service:region:account:resource",
+            Self::Service => "names another service",
             Self::Scope => "has a malformed account or region",
             Self::Resource => "has a malformed resource part",
         })
@@ -133,19 +133,25 @@ impl FromStr for Arn {
     type Err = ArnError;
 
     fn from_str(text: &str) -> Result<Self, ArnError> {
-        let mut parts = text.splitn(6, ':');
-        let mut next = || parts.next().ok_or(ArnError::Form);
-        if next()? != "arn" || next()? != "aws" {
-            return Err(ArnError::Form);
-        }
-        if next()? != "ecs" {
-            return Err(ArnError::Service);
-        }
-        let region = next()?.parse().map_err(|_| ArnError::Scope)?;
-        let account = next()?.parse().map_err(|_| ArnError::Scope)?;
-        let resource = parse_resource(next()?).ok_or(ArnError::Resource)?;
-        Ok(Self { scope: Scope { account, region }, resource })
+        let (scope, resource) = split(text, "ecs")?;
+        let resource = parse_resource(resource).ok_or(ArnError::Resource)?;
+        Ok(Self { scope, resource })
     }
+}
+
+/// Scope and resource part of an ARN of a service.
+pub(super) fn split<'a>(text: &'a str, service: &str) -> Result<(Scope, &'a str), ArnError> {
+    let mut parts = text.splitn(6, ':');
+    let mut next = || parts.next().ok_or(ArnError::Form);
+    if next()? != "arn" || next()? != "aws" {
+        return Err(ArnError::Form);
+    }
+    if next()? != service {
+        return Err(ArnError::Service);
+    }
+    let region = next()?.parse().map_err(|_| ArnError::Scope)?;
+    let account = next()?.parse().map_err(|_| ArnError::Scope)?;
+    Ok((Scope { account, region }, next()?))
 }
 
 /// The number in `ecs-svc/NUMBER`, AWS's id of a deployment or task set.

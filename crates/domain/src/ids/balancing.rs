@@ -6,7 +6,7 @@ use core::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{ArnError, IdSource, Scope, text};
+use super::{ArnError, IdSource, Scope, arn, text};
 use crate::route::BalancerKind;
 
 /// Id of a balancer, listener, rule or target group: 16 hexadecimal digits, the last part of its ARN.
@@ -125,19 +125,7 @@ impl FromStr for ElbArn {
     type Err = ArnError;
 
     fn from_str(text: &str) -> Result<Self, ArnError> {
-        let mut parts = text.splitn(6, ':');
-        let mut next = || parts.next().ok_or(ArnError::Form);
-        if (next()?, next()?) != ("arn", "aws") {
-            return Err(ArnError::Form);
-        }
-        if next()? != "elasticloadbalancing" {
-            return Err(ArnError::Service);
-        }
-        let (region, account, resource) = (next()?, next()?, next()?);
-        let scope = Scope {
-            region: region.parse().map_err(|_| ArnError::Scope)?,
-            account: account.parse().map_err(|_| ArnError::Scope)?,
-        };
+        let (scope, resource) = arn::split(text, "elasticloadbalancing")?;
         let resource = resource_of(resource).ok_or(ArnError::Resource)?;
         Ok(Self { scope, resource })
     }

@@ -5,7 +5,7 @@ use core::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{ArnError, IdSource, Scope, text};
+use super::{ArnError, IdSource, Scope, arn, text};
 
 /// Id of a certificate: a UUID, the last part of its ARN.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -99,19 +99,7 @@ impl FromStr for CertificateArn {
     type Err = ArnError;
 
     fn from_str(text: &str) -> Result<Self, ArnError> {
-        let mut parts = text.splitn(6, ':');
-        let mut next = || parts.next().ok_or(ArnError::Form);
-        if (next()?, next()?) != ("arn", "aws") {
-            return Err(ArnError::Form);
-        }
-        if next()? != "acm" {
-            return Err(ArnError::Service);
-        }
-        let (region, account, resource) = (next()?, next()?, next()?);
-        let scope = Scope {
-            region: region.parse().map_err(|_| ArnError::Scope)?,
-            account: account.parse().map_err(|_| ArnError::Scope)?,
-        };
+        let (scope, resource) = arn::split(text, "acm")?;
         let id = resource.strip_prefix("certificate/").and_then(|id| id.parse().ok());
         Ok(Self { scope, id: id.ok_or(ArnError::Resource)? })
     }

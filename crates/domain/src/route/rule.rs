@@ -183,8 +183,8 @@ pub struct FixedResponse {
     pub body: String,
 }
 
-/// Log-in at an OpenID provider.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Log-in at an OpenID provider. Its debug form does not show the secret.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthenticateOidc {
     /// Issuer, as its tokens name it.
     pub issuer: String,
@@ -208,6 +208,15 @@ pub struct AuthenticateOidc {
     pub extra_parameters: Vec<(String, String)>,
     /// What happens to who has not logged in.
     pub unauthenticated: Unauthenticated,
+}
+
+impl fmt::Debug for AuthenticateOidc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthenticateOidc")
+            .field("issuer", &self.issuer)
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What happens to a request of somebody who has not logged in.

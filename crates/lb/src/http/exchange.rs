@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use longshore_domain::route::{Protocol, ProtocolVersion};
+use longshore_domain::route::{HealthState, Protocol, ProtocolVersion};
 use tokio::time::Instant;
 
 use super::h1::{After, Session};
@@ -62,7 +62,7 @@ pub(crate) async fn forward(
     let mut attempts = 0;
     loop {
         if let Some(until) = hold_until.filter(|_| !group.has_target()) {
-            match hold::target(&session.node, &group, until).await {
+            match hold::target(&session.node, listening, &group, until).await {
                 Some(newest) => group = newest,
                 None => return Done::Answer(503),
             }
@@ -148,7 +148,9 @@ async fn attempt(
     let idle = Duration::from_secs(told.attributes.idle_timeout_s.into());
     let (mut upstream, pooled) = upstream(session, group, target, fresh).await?;
     let bytes = &session.buffer[session.start..session.end];
-    let may_repeat = whole && may_repeat(head::text(bytes, &head.method), pooled, fresh);
+    // A container that has only just been started may not listen yet.
+    let starts = group.record.on_demand.is_some() && target.state() != HealthState::Healthy;
+    let may_repeat = whole && may_repeat(head::text(bytes, &head.method), pooled, fresh && !starts);
     entry.sent(target);
     let deadline = Instant::now() + idle;
     let sent = tokio::time::timeout_at(deadline, upstream.put_all(&out)).await;

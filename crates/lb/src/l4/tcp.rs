@@ -38,7 +38,7 @@ pub(crate) async fn serve(
     let Some(mut group) = group(&listening) else { return };
     group.use_now();
     if let (Some(until), false) = (hold::deadline(&group), group.has_target()) {
-        match hold::target(&node, &group, until).await {
+        match hold::target(&node, &listening, &group, until).await {
             Some(newest) => group = newest,
             None => return,
         }

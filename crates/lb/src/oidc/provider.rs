@@ -16,9 +16,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
+use super::PROVIDER_FAILED;
 use super::seal::Seal;
 use super::session::{self, Session};
-use super::{NONCE, PROVIDER_FAILED};
 use crate::clock;
 use crate::http::plan::Answer;
 
@@ -74,8 +74,8 @@ impl LogIn {
         let cookie = |(part, value): (usize, String)| {
             format!("{}={value}; Max-Age={lasts}; {guards}", session::name(&self.oidc, part))
         };
-        let mut cookies: Vec<String> = parts.into_iter().enumerate().map(cookie).collect();
-        cookies.push(format!("{NONCE}=; Max-Age=0; {guards}"));
+        // The nonce stays until it expires: another page of this client may be at the provider with it.
+        let cookies = parts.into_iter().enumerate().map(cookie).collect();
         Answer { location: Some(self.target.clone()), cookies, ..Answer::page(302) }
     }
 

@@ -6,13 +6,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use longshore_domain::route::{
-    Action, Condition, FixedResponse, HealthState, OnDemand, Patterns, Redirect, Stickiness,
+    Action, Condition, FixedResponse, Forward, HealthState, OnDemand, Patterns, Redirect,
+    Stickiness, Weighted,
 };
 use longshore_domain::time::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::world::{PATIENCE, World, free_port, http_snapshot, named, ok, rule, target, upstream};
+use crate::world::{
+    PATIENCE, World, free_port, group, http_snapshot, named, ok, rule, target, upstream,
+};
 
 fn nobody() -> SocketAddr {
     ([127, 0, 0, 1], free_port()).into()
@@ -204,31 +207,86 @@ async fn a_draining_target_gets_nothing_new() {
     }
 }
 
-#[tokio::test]
-async fn a_request_waits_for_a_service_that_starts_on_demand() {
-    let mut snapshot = http_snapshot(&[]);
-    snapshot.groups[0].on_demand = Some(OnDemand { hold_ms: 20_000, queue: 1 });
-    let mut world = World::new(snapshot).await;
+/// Of two requests the one that waits; the queue has one place, so the other one is turned away.
+async fn waiting(world: &World) -> TcpStream {
     let (mut one, mut two) = (world.connect().await, world.connect().await);
     for stream in [&mut one, &mut two] {
         let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
         stream.write_all(request).await.expect("sent");
     }
-    // One may wait, so the other one is turned away.
     let (mut first, mut second) = (String::new(), String::new());
-    let (turned_away, mut waiting) = tokio::select! {
+    let (turned_away, waiting) = tokio::select! {
         _ = one.read_to_string(&mut first) => (first, two),
         _ = two.read_to_string(&mut second) => (second, one),
     };
     assert!(turned_away.starts_with("HTTP/1.1 503 "), "{turned_away}");
+    waiting
+}
+
+async fn answer(mut stream: TcpStream) -> String {
+    let mut answer = String::new();
+    let reading = stream.read_to_string(&mut answer);
+    tokio::time::timeout(PATIENCE, reading).await.expect("in time").expect("an answer");
+    answer
+}
+
+#[tokio::test]
+async fn a_request_waits_for_a_service_that_starts_on_demand() {
+    let mut snapshot = http_snapshot(&[]);
+    snapshot.groups[0].on_demand = Some(OnDemand { hold_ms: 20_000, queue: 1 });
+    let mut world = World::new(snapshot).await;
+    let waiting = waiting(&world).await;
     let at = named("up").await;
     world.change(|snapshot| {
         snapshot.groups[0].targets = vec![target(at, HealthState::Initial)];
     });
-    let mut answer = String::new();
-    let reading = waiting.read_to_string(&mut answer);
-    tokio::time::timeout(PATIENCE, reading).await.expect("in time").expect("an answer");
+    let answer = answer(waiting).await;
     assert!(answer.ends_with("up"), "{answer}");
+}
+
+/// A deployment shifts the traffic of a service that is at zero: what waits at the old group goes along.
+#[tokio::test]
+async fn a_request_that_waits_follows_the_traffic() {
+    let mut snapshot = http_snapshot(&[]);
+    snapshot.groups[0].on_demand = Some(OnDemand { hold_ms: 20_000, queue: 1 });
+    let mut world = World::new(snapshot).await;
+    let waiting = waiting(&world).await;
+    let at = named("green").await;
+    world.change(|snapshot| {
+        let green = group("green", &[at]);
+        let blue = snapshot.groups[0].arn.clone();
+        snapshot.groups.push(green);
+        let weighted = |group: &str, weight| Weighted { group: group.to_owned(), weight };
+        snapshot.balancers[0].listeners[0].rules = vec![rule(Action::Forward(Forward {
+            groups: vec![weighted(&blue, 0), weighted("green", 100)],
+            stickiness_s: None,
+        }))];
+    });
+    let answer = answer(waiting).await;
+    assert!(answer.ends_with("green"), "{answer}");
+}
+
+/// Docker's proxy takes connections before the container listens, and closes them.
+#[tokio::test]
+async fn a_request_waits_for_a_container_that_does_not_listen_yet() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let at = listener.local_addr().expect("bound");
+    tokio::spawn(async move {
+        for turn in 0.. {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut read = [0; 4096];
+            let read = stream.read(&mut read).await;
+            // Probes do not count: only the fifth request is answered.
+            if turn >= 4 && read.is_ok_and(|n| n > 0) {
+                let _ = stream.write_all(ok("late").as_bytes()).await;
+            }
+        }
+    });
+    let mut snapshot = http_snapshot(&[]);
+    snapshot.groups[0].on_demand = Some(OnDemand { hold_ms: 20_000, queue: 1 });
+    snapshot.groups[0].targets = vec![target(at, HealthState::Initial)];
+    let world = World::new(snapshot).await;
+    assert!(world.get("/", "").await.ends_with("late"));
 }
 
 #[tokio::test]

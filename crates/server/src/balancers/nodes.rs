@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use longshore_domain::ids::{ElbArn, ElbResource};
 use longshore_domain::record::BalancerNode;
 use longshore_domain::route::Report;
 use longshore_domain::time::Timestamp;
-use longshore_store::tables::BalancerNodeKey;
+use longshore_store::tables::{BalancerNodeKey, ListenerKey};
 use longshore_store::{Kind, RecordTxn, View};
 
 use super::Balancers;
@@ -21,17 +22,28 @@ use crate::{Server, clock};
 const LOOK: Duration = Duration::from_secs(5);
 /// Records that are taken away at once.
 const BATCH: usize = 60;
+/// Nodes at most: targets keep what each has seen of them (ours).
+const NODES: usize = 1000;
+/// Characters of the reason why a listener cannot be opened.
+const REASON_CHARS: usize = 400;
 
 /// The nodes that are there, as targets call them.
 pub(crate) fn present(view: &View) -> BTreeSet<String> {
     view.balancer_nodes.iter().map(|row| row.name()).collect()
 }
 
-/// Writes down that a node reports to this server, if that is news.
+/// Writes down that a node reports to this server, if that is news. What it says is bounded: of listeners that
+/// there are, few words each.
 pub(super) fn enter(view: &View, txn: &mut RecordTxn, me: u64, report: &Report, now: Timestamp) {
-    let failed_listeners: BTreeMap<_, _> = report.failed_listeners.iter().cloned().collect();
+    let known = report.failed_listeners.iter().filter(|(arn, _)| is_listener(view, arn));
+    let short = |why: &String| why.chars().take(REASON_CHARS).collect::<String>();
+    let failed_listeners: BTreeMap<_, _> =
+        known.map(|(arn, why)| (arn.clone(), short(why))).collect();
     let record = |since| BalancerNode { id: report.node, server: me, since, failed_listeners };
     match view.balancer_nodes.get(&BalancerNodeKey { id: report.node }) {
+        None if view.balancer_nodes.len() >= NODES => {
+            tracing::warn!(node = report.node, "a node is not taken in: there are {NODES} already");
+        }
         None => _ = txn.insert(&record(now)),
         Some(row) => {
             let next = record(if row.server == me { row.since } else { now });
@@ -40,6 +52,14 @@ pub(super) fn enter(view: &View, txn: &mut RecordTxn, me: u64, report: &Report, 
             }
         }
     }
+}
+
+fn is_listener(view: &View, arn: &str) -> bool {
+    let Ok(ElbArn { scope, resource: ElbResource::Listener(_, _, balancer, id) }) = arn.parse()
+    else {
+        return false;
+    };
+    view.listeners.get(&ListenerKey { scope, balancer, id }).is_some()
 }
 
 /// Takes away the record of a node that ends.

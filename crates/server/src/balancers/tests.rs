@@ -47,11 +47,19 @@ async fn a_node_that_goes_to_another_server_is_that_ones() {
     let mut report = Report { node: 7, ..Report::default() };
     enter(&server, 1, &report, at(0)).await;
     assert!(enter(&server, 2, &report, at(5)).await);
-    report.failed_listeners.push(("arn".into(), "the port is taken".into()));
+    let listener = crate::test_records::listener();
+    let arn = listener.arn();
+    let mut txn = RecordTxn::new();
+    txn.insert(&listener);
+    commit(&server, txn).await;
+    report.failed_listeners.push((arn.clone(), "the port is taken".repeat(100)));
     assert!(enter(&server, 2, &report, at(9)).await, "what it cannot open is news");
+    report.failed_listeners.push(("arn".into(), "there is no such listener".into()));
+    assert!(!enter(&server, 2, &report, at(9)).await, "of what there is not nothing is kept");
     let view = server.state.view();
     let row = view.balancer_nodes.iter().next().expect("a node");
     assert_eq!((row.server, row.since, row.failed_listeners.len()), (2, at(5), 1));
+    assert_eq!(row.failed_listeners[&arn].len(), 400, "reasons are short");
 }
 
 #[tokio::test]

@@ -205,7 +205,10 @@ fn oidc(given: AuthenticateOidcActionConfig, old: &[Action]) -> Result<Action, S
     let known = || {
         old.iter().find_map(|action| match action {
             Action::AuthenticateOidc(old) => {
-                let same = old.issuer == given.issuer && old.client_id == given.client_id;
+                // The secret goes to no other provider than the one that it was given for.
+                let same = old.issuer == given.issuer
+                    && old.client_id == given.client_id
+                    && old.token_endpoint == given.token_endpoint;
                 same.then(|| old.client_secret.clone())
             }
             _ => None,
@@ -247,6 +250,19 @@ fn is_url(text: &str) -> bool {
     rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && rest.bytes().all(visible))
 }
 
+/// Makes sure that nobody logs in without TLS.
+///
+/// # Errors
+/// `InvalidLoadBalancerAction`.
+pub(super) fn check_log_in(listener: Protocol, actions: &[Action]) -> Result<(), ServiceError> {
+    let logs_in = actions.iter().any(|action| matches!(action, Action::AuthenticateOidc(_)));
+    if logs_in && listener != Protocol::Https {
+        return Err(ErrorCode::InvalidLoadBalancerAction
+            .error("Actions of type 'authenticate-oidc' are supported for HTTPS listeners only"));
+    }
+    Ok(())
+}
+
 /// Makes sure that the target groups of actions exist, fit the listener, and stay until the
 /// transaction is through.
 ///
@@ -259,11 +275,7 @@ pub(super) fn expect_groups(
     listener: Protocol,
     actions: &[Action],
 ) -> Result<(), ServiceError> {
-    let logs_in = actions.iter().any(|action| matches!(action, Action::AuthenticateOidc(_)));
-    if logs_in && listener != Protocol::Https {
-        return Err(ErrorCode::InvalidLoadBalancerAction
-            .error("Actions of type 'authenticate-oidc' are supported for HTTPS listeners only"));
-    }
+    check_log_in(listener, actions)?;
     let http = |protocol| matches!(protocol, Protocol::Http | Protocol::Https);
     for arn in forwarded_to(actions) {
         let row = lookup::group(view, scope, arn)?;

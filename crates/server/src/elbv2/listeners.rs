@@ -181,6 +181,11 @@ pub(super) async fn modify(
         }
         certificates::check(view, txn, &next, Some(row))?;
         actions::expect_groups(view, txn, &call.scope, next.protocol, &next.default_actions)?;
+        if next.protocol != row.protocol {
+            for rule in lookup::rules_of(view, row) {
+                actions::check_log_in(next.protocol, &rule.actions)?;
+            }
+        }
         let mut others = lookup::listeners_of(view, &call.scope, row.balancer);
         if others.any(|other| other.id != row.id && other.port == next.port) {
             return Err(ErrorCode::DuplicateListener

@@ -48,7 +48,8 @@ fn readiness(server: &Server) -> Value {
     if !pulse.is_some_and(|pulse| pulse.is_fresh()) {
         why.push("the view does not follow the store");
     }
-    if leader.is_none() && !leads {
+    // One that leads may not have heard of itself yet: callers ask for the leader once it is ready.
+    if leader.is_none() {
         why.push("no leader is known");
     }
     if members.is_resigned() {

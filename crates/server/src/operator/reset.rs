@@ -1,5 +1,5 @@
-//! `POST /_longshore/reset`: a development server forgets everything but its instances and the
-//! default cluster, and its containers stop.
+//! `POST /_longshore/reset`: a development server forgets everything but its instances, the nodes of
+//! balancers, its certificate authority (clients trust it) and the default cluster, and its containers stop.
 //!
 //! Tasks are ordered to stop first and get a while to do so, so that their ports are free for
 //! what comes next; agents stop the others as well, in their own time.
@@ -116,6 +116,13 @@ fn removals(view: &View) -> RecordTxn {
     remove!(daemon_deployments);
     remove!(daemon_revisions);
     remove!(daemon_task_definitions);
+    remove!(listener_rules);
+    remove!(listeners);
+    remove!(targets);
+    remove!(target_groups);
+    remove!(load_balancers);
+    remove!(balancer_addresses);
+    remove!(certificates);
     for row in view.container_instances.iter().take(BATCH / 2) {
         match row.status {
             InstanceStatus::Active => {}

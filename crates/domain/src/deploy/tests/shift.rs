@@ -215,6 +215,21 @@ fn no_traffic_shifts_to_a_revision_that_does_not_serve() {
 }
 
 #[test]
+fn a_rule_that_forwards_no_more_gets_no_traffic_and_takes_nobody_along() {
+    let mut world = World::shifting(ShiftStrategy::BlueGreen, 0);
+    let blue = world.service.deployments[0].id;
+    world.deploy();
+    reach(&mut world, Stage::PreProductionTrafficShift);
+    // Somebody has put up a page of maintenance.
+    world.rules.get_mut("PROD").expect("a rule").clear();
+    world.serve();
+    assert_eq!(process(&world).status, Status::RollbackSuccessful);
+    let left: Vec<u64> = world.service.deployments.iter().map(|d| d.id).collect();
+    assert_eq!(left, [blue], "who has had the traffic is there when the page goes");
+    assert!(world.rules["PROD"].is_empty(), "the page stays");
+}
+
+#[test]
 fn both_revisions_follow_the_desired_count() {
     let mut world = World::shifting(ShiftStrategy::BlueGreen, 5);
     world.deploy();
@@ -478,6 +493,27 @@ fn a_webhook_lets_it_go_on_or_takes_it_back() {
             )
         );
     }
+}
+
+#[test]
+fn a_webhook_that_hands_on_more_and_more_takes_it_back() {
+    let mut world = hooked(&[Stage::PostScaleUp], true);
+    reach(&mut world, Stage::PostScaleUp);
+    for turn in 0..4 {
+        let details = alloc::format!(r#"{{"{turn}":"{}"}}"#, "x".repeat(20_000));
+        let details = Some(Document::new(details).expect("valid"));
+        assert_eq!(answer(&mut world, &HookAnswer::InProgress { after: None, details }), 1);
+        let there = process(&world).status == Status::InProgress;
+        assert!(there, "64 KiB hold three of them");
+        world.advance(30);
+    }
+    world.serve();
+    assert_eq!(process(&world).status, Status::RollbackSuccessful);
+    assert!(
+        why(&world).ends_with("due to hookDetails of more than 65536 bytes"),
+        "{}",
+        why(&world)
+    );
 }
 
 #[test]

@@ -67,7 +67,7 @@ impl Trip<'_> {
         let mut attempts = 0;
         loop {
             if let Some(until) = hold_until.filter(|_| !group.has_target()) {
-                match hold::target(&self.connection.node, &group, until).await {
+                match hold::target(&self.connection.node, self.listening, &group, until).await {
                     Some(newest) => group = newest,
                     None => return Err((503, entry)),
                 }
