@@ -182,6 +182,15 @@ def test_two_pages_of_a_client_log_in(site: Site) -> None:
 
 
 def test_what_log_ins_need_stays(site: Site) -> None:
+    # Under the rules of a listener, as under its default one, TLS stays.
+    site.elb.create_rule(
+        ListenerArn=site.listener,
+        Priority=1,
+        Conditions=[{"Field": "path-pattern", "Values": ["/private/*"]}],
+        Actions=[site.provider.config(), {**site.forward, "Order": 2}],
+    )
+    with refused("InvalidLoadBalancerAction", "HTTPS listeners only"):
+        site.elb.modify_listener(ListenerArn=site.listener, Protocol="HTTP")
     site.asks()
     with refused("InvalidLoadBalancerAction", "HTTPS listeners only"):
         site.elb.modify_listener(ListenerArn=site.listener, Protocol="HTTP")
