@@ -16,12 +16,11 @@ use longshore_domain::deploy::{self, Due, HookAnswer};
 use longshore_domain::ids::{Arn, Resource};
 use longshore_domain::record::{Document, ServiceDeployment, Share, TrafficKind};
 use longshore_domain::time::Timestamp;
-use longshore_store::tables::ServiceDeploymentKey;
-use longshore_store::{Kind, RecordTxn, TxnOutcome, View};
+use longshore_store::tables::{ServiceDeploymentIndex, ServiceDeploymentKey, ServiceKey};
+use longshore_store::{Kind, Record, RecordTxn, TxnOutcome, View};
 use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 
-use crate::ecs::lookup;
 use crate::events::webhook::{Http, client};
 use crate::members::Term;
 use crate::{Server, clock};
@@ -92,25 +91,22 @@ fn due(
 ) -> (Vec<(ServiceDeploymentKey, Due, Value)>, Option<Timestamp>) {
     let mut found = Vec::new();
     let mut next: Option<Timestamp> = None;
-    for service in view.services.iter() {
-        let Some(row) = lookup::current_deployment(view, service) else { continue };
+    for row in view.service_deployments.by(&ServiceDeploymentIndex::Calls) {
+        let (scope, cluster) = (row.scope.clone(), row.cluster.clone());
+        let key = ServiceKey { scope, cluster, name: row.service.clone() };
+        // One that was superseded decides nothing any more.
+        let service = view.services.get(&key);
+        if service.is_none_or(|service| service.service_deployment != Some(row.id)) {
+            continue;
+        }
         let (due, at) = deploy::due(row, now);
         next = next.into_iter().chain(at).min();
         for due in due {
             let body = payload(row, &due);
-            found.push((key(row), due, body));
+            found.push((row.key(), due, body));
         }
     }
     (found, next)
-}
-
-fn key(record: &ServiceDeployment) -> ServiceDeploymentKey {
-    ServiceDeploymentKey {
-        scope: record.scope.clone(),
-        cluster: record.cluster.clone(),
-        service: record.service.clone(),
-        id: record.id,
-    }
 }
 
 /// AWS's payload of a lifecycle hook.

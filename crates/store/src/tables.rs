@@ -43,7 +43,7 @@ pub use listener::{ForwardIndex, ListenerKey};
 pub use listener_rule::ListenerRuleKey;
 pub use load_balancer::LoadBalancerKey;
 pub use service::{ServiceIndex, ServiceKey};
-pub use service_deployment::ServiceDeploymentKey;
+pub use service_deployment::{ServiceDeploymentIndex, ServiceDeploymentKey};
 pub use service_event::ServiceEventKey;
 pub use service_revision::ServiceRevisionKey;
 pub use target::{TargetIndex, TargetKey};

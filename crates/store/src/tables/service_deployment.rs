@@ -4,7 +4,6 @@ use longshore_domain::ids::{ClusterName, Scope, ServiceDeploymentId, ServiceName
 use longshore_domain::journal;
 use longshore_domain::record::ServiceDeployment;
 
-use super::NoIndex;
 use crate::contract::Key;
 use crate::journal::Change;
 use crate::record::{KeyPath, KeyPrefix, Record, RecordKey};
@@ -41,11 +40,18 @@ impl RecordKey for ServiceDeploymentKey {
     }
 }
 
+/// What service deployments can be found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ServiceDeploymentIndex {
+    /// A webhook of it is to be called, or has been called and not decided.
+    Calls,
+}
+
 impl Record for ServiceDeployment {
     const KIND: Kind = Kind::ServiceDeployment;
     const VERSION: u32 = 1;
     type Key = ServiceDeploymentKey;
-    type Index = NoIndex;
+    type Index = ServiceDeploymentIndex;
 
     fn key(&self) -> ServiceDeploymentKey {
         ServiceDeploymentKey {
@@ -54,6 +60,11 @@ impl Record for ServiceDeployment {
             service: self.service.clone(),
             id: self.id,
         }
+    }
+
+    fn indexes(&self) -> Vec<ServiceDeploymentIndex> {
+        let calls = self.pauses.iter().any(|pause| pause.is_open() && pause.call.is_some());
+        if calls && !self.status.is_over() { vec![ServiceDeploymentIndex::Calls] } else { vec![] }
     }
 
     fn is_told(&self, old: Option<&Self>) -> bool {
