@@ -58,10 +58,14 @@ def asleep(service: Service, *options: str) -> dict[str, Any]:
     return waits[0] if waits else {}
 
 
-def sleeps(service: Service) -> None:
-    """Waits until a service sleeps and nothing of it runs."""
+def sleeps(service: Service, balanced: Balanced) -> None:
+    """Waits until a service sleeps and its balancer knows no target of it any more.
+
+    A task that drains still answers, and a request that it answers wakes nobody.
+    """
     until(lambda: service.describe()["desiredCount"] == 0, "desired count 0", 60)
     until(lambda: service.describe()["runningCount"] == 0, "its tasks to end", 60)
+    until(lambda: balanced.states() == [], "its targets to be gone", 60)
 
 
 def test_an_idle_service_sleeps_and_the_first_request_wakes_it(
@@ -78,7 +82,7 @@ def test_an_idle_service_sleeps_and_the_first_request_wakes_it(
         assert service.describe()["desiredCount"] == 2
     assert clients.failures == []
     assert asleep(service) == {}
-    sleeps(service)
+    sleeps(service, balanced)
     service.stable()
     wait = asleep(service)
     assert wait["what"] == "a request to its load balancer: it is scaled to zero"
@@ -120,7 +124,7 @@ def test_a_request_that_lasts_keeps_it_awake(balanced: Balanced, service: Servic
         answer = b"".join(iter(lambda: client.recv(4096), b""))
     assert service.describe()["desiredCount"] == 1
     assert answer.endswith(b"slow\n"), answer
-    sleeps(service)
+    sleeps(service, balanced)
 
 
 def test_it_may_be_deployed_and_scaled_while_it_sleeps(
@@ -137,17 +141,17 @@ def test_it_may_be_deployed_and_scaled_while_it_sleeps(
     assert service.describe()["desiredCount"] == 1, "it never had a count"
     # Somebody puts it to sleep, and wakes it with another count.
     service.update(desiredCount=0)
-    sleeps(service)
+    sleeps(service, balanced)
     service.update(desiredCount=2)
     service.stable()
     balanced.healthy(2)
     service.update(desiredCount=0)
-    sleeps(service)
+    sleeps(service, balanced)
     assert balanced.get() == (200, "two\n")
     assert service.describe()["desiredCount"] == 2, "what it had last"
     # Without the tag 0 is 0.
     service.update(desiredCount=0)
-    sleeps(service)
+    sleeps(service, balanced)
     arn = service.describe()["serviceArn"]
     service.ecs.untag_resource(resourceArn=arn, tagKeys=[TAG])
     until(lambda: not asleep(service), "it not to sleep any more")
@@ -158,7 +162,7 @@ def test_it_may_be_deployed_and_scaled_while_it_sleeps(
 def test_without_its_tag_it_gets_back_what_it_had(balanced: Balanced, service: Service) -> None:
     service.create(serving(service, "one"), 1, loadBalancers=balanced.member(), tags=tags(SHORT))
     service.stable()
-    sleeps(service)
+    sleeps(service, balanced)
     arn = service.describe()["serviceArn"]
     service.ecs.untag_resource(resourceArn=arn, tagKeys=[TAG])
     until(lambda: service.describe()["desiredCount"] == 1, "its desired count")
