@@ -18,6 +18,7 @@ mod canonical;
 mod date;
 mod error;
 mod identity;
+mod policy;
 mod request;
 mod scheme;
 mod seal;
@@ -28,6 +29,10 @@ pub use authorize::{Authorized, Denied, authorize};
 pub use error::{AuthError, ErrorResponse, Protocol};
 pub use identity::{
     Account, AccountError, IdentityProvider, Keys, Open, Principal, PrincipalKind, StaticKey,
+};
+pub use policy::{
+    Ask, Attached, Context, Decision, Evaluation, Permissions, Policies, Policy, PolicyError,
+    evaluate,
 };
 pub use request::{PayloadHash, RequestParts};
 pub use scheme::{Peeked, Scope, peek};
