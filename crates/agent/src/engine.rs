@@ -87,8 +87,8 @@ pub(crate) enum Query {
     Endpoint(String, oneshot::Sender<Option<(TaskRecord, ContainerIndex)>>),
     /// The task of a container by its id in the runtime.
     Container(String, oneshot::Sender<Option<(TaskRecord, ContainerIndex)>>),
-    /// Credentials by their id.
-    Credentials(String, oneshot::Sender<Option<RoleCredentials>>),
+    /// Credentials by their id, and the task that they are for.
+    Credentials(String, oneshot::Sender<Option<(TaskRecord, RoleCredentials)>>),
     /// Credentials of a task's role, by the ARN of the task.
     TaskRole(String, oneshot::Sender<Option<RoleCredentials>>),
 }
@@ -409,9 +409,13 @@ impl Engine {
                 drop(reply.send(place.and_then(|(key, index)| by_place(key, *index))));
             }
             Query::Credentials(id, reply) => {
-                let roles = self.tasks.values().flat_map(|e| [&e.role, &e.execution_role]);
-                let found = roles.flatten().find(|role| role.credentials_id == id);
-                drop(reply.send(found.cloned()));
+                let found = self.tasks.values().find_map(|entry| {
+                    let roles = [&entry.role, &entry.execution_role];
+                    let role =
+                        roles.into_iter().flatten().find(|role| role.credentials_id == id)?;
+                    Some((entry.record.clone(), role.clone()))
+                });
+                drop(reply.send(found));
             }
             Query::TaskRole(arn, reply) => {
                 let entry = self.tasks.get(arn.as_str());

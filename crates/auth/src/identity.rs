@@ -4,6 +4,7 @@ use core::fmt;
 use core::str::FromStr;
 use std::collections::BTreeMap;
 
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::error::AuthError;
@@ -103,6 +104,28 @@ impl Principal {
     }
 }
 
+/// What a running task is to be given: a session of a role.
+#[derive(Clone, Copy, Debug)]
+pub struct Loan<'a> {
+    /// ARN of the role.
+    pub role_arn: &'a str,
+    /// Name of the session.
+    pub session: &'a str,
+    /// ARN of the task; the session ends with it.
+    pub task_arn: &'a str,
+    /// How long the session lasts, in seconds.
+    pub life_s: i64,
+}
+
+/// Credentials that end.
+#[derive(Clone, Debug)]
+pub struct Lent {
+    /// Key, secret and session token.
+    pub credentials: Credentials,
+    /// When they end, in seconds since the Unix epoch.
+    pub expires_at_s: i64,
+}
+
 /// Turns a request into the principal behind it.
 pub trait IdentityProvider: Send + Sync {
     /// Who makes this request; `body` is the hash of the body as received.
@@ -116,6 +139,13 @@ pub trait IdentityProvider: Send + Sync {
         expected: &Expected<'_>,
         now_s: i64,
     ) -> Result<Principal, AuthError>;
+
+    /// Credentials of a role for a running task; nothing where there are no roles, or not this one.
+    fn lend(&self, loan: &Loan<'_>, now_s: i64) -> Option<Lent>;
+
+    /// A number for `name` that is always the same, and that nobody can find without the keys of this
+    /// provider.
+    fn secret_id(&self, name: &str) -> u128;
 
     /// Whether `principal` may have everything that there is: it is the root of an account, and
     /// there is no other account that anything could belong to.
@@ -152,10 +182,33 @@ impl IdentityProvider for Open {
         Ok(Principal::new(account, PrincipalKind::Root, access_key_id))
     }
 
+    fn lend(&self, loan: &Loan<'_>, now_s: i64) -> Option<Lent> {
+        // The key that names the account of the role.
+        let account: Account = loan.role_arn.split(':').nth(4)?.parse().ok()?;
+        let credentials = Credentials {
+            access_key_id: account.to_string(),
+            secret_access_key: "open".to_owned(),
+            session_token: Some("open".to_owned()),
+        };
+        Some(Lent { credentials, expires_at_s: now_s.saturating_add(loan.life_s) })
+    }
+
+    fn secret_id(&self, name: &str) -> u128 {
+        // There are no keys: here everybody may have everything.
+        digest_id(Sha256::digest(name.as_bytes()).into())
+    }
+
     fn owns_all(&self, _principal: &Principal) -> bool {
         // Whoever is here is root of any account.
         true
     }
+}
+
+/// The first half of a digest as a number.
+fn digest_id(digest: [u8; 32]) -> u128 {
+    let mut half = [0; 16];
+    half.copy_from_slice(&digest[..16]);
+    u128::from_be_bytes(half)
 }
 
 /// One known key and whom it stands for.
@@ -207,6 +260,14 @@ impl IdentityProvider for Keys {
             return Err(AuthError::ExpiredToken);
         }
         Ok(Principal::new(key.account.clone(), key.kind.clone(), Some(verified.access_key_id)))
+    }
+
+    fn lend(&self, _loan: &Loan<'_>, _now_s: i64) -> Option<Lent> {
+        None
+    }
+
+    fn secret_id(&self, name: &str) -> u128 {
+        digest_id(Sha256::digest(name.as_bytes()).into())
     }
 
     fn owns_all(&self, principal: &Principal) -> bool {

@@ -28,7 +28,8 @@ mod verify;
 pub use authorize::{Authorized, Denied, authorize};
 pub use error::{AuthError, ErrorResponse, Protocol};
 pub use identity::{
-    Account, AccountError, IdentityProvider, Keys, Open, Principal, PrincipalKind, StaticKey,
+    Account, AccountError, IdentityProvider, Keys, Lent, Loan, Open, Principal, PrincipalKind,
+    StaticKey,
 };
 pub use policy::{
     Ask, Attached, Context, Decision, Evaluation, Permissions, Policies, Policy, PolicyError,

@@ -91,6 +91,9 @@ pub(crate) struct DevOptions {
     /// Where balancers listen.
     #[command(flatten)]
     pub(crate) balancers: BalancerOptions,
+    /// Credentials of tasks.
+    #[command(flatten)]
+    pub(crate) roles: RoleOptions,
     /// Fidelity and events.
     #[command(flatten)]
     pub(crate) fidelity: FidelityOptions,
@@ -103,6 +106,14 @@ pub(crate) struct BalancerOptions {
     /// of balancers must have them.
     #[arg(long = "balancer-addresses", value_name = "CIDR", default_value = "127.0.2.0/24")]
     pub(crate) addresses: Ipv4Net,
+}
+
+/// Credentials of tasks.
+#[derive(Debug, Args)]
+pub(crate) struct RoleOptions {
+    /// How long credentials of task roles and execution roles last; tasks get others at half of it.
+    #[arg(long = "task-credentials-life", value_name = "DURATION", value_parser = role_life, default_value = "360m")]
+    pub(crate) life: Duration,
 }
 
 /// Options of `longshore server`.
@@ -142,6 +153,9 @@ pub(crate) struct ServerOptions {
     /// Where balancers listen.
     #[command(flatten)]
     pub(crate) balancers: BalancerOptions,
+    /// Credentials of tasks.
+    #[command(flatten)]
+    pub(crate) roles: RoleOptions,
     /// Fidelity and events.
     #[command(flatten)]
     pub(crate) fidelity: FidelityOptions,
@@ -459,6 +473,13 @@ pub(crate) struct HollowOptions {
     /// Deregister the instances in the end, with whatever tasks they have.
     #[arg(long)]
     pub(crate) deregister: bool,
+}
+
+/// SDKs ask for others some minutes before the end, so an hour is short already; seconds are for tests.
+fn role_life(text: &str) -> Result<Duration, String> {
+    let life = duration(text)?;
+    let allowed = Duration::from_secs(10)..=Duration::from_secs(12 * 3600);
+    if allowed.contains(&life) { Ok(life) } else { Err("10s to 720m (12 hours)".to_owned()) }
 }
 
 /// A duration of milliseconds, seconds or minutes.

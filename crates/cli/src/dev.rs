@@ -44,6 +44,7 @@ pub(crate) async fn run(options: DevOptions, region: &str) -> Result<(), Failure
         membership: server::membership(None, None),
         throttle: false,
         balancer_addresses: options.balancers.addresses,
+        role_life: options.roles.life,
     };
     let started = server::start(config, &Place::DataDirectory, &data_dir).await?;
     let scope = Scope { account: longshore_domain::ids::AccountId::default(), region: region_name };

@@ -30,6 +30,7 @@ mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use ipnet::Ipv4Net;
 use longshore_auth::IdentityProvider;
@@ -77,7 +78,12 @@ pub struct Config {
     pub throttle: bool,
     /// Addresses of balancers; each gets one of its own. Every node of balancers has them.
     pub balancer_addresses: Ipv4Net,
+    /// How long credentials of tasks last ([`ROLE_LIFE`]); at half of it there are others.
+    pub role_life: Duration,
 }
+
+/// How long credentials of tasks last (ECS: six hours).
+pub const ROLE_LIFE: Duration = Duration::from_secs(6 * 3600);
 
 pub use controllers::Retention;
 #[cfg(feature = "measure")]
@@ -113,6 +119,7 @@ pub struct Server {
     admission: front::Admission,
     balancers: balancers::Balancers,
     balancer_addresses: Ipv4Net,
+    role_life: Duration,
     shutdown: watch::Sender<bool>,
 }
 
@@ -202,6 +209,7 @@ async fn build(
         admission: front::Admission::new(config.throttle),
         balancers: balancers::Balancers::default(),
         balancer_addresses: config.balancer_addresses,
+        role_life: config.role_life,
         shutdown: watch::Sender::new(false),
     });
     let duties = Duties {

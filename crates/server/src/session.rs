@@ -8,6 +8,7 @@ mod acs;
 mod delivery;
 mod pace;
 mod payload;
+mod roles;
 mod tcs;
 
 use std::collections::BTreeMap;
@@ -91,6 +92,8 @@ struct Hello {
     agent_version: Option<String>,
     agent_hash: Option<String>,
     docker_version: Option<String>,
+    /// Whether it has no credentials of its tasks, as after a start.
+    wants_credentials: bool,
     /// Where the agent comes from.
     address: Option<IpAddr>,
 }
@@ -137,6 +140,7 @@ pub(crate) async fn open(server: Arc<Server>, mut request: Request<Incoming>) ->
         agent_version: text_of("agentVersion"),
         agent_hash: text_of("agentHash"),
         docker_version: text_of("dockerVersion"),
+        wants_credentials: query.get("sendCredentials").is_some_and(|text| text == "true"),
         address: place.as_ref().and_then(|place| place.peer),
     };
     let upgrade = hyper::upgrade::on(&mut request);

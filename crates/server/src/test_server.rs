@@ -40,6 +40,7 @@ pub(crate) async fn server() -> Arc<Server> {
         admission: front::Admission::new(false),
         balancers: crate::balancers::Balancers::default(),
         balancer_addresses: "127.0.2.0/29".parse().expect("a block"),
+        role_life: crate::ROLE_LIFE,
         shutdown: watch::Sender::new(false),
     });
     let office = Leadership::new(Arc::clone(server.state.store()), "test", "1", TERM);

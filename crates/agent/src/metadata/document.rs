@@ -1,5 +1,7 @@
 //! The documents of the metadata endpoint, in the form of the official agent.
 
+use std::net::IpAddr;
+
 use longshore_domain::record::DesiredStatus;
 use longshore_domain::task::{Phase, Status};
 use longshore_domain::time::Timestamp;
@@ -210,6 +212,19 @@ pub(super) fn networks(
         return vec![json!({ "NetworkMode": mode, "IPv4Addresses": [] })];
     }
     addresses.iter().map(network).collect()
+}
+
+/// Addresses of all containers of a task; none where they are in the network of the host.
+pub(super) async fn addresses(hands: &Hands, record: &TaskRecord) -> Vec<IpAddr> {
+    let mut all = Vec::new();
+    for index in 0..record.containers.len() {
+        let found = look(hands, record, index).await;
+        for network in found.iter().flat_map(|found| &found.networks) {
+            let texts = network.ipv4.iter().chain(&network.ipv6);
+            all.extend(texts.filter_map(|text| text.parse::<IpAddr>().ok()));
+        }
+    }
+    all
 }
 
 /// Mounts of a container.

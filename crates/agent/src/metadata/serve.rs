@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use longshore_wire::agent::RoleCredentials;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -56,6 +57,8 @@ impl Rates {
 pub(super) async fn run(listener: TcpListener, endpoint: Weak<Endpoint>) {
     loop {
         let Ok((stream, client)) = listener.accept().await else { continue };
+        let Ok(local) = stream.local_addr() else { continue };
+        let client = Client { address: client.ip(), is_local: is_local(client.ip(), local.ip()) };
         let endpoint = Weak::clone(&endpoint);
         let service = service_fn(move |request| {
             let endpoint = endpoint.upgrade();
@@ -88,8 +91,21 @@ pub(super) fn response((status, body): Answer) -> Response<Full<Bytes>> {
     response
 }
 
-async fn respond(endpoint: &Endpoint, client: SocketAddr, request: Request<Incoming>) -> Answer {
-    if !endpoint.rates.allow(client.ip(), Instant::now()) {
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+struct Client {
+    address: IpAddr,
+    /// Whether it is in the network of the host: a process of it, or a container of network mode `host`.
+    is_local: bool,
+}
+
+/// What connects to an address of its own machine comes from that address, or from the loopback.
+fn is_local(client: IpAddr, local: IpAddr) -> bool {
+    client == local || client.is_loopback()
+}
+
+async fn respond(endpoint: &Endpoint, client: Client, request: Request<Incoming>) -> Answer {
+    if !endpoint.rates.allow(client.address, Instant::now()) {
         return (StatusCode::TOO_MANY_REQUESTS, json!("Too Many Requests"));
     }
     let (parts, body) = request.into_parts();
@@ -98,9 +114,9 @@ async fn respond(endpoint: &Endpoint, client: SocketAddr, request: Request<Incom
         ["v1", "credentials"] => {
             let query = parts.uri.query().unwrap_or_default();
             let id = query.split('&').find_map(|pair| pair.strip_prefix("id="));
-            credentials(endpoint, id.unwrap_or_default()).await
+            credentials(endpoint, client, id.unwrap_or_default()).await
         }
-        ["v2", "credentials", id] => credentials(endpoint, id).await,
+        ["v2", "credentials", id] => credentials(endpoint, client, id).await,
         ["v3", id, rest @ ..] => metadata(endpoint, id, rest, document::Version::V3).await,
         ["v4", id, rest @ ..] => metadata(endpoint, id, rest, document::Version::V4).await,
         ["api", id, "task-protection", "v1", "state"] => {
@@ -152,7 +168,7 @@ async fn metadata(
     (StatusCode::OK, body)
 }
 
-async fn credentials(endpoint: &Endpoint, id: &str) -> Answer {
+async fn credentials(endpoint: &Endpoint, client: Client, id: &str) -> Answer {
     let refuse = |code: &str, message: &str| {
         let body = json!({ "code": code, "message": message, "HTTPErrorCode": 400 });
         (StatusCode::BAD_REQUEST, body)
@@ -161,7 +177,7 @@ async fn credentials(endpoint: &Endpoint, id: &str) -> Answer {
         return refuse("NoIdInRequest", "CredentialsV1Request: No ID in the request");
     }
     let found = match endpoint.agent(id) {
-        Some(agent) => agent.ask(|reply| Query::Credentials(id.to_owned(), reply)).await.flatten(),
+        Some(agent) => credentials_of(&agent, client, id).await,
         None => None,
     };
     match found {
@@ -180,6 +196,20 @@ async fn credentials(endpoint: &Endpoint, id: &str) -> Answer {
         }
         None => refuse("InvalidIdInRequest", "Credentials not found"),
     }
+}
+
+/// Credentials, for a container of the task that they are for. To any other they do not exist, even where
+/// it has learned of the id.
+async fn credentials_of(agent: &AgentHandle, client: Client, id: &str) -> Option<RoleCredentials> {
+    let (record, role) = agent.ask(|reply| Query::Credentials(id.to_owned(), reply)).await??;
+    let addresses = document::addresses(&agent.hands, &record).await;
+    let is_its_own =
+        if addresses.is_empty() { client.is_local } else { addresses.contains(&client.address) };
+    if !is_its_own {
+        let Client { address, .. } = client;
+        tracing::warn!(task = record.task.arn, %address, "credentials refused to a stranger");
+    }
+    is_its_own.then_some(role)
 }
 
 fn unknown(id: &str) -> Answer {

@@ -197,7 +197,8 @@ impl Container {
         let running = matches!(self.state, RuntimeState::Running { .. });
         let network = NetworkAddress {
             network: "bridge".into(),
-            ipv4: running.then(|| "172.17.0.2".into()),
+            // One that a test can speak from, as if it were the container.
+            ipv4: running.then(|| "127.0.3.2".into()),
             ipv6: None,
         };
         let mounts = self.request.binds.iter();

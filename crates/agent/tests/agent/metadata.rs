@@ -1,16 +1,40 @@
 //! What containers and people on the machine can ask an agent, over its real listeners.
 
+use std::net::SocketAddr;
+
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use longshore_wire::agent::RoleCredentials;
 
 use crate::support::{Bench, config, container, task};
 
+/// Address of every container of the simulated runtime.
+const CONTAINER: &str = "127.0.3.2";
+
 /// Status and body of a request to an address.
 async fn ask(address: &str, method: &str, path: &str, body: &str) -> (u16, Value) {
-    let mut stream = TcpStream::connect(address).await.expect("the endpoint listens");
+    let stream = TcpStream::connect(address).await.expect("the endpoint listens");
+    ask_over(stream, address, method, path, body).await
+}
+
+/// The same from an address of this machine.
+async fn get_from(source: &str, address: &str, path: &str) -> (u16, Value) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(format!("{source}:0").parse().expect("an address")).expect("it is ours");
+    let address: SocketAddr = address.parse().expect("an address");
+    let stream = socket.connect(address).await.expect("the endpoint listens");
+    ask_over(stream, &address.to_string(), "GET", path, "").await
+}
+
+async fn ask_over(
+    mut stream: TcpStream,
+    address: &str,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> (u16, Value) {
     let length = body.len();
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
@@ -78,7 +102,7 @@ async fn a_container_learns_who_it_is() {
     assert_eq!(own["Labels"]["com.amazonaws.ecs.task-arn"], json!(one.arn));
     assert_eq!(
         own["Networks"][0],
-        json!({ "NetworkMode": "bridge", "IPv4Addresses": ["172.17.0.2"] })
+        json!({ "NetworkMode": "bridge", "IPv4Addresses": ["127.0.3.2"] })
     );
     assert_eq!(own["Health"]["status"], "UNKNOWN");
 
@@ -104,11 +128,19 @@ async fn a_container_learns_who_it_is() {
     assert!(usage.as_object().is_some_and(|all| all.len() == 1), "{usage}");
 
     let relative = environment["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"].clone();
-    let (_, credentials) = get(relative.clone()).await;
+    let from = |source: &'static str| {
+        let (endpoint, relative) = (endpoint.clone(), relative.clone());
+        async move { get_from(source, &endpoint, &relative).await }
+    };
+    let (_, credentials) = from(CONTAINER).await;
     assert_eq!(
         (&credentials["AccessKeyId"], &credentials["Token"]),
         (&json!("AKIAROLE"), &json!("t"))
     );
+    for stranger in ["127.0.3.3", "127.0.0.1"] {
+        let (status, refused) = from(stranger).await;
+        assert_eq!((status, &refused["code"]), (400, &json!("InvalidIdInRequest")), "{stranger}");
+    }
     let (status, refused) = get("/v2/credentials/guess".into()).await;
     assert_eq!((status, &refused["code"]), (400, &json!("InvalidIdInRequest")));
     let (status, _) = get("/v4/guess/task".into()).await;
@@ -119,7 +151,7 @@ async fn a_container_learns_who_it_is() {
 
     bench.control_plane.stop(&one.arn).await;
     bench.control_plane.reported(&one.arn, "STOPPED").await;
-    let (status, _) = get(relative).await;
+    let (status, _) = from(CONTAINER).await;
     assert_eq!(status, 400, "the role ends with its task");
 }
 

@@ -14,14 +14,16 @@ use longshore_store::tables::{TaskIndex, TaskKey};
 use longshore_store::{RecordTxn, StateError, View};
 use longshore_wire::ServiceError;
 use longshore_wire::agent::{
-    AcsToAgent, AcsToServer, HeartbeatMessage, ManifestTask, PayloadMessage, Task as AgentTask,
-    TaskIdentifier, TaskManifestMessage, TaskStopVerificationAck, TaskStopVerificationMessage,
+    AcsToAgent, AcsToServer, HeartbeatMessage, IamRoleCredentialsMessage, ManifestTask,
+    PayloadMessage, Task as AgentTask, TaskIdentifier, TaskManifestMessage,
+    TaskStopVerificationAck, TaskStopVerificationMessage,
 };
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::delivery::{Delivery, Due, TASKS_PER_MESSAGE};
+use super::roles::{Lender, Loans, Roles};
 use super::{Hello, Socket, payload};
 use crate::{Server, clock};
 
@@ -86,12 +88,16 @@ pub(super) async fn run(server: Arc<Server>, hello: Hello, socket: Socket) {
     Box::pin(record(&server, &hello)).await;
     let here = format!("{:016x}", hello.server);
     tracing::info!(%instance, cluster = %hello.key.cluster, here, "agent connected");
+    let turn = server.sessions.pace.turn(clock::now());
+    // An agent that was started again has no credentials any more, and its containers ask for them.
+    let renew_at = if hello.wants_credentials { clock::now() } else { turn };
     let mut session = Session {
         server: Arc::clone(&server),
         hello,
         socket,
         number,
-        delivery: Delivery::new(server.sessions.pace.turn(clock::now())),
+        delivery: Delivery::new(turn),
+        loans: Loans::new(renew_at),
         sequence: 0,
         heard_at: clock::now(),
         resend_at: None,
@@ -170,6 +176,7 @@ struct Session {
     socket: Socket,
     number: u64,
     delivery: Delivery,
+    loans: Loans,
     /// Orders payloads and manifests; grows over all sessions of an instance, because it starts
     /// from the clock.
     sequence: i64,
@@ -287,15 +294,74 @@ impl Session {
         }
         for batch in due.chunks(TASKS_PER_MESSAGE) {
             let sequence = self.next_sequence(now);
-            let payload = self.payload(described(&view, batch, now), sequence, now);
+            let described: Vec<AgentTask> = self.described(&view, batch, now).collect();
+            let payload = self.payload(described.into_iter(), sequence, now);
             self.send(&AcsToAgent::Payload(payload)).await?;
             let number = u64::try_from(sequence).unwrap_or_default();
             self.delivery.sent(batch.iter().copied(), number, now);
         }
         // What was just sent comes up for a look after its own wait.
         let after = (!due.is_empty()).then(|| now + HEARTBEAT);
-        self.resend_at = next.into_iter().chain(after).chain(fence_at).min();
+        let renewal = Box::pin(self.renew_roles(&view, now)).await?;
+        self.resend_at = next.into_iter().chain(after).chain(fence_at).chain(renewal).min();
         Ok(())
+    }
+
+    /// Sends fresh credentials to tasks whose roles are due; gives the time of the next ones.
+    async fn renew_roles(&mut self, view: &View, now: Timestamp) -> Result<Option<Timestamp>, End> {
+        let tasks = view.tasks.by(&TaskIndex::Instance(self.hello.key.id)).map(|row| &row.record);
+        let has_roles = |task: &Task| !Roles::of(view, task).is_empty();
+        let (due, next) = self.loans.due(tasks, has_roles, now);
+        for task in &due {
+            for (role_type, arn) in Roles::of(view, task).each() {
+                let Some(role_credentials) = self.lender(now).lend(task, &role_type, arn) else {
+                    continue;
+                };
+                let message = IamRoleCredentialsMessage {
+                    message_id: clock::uuid(),
+                    task_arn: task_arn(task),
+                    task_cluster_arn: Some(self.cluster_arn()),
+                    role_type,
+                    role_credentials,
+                };
+                self.send(&AcsToAgent::IamRoleCredentials(message)).await?;
+            }
+            self.loans.given(task.id, self.server.role_life, now);
+        }
+        let again = (!due.is_empty()).then(|| now + self.server.role_life / 2);
+        Ok(next.into_iter().chain(again).min())
+    }
+
+    fn lender(&self, now: Timestamp) -> Lender<'_> {
+        Lender { identity: &*self.server.identity, life: self.server.role_life, now }
+    }
+
+    /// What the agent is told of these tasks, with credentials of their roles.
+    fn described(
+        &mut self,
+        view: &View,
+        tasks: &[&Task],
+        now: Timestamp,
+    ) -> impl Iterator<Item = AgentTask> {
+        let lender = Lender { identity: &*self.server.identity, life: self.server.role_life, now };
+        let loans = &mut self.loans;
+        let life = self.server.role_life;
+        tasks.iter().filter_map(move |task| {
+            let told = task.told(now);
+            match payload::task(view, task, told) {
+                Ok(mut described) => {
+                    if told == DesiredStatus::Running {
+                        lender.lend_all(view, task, &mut described);
+                        loans.described(task.id, &described, life, now);
+                    }
+                    Some(described)
+                }
+                Err(error) => {
+                    tracing::error!(task = %task.id, %error, "cannot describe the task to the agent");
+                    None
+                }
+            }
+        })
     }
 
     /// The order to stop a task that has no record any more.
@@ -402,17 +468,6 @@ impl Session {
     }
 }
 
-/// What the agent is told of these tasks.
-fn described(view: &View, tasks: &[&Task], now: Timestamp) -> impl Iterator<Item = AgentTask> {
-    tasks.iter().filter_map(move |task| match payload::task(view, task, task.told(now)) {
-        Ok(task) => Some(task),
-        Err(error) => {
-            tracing::error!(task = %task.id, %error, "cannot describe the task to the agent");
-            None
-        }
-    })
-}
-
 /// Sends a text in frames of bounded size: the socket keeps a buffer as large as its largest frame, and
 /// there are thousands of sockets.
 async fn send_in_parts(socket: &mut Socket, mut text: Bytes) -> Result<(), tungstenite::Error> {
@@ -436,6 +491,7 @@ fn kind(message: &AcsToAgent) -> &'static str {
         AcsToAgent::Payload(_) => "payload",
         AcsToAgent::TaskManifest(_) => "manifest",
         AcsToAgent::TaskStopVerificationAck(_) => "stop-verification",
+        AcsToAgent::IamRoleCredentials(_) => "credentials",
         _ => "other",
     }
 }
