@@ -232,7 +232,9 @@ impl Model {
             if let Some(gone) = wanted.iter().find(|name| !operations.contains_key(**name)) {
                 return Err(format!("the model has no operation {gone}"));
             }
-            for (_, operation) in operations.iter_mut().filter(|(n, _)| !wanted.contains(&n.as_str())) {
+            for (_, operation) in
+                operations.iter_mut().filter(|(n, _)| !wanted.contains(&n.as_str()))
+            {
                 for shape in ["input", "output"] {
                     operation[shape] = Value::Null;
                 }
@@ -319,7 +321,9 @@ impl Model {
         if any(&|name| self.kind(name) == "map") {
             out.push_str("use std::collections::BTreeMap;\n\n");
         }
-        out.push_str("use super::enums::*;\n");
+        if self.reached.iter().any(|name| self.is_enum(name)) {
+            out.push_str("use super::enums::*;\n");
+        }
         let blob = if any(&|name| self.kind(name) == "blob") { "Blob, " } else { "" };
         let secret = |name: &str| {
             self.shapes[name]["sensitive"] == true
@@ -383,7 +387,13 @@ impl Model {
     fn operations(&self) -> Result<String, String> {
         let text = |key: &str| self.metadata[key].as_str().unwrap_or_default();
         let mut out = HEADER.to_owned();
-        out.push_str("use super::shapes;\nuse crate::operation::{Operation, OperationInfo, Pagination, Protocol, ServiceInfo};\n\n");
+        let paged = self.operations.keys().any(|name| self.pagination[name.as_str()].is_object());
+        let pagination = if paged { "Pagination, " } else { "" };
+        write!(
+            out,
+            "use super::shapes;\nuse crate::operation::{{Operation, OperationInfo, {pagination}Protocol, ServiceInfo}};\n\n"
+        )
+        .map_err(|e| e.to_string())?;
         let protocol = match text("protocol") {
             "json" => "Protocol::AwsJson11".to_owned(),
             "query" => {

@@ -41,8 +41,9 @@ pub use daemon_deployment::DaemonDeploymentKey;
 pub use daemon_revision::DaemonRevisionKey;
 pub use daemon_task_definition::DaemonTaskDefinitionKey;
 pub use iam::{
-    AccessKeyIndex, AccessKeyKey, IamAccountKey, IamGroupKey, IamIndex, IamPolicyIndex, IamPolicyKey,
-    IamRoleKey, IamUserKey, InstanceProfileIndex, InstanceProfileKey, OidcProviderKey,
+    AccessKeyIndex, AccessKeyKey, IamAccountKey, IamGroupKey, IamIndex, IamPolicyIndex,
+    IamPolicyKey, IamRoleKey, IamUserKey, InstanceProfileIndex, InstanceProfileKey,
+    OidcProviderKey,
 };
 pub use listener::{ForwardIndex, ListenerKey};
 pub use listener_rule::ListenerRuleKey;

@@ -158,9 +158,8 @@ pub(super) async fn summary(
         ("UsersQuota", quotas::USERS),
         ("VersionsPerPolicyQuota", quotas::VERSIONS),
     ];
-    let number = |(name, value): (&str, usize)| {
-        (name.to_owned(), i32::try_from(value).unwrap_or(i32::MAX))
-    };
+    let number =
+        |(name, value): (&str, usize)| (name.to_owned(), i32::try_from(value).unwrap_or(i32::MAX));
     let summary_map: BTreeMap<String, i32> = numbers.into_iter().map(number).collect();
     Ok(GetAccountSummaryResponse { summary_map: Some(summary_map) })
 }

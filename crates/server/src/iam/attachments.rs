@@ -4,7 +4,7 @@ use longshore_auth::Authorized;
 use longshore_domain::ids::AccountId;
 use longshore_domain::record::{IamGroup, IamRole, IamUser};
 use longshore_store::tables::IamIndex;
-use longshore_store::{RecordTxn, View};
+use longshore_store::View;
 use longshore_wire::ServiceError;
 use longshore_wire::iam::enums::{EntityType, PolicyUsageType};
 use longshore_wire::iam::{
@@ -39,9 +39,9 @@ pub(super) fn check_attachable(
                 .error("Cannot attach a Service Role Policy to a Customer Role."))
         }
         Ok(_) => Ok(()),
-        Err(_) => Err(lookup::missing(format!(
-            "Policy {arn} does not exist or is not attachable."
-        ))),
+        Err(_) => {
+            Err(lookup::missing(format!("Policy {arn} does not exist or is not attachable.")))
+        }
     }
 }
 

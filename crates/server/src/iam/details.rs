@@ -55,8 +55,10 @@ pub(super) async fn get(
     }
     if wanted(EntityType::AWSManagedPolicy) {
         // Those that something has.
-        let used = managed::ALL.iter().filter(|policy| lookup::attachments(view, &policy.arn()) > 0);
-        let keyed = used.map(|policy| (format!("~{}", policy.arn()), Make::Policy(AnyPolicy::Aws(policy))));
+        let used =
+            managed::ALL.iter().filter(|policy| lookup::attachments(view, &policy.arn()) > 0);
+        let keyed =
+            used.map(|policy| (format!("~{}", policy.arn()), Make::Policy(AnyPolicy::Aws(policy))));
         all.extend(keyed);
     }
     all.sort_by(|a, b| a.0.cmp(&b.0));

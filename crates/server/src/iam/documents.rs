@@ -1,11 +1,10 @@
 //! Policy documents, before they are kept.
 
-use longshore_auth::Policy;
+use longshore_auth::{Policy, PolicyKind, PrincipalType};
 use longshore_domain::ids::{AccountId, IamArn, IamResource};
 use longshore_store::View;
 use longshore_wire::ServiceError;
 use longshore_wire::iam::ErrorCode;
-use serde_json::Value;
 
 use super::{lookup, quotas};
 
@@ -23,16 +22,7 @@ pub(super) fn size(text: &str) -> usize {
 /// # Errors
 /// `MalformedPolicyDocument`.
 pub(crate) fn check_identity(text: &str) -> Result<(), ServiceError> {
-    let document = parse(text)?;
-    for statement in statements(&document) {
-        if has(statement, ["Principal", "NotPrincipal"]) {
-            return Err(malformed("Policy document should not specify a principal."));
-        }
-        if !has(statement, ["Resource", "NotResource"]) {
-            return Err(malformed("Policy statement must contain resources."));
-        }
-    }
-    Ok(())
+    Policy::parse(text).map(drop).map_err(|error| malformed(error.message))
 }
 
 /// Checks a document that says who may become a role.
@@ -40,21 +30,10 @@ pub(crate) fn check_identity(text: &str) -> Result<(), ServiceError> {
 /// # Errors
 /// `MalformedPolicyDocument`, `LimitExceeded`.
 pub(super) fn check_trust(view: &View, account: AccountId, text: &str) -> Result<(), ServiceError> {
-    let document = parse(text)?;
-    for statement in statements(&document) {
-        if has(statement, ["Resource", "NotResource"]) {
-            return Err(malformed("Has prohibited field Resource"));
-        }
-        if !has(statement, ["Principal", "NotPrincipal"]) {
-            return Err(malformed("Missing required field Principal"));
-        }
-        if !words(&statement["Action"]).all(|action| action.to_ascii_lowercase().starts_with("sts:"))
-        {
-            return Err(malformed("AssumeRole policy may only specify STS AssumeRole actions."));
-        }
-        check_principals(view, account, &statement["Principal"])?;
-    }
-    if size(text) > quotas::TRUST_SIZE {
+    let policy = Policy::parse_as(text, PolicyKind::Trust);
+    let policy = policy.map_err(|error| malformed(error.message))?;
+    check_principals(view, account, &policy)?;
+    if policy.size() > quotas::TRUST_SIZE {
         return Err(ErrorCode::LimitExceeded
             .error(format!("Cannot exceed quota for ACLSizePerRole: {}", quotas::TRUST_SIZE)));
     }
@@ -63,8 +42,9 @@ pub(super) fn check_trust(view: &View, account: AccountId, text: &str) -> Result
 
 /// Users and roles of this account that a trust policy names must be there, or a name that is
 /// mistyped would wait for somebody to take it.
-fn check_principals(view: &View, account: AccountId, given: &Value) -> Result<(), ServiceError> {
-    for text in words(&given["AWS"]) {
+fn check_principals(view: &View, account: AccountId, policy: &Policy) -> Result<(), ServiceError> {
+    let named = policy.principals().filter(|(kind, _)| *kind == PrincipalType::Aws);
+    for (_, text) in named {
         let wrong = || malformed(format!("Invalid principal in policy: \"AWS\":\"{text}\""));
         if text == "*" || text.parse::<AccountId>().is_ok() {
             continue;
@@ -90,31 +70,4 @@ fn check_principals(view: &View, account: AccountId, given: &Value) -> Result<()
         }
     }
     Ok(())
-}
-
-/// The document as JSON, if it is a policy.
-fn parse(text: &str) -> Result<Value, ServiceError> {
-    Policy::parse(text).map_err(|error| malformed(error.message))?;
-    serde_json::from_str(text).map_err(|_| malformed("Syntax errors in policy."))
-}
-
-fn statements(document: &Value) -> impl Iterator<Item = &Value> {
-    let (list, one) = match &document["Statement"] {
-        Value::Array(list) => (list.as_slice(), None),
-        one => (&[][..], Some(one)),
-    };
-    list.iter().chain(one)
-}
-
-fn has(statement: &Value, names: [&str; 2]) -> bool {
-    names.iter().any(|name| statement.get(name).is_some())
-}
-
-/// A string, or those of a list.
-fn words(value: &Value) -> impl Iterator<Item = &str> {
-    let (list, one) = match value {
-        Value::Array(list) => (list.as_slice(), None),
-        one => (&[][..], Some(one)),
-    };
-    list.iter().chain(one).filter_map(Value::as_str)
 }

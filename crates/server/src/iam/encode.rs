@@ -1,23 +1,22 @@
 //! Records as the API shows them. Documents are percent-encoded, as RFC 3986 has it.
 
 use longshore_domain::record::{
-    IamGroup, IamPolicy, IamRole, IamUser, InstanceProfile, OidcProvider, PolicyVersion, RoleUse,
+    IamGroup, IamPolicy, IamRole, IamUser, InstanceProfile, PolicyVersion, RoleUse,
     Tags,
 };
 use longshore_domain::time::Timestamp;
 use longshore_store::View;
+use longshore_wire::Timestamp as Shown;
 use longshore_wire::iam::enums::PermissionsBoundaryAttachmentType;
 use longshore_wire::iam::{
     AttachedPermissionsBoundary, AttachedPolicy, Group, InstanceProfile as ShownProfile, Policy,
     PolicyVersion as ShownVersion, Role, RoleLastUsed, Tag, User,
 };
-use longshore_wire::Timestamp as Shown;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::lookup::{self, AnyPolicy};
 
-const RESERVED: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// A document as answers have it.
 pub(super) fn document(text: &str) -> String {
@@ -196,4 +195,3 @@ pub(super) fn attached(view: &View, arn: &str) -> AttachedPolicy {
     let name = lookup::policy_by_arn(view, arn).map(|policy| policy.name().to_owned());
     AttachedPolicy { policy_arn: Some(arn.to_owned()), policy_name: name }
 }
-

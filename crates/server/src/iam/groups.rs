@@ -20,7 +20,7 @@ use crate::call::Call;
 use crate::clock::RandomIds;
 
 /// Groups of a user.
-pub(super) fn of<'v>(
+pub(crate) fn of<'v>(
     view: &'v View,
     user: &'v IamUser,
 ) -> impl Iterator<Item = &'v Arc<Row<IamGroup>>> {

@@ -157,9 +157,8 @@ pub(super) async fn delete(
     let decide = |view: &View, txn: &mut RecordTxn| {
         let row = lookup::instance_profile(view, account, &request.instance_profile_name)?;
         if row.role.is_some() {
-            return Err(ErrorCode::DeleteConflict.error(
-                "Cannot delete entity, must remove roles from instance profile first.",
-            ));
+            return Err(ErrorCode::DeleteConflict
+                .error("Cannot delete entity, must remove roles from instance profile first."));
         }
         txn.remove(row);
         Ok(Nothing::default())

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use longshore_domain::ids::{AccountId, IamArn, IamResource};
-use longshore_domain::record::{IamGroup, IamPolicy, IamRole, IamUser, InstanceProfile, OidcProvider};
+use longshore_domain::record::{
+    IamGroup, IamPolicy, IamRole, IamUser, InstanceProfile, OidcProvider,
+};
 use longshore_store::tables::{
-    IamGroupKey, IamIndex, IamPolicyKey, IamRoleKey, IamUserKey, InstanceProfileKey, OidcProviderKey,
+    IamGroupKey, IamIndex, IamPolicyKey, IamRoleKey, IamUserKey, InstanceProfileKey,
+    OidcProviderKey,
 };
 use longshore_store::{Record, Row, View};
 use longshore_wire::ServiceError;

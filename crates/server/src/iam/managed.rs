@@ -326,7 +326,8 @@ mod tests {
     #[test]
     fn all_are_policies_under_their_arns() {
         for policy in ALL {
-            check_identity(policy.document).unwrap_or_else(|error| panic!("{}: {error}", policy.name));
+            check_identity(policy.document)
+                .unwrap_or_else(|error| panic!("{}: {error}", policy.name));
             assert!(policy.arn().parse::<IamArn>().is_ok());
             assert_eq!(policy.id.len(), 21, "{}", policy.name);
         }

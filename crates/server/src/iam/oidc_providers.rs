@@ -31,8 +31,10 @@ fn url(text: &str) -> Result<String, ServiceError> {
 
 fn check_thumbprints(list: &[String]) -> Result<(), ServiceError> {
     if list.len() > quotas::THUMBPRINTS {
-        return Err(ErrorCode::InvalidInput
-            .error(format!("Thumbprint list must contain fewer than {} entries.", quotas::THUMBPRINTS)));
+        return Err(ErrorCode::InvalidInput.error(format!(
+            "Thumbprint list must contain fewer than {} entries.",
+            quotas::THUMBPRINTS
+        )));
     }
     if list.iter().all(|text| text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit())) {
         return Ok(());
@@ -114,9 +116,7 @@ pub(super) async fn list(
     let view = call.server.state.view();
     let all = view.oidc_providers.range(&KeyPrefix::account(call.scope.account));
     let all = all.map(|row| OpenIDConnectProviderListEntry { arn: Some(row.arn()) });
-    Ok(ListOpenIDConnectProvidersResponse {
-        open_id_connect_provider_list: Some(all.collect()),
-    })
+    Ok(ListOpenIDConnectProvidersResponse { open_id_connect_provider_list: Some(all.collect()) })
 }
 
 /// DeleteOpenIDConnectProvider: one that is not there is no error.

@@ -28,7 +28,10 @@ impl Page {
     ///
     /// # Errors
     /// `ValidationError`.
-    pub(super) fn of(marker: Option<&String>, max_items: Option<i32>) -> Result<Self, ServiceError> {
+    pub(super) fn of(
+        marker: Option<&String>,
+        max_items: Option<i32>,
+    ) -> Result<Self, ServiceError> {
         let key = |marker: &String| {
             let bytes = BASE64URL_NOPAD.decode(marker.as_bytes()).ok();
             let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());

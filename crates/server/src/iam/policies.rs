@@ -109,7 +109,8 @@ pub(super) async fn list(
     let view = call.server.state.view();
     let scope = request.scope.unwrap_or(PolicyScopeType::All);
     let aws = managed::ALL.iter().filter(|_| scope != PolicyScopeType::Local);
-    let aws = aws.map(|policy| (format!("0{}{}", policy.path, policy.name), AnyPolicy::Aws(policy)));
+    let aws =
+        aws.map(|policy| (format!("0{}{}", policy.path, policy.name), AnyPolicy::Aws(policy)));
     let own = view.iam_policies.range(&KeyPrefix::account(call.scope.account));
     let own = own.filter(|_| scope != PolicyScopeType::Aws).map(lookup::sorted);
     let own = own.map(|(key, row)| (format!("1{key}"), AnyPolicy::Own(row)));

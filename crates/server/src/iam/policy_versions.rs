@@ -158,8 +158,9 @@ pub(super) async fn delete(
     let (_, request) = request.into_parts();
     change(call, (&request.policy_arn, &request.version_id), |policy, number| {
         if policy.default == number {
-            return Err(ErrorCode::DeleteConflict
-                .error("Cannot delete the default version of a policy."));
+            return Err(
+                ErrorCode::DeleteConflict.error("Cannot delete the default version of a policy.")
+            );
         }
         policy.versions.retain(|version| version.number != number);
         Ok(())

@@ -7,10 +7,10 @@ use longshore_store::{RecordTxn, View};
 use longshore_wire::ServiceError;
 use longshore_wire::iam::enums::DeletionTaskStatusType;
 use longshore_wire::iam::{
-    CreateServiceLinkedRoleRequest, CreateServiceLinkedRoleResponse, DeleteServiceLinkedRoleRequest,
-    DeleteServiceLinkedRoleResponse, DeletionTaskFailureReasonType, ErrorCode,
-    GetServiceLinkedRoleDeletionStatusRequest, GetServiceLinkedRoleDeletionStatusResponse,
-    RoleUsageType,
+    CreateServiceLinkedRoleRequest, CreateServiceLinkedRoleResponse,
+    DeleteServiceLinkedRoleRequest, DeleteServiceLinkedRoleResponse, DeletionTaskFailureReasonType,
+    ErrorCode, GetServiceLinkedRoleDeletionStatusRequest,
+    GetServiceLinkedRoleDeletionStatusResponse, RoleUsageType,
 };
 
 use super::{encode, lookup, managed, names, roles};
@@ -36,8 +36,9 @@ pub(super) async fn create(
         ErrorCode::InvalidInput.error(format!("Service role for {service} is not supported."))
     })?;
     if request.custom_suffix.is_some() {
-        return Err(ErrorCode::InvalidInput
-            .error(format!("Custom suffix is not allowed for {service}")));
+        return Err(
+            ErrorCode::InvalidInput.error(format!("Custom suffix is not allowed for {service}"))
+        );
     }
     let role = IamRole {
         account: call.scope.account,

@@ -31,7 +31,9 @@ pub(super) fn checked(given: Option<Vec<Tag>>) -> Result<Tags, ServiceError> {
         check_text(&key, "tags.1.member.key")?;
         check_text(&value, "tags.1.member.value")?;
         if key.to_ascii_lowercase().starts_with("aws:") {
-            return Err(ErrorCode::InvalidInput.error("Tag keys beginning with 'aws:' are reserved."));
+            return Err(
+                ErrorCode::InvalidInput.error("Tag keys beginning with 'aws:' are reserved.")
+            );
         }
         // Keys of IAM differ by more than the case of their letters.
         if tags.keys().any(|known: &String| known.eq_ignore_ascii_case(&key)) {
@@ -47,8 +49,9 @@ pub(super) fn checked(given: Option<Vec<Tag>>) -> Result<Tags, ServiceError> {
 
 /// `[\p{L}\p{Z}\p{N}_.:/=+\-@]*`, the pattern of the API.
 fn check_text(text: &str, member: &str) -> Result<(), ServiceError> {
-    let fits =
-        |c: char| c.is_alphanumeric() || "_.:/=+-@".contains(c) || (c.is_whitespace() && !c.is_control());
+    let fits = |c: char| {
+        c.is_alphanumeric() || "_.:/=+-@".contains(c) || (c.is_whitespace() && !c.is_control())
+    };
     if text.chars().all(fits) {
         return Ok(());
     }
@@ -190,11 +193,7 @@ macro_rules! operations {
             let (_, request) = request.into_parts();
             let page = Page::of(request.marker.as_ref(), request.max_items)?;
             let cut = list::<$record>(call, &request.$name, &page)?;
-            Ok($answer {
-                tags: cut.items,
-                is_truncated: cut.is_truncated,
-                marker: cut.marker,
-            })
+            Ok($answer { tags: cut.items, is_truncated: cut.is_truncated, marker: cut.marker })
         }
     };
 }

@@ -89,9 +89,7 @@ fn root(call: &Call) -> User {
 /// `ValidationError` for callers that are no users.
 pub(super) fn own_name(call: &Call) -> Result<String, ServiceError> {
     match &call.principal.kind {
-        PrincipalKind::User { name } => {
-            Ok(name.rsplit('/').next().unwrap_or_default().to_owned())
-        }
+        PrincipalKind::User { name } => Ok(name.rsplit('/').next().unwrap_or_default().to_owned()),
         PrincipalKind::Root | PrincipalKind::AssumedRole { .. } => {
             Err(names::invalid("Must specify userName when calling with non-User credentials"))
         }

@@ -23,9 +23,9 @@ pub fn validation_message(error: &DecodeError) -> String {
         first.make_ascii_lowercase();
     }
     let problem = match &error.problem {
-        Problem::Missing => format!(
-            "Value null at '{path}' failed to satisfy constraint: Member must not be null"
-        ),
+        Problem::Missing => {
+            format!("Value null at '{path}' failed to satisfy constraint: Member must not be null")
+        }
         problem => DecodeError { path, problem: problem.clone() }.to_string(),
     };
     format!("1 validation error detected: {problem}")
