@@ -1,8 +1,7 @@
 //! Records as the API shows them. Documents are percent-encoded, as RFC 3986 has it.
 
 use longshore_domain::record::{
-    IamGroup, IamPolicy, IamRole, IamUser, InstanceProfile, PolicyVersion, RoleUse,
-    Tags,
+    IamGroup, IamPolicy, IamRole, IamUser, InstanceProfile, PolicyVersion, RoleUse, Tags,
 };
 use longshore_domain::time::Timestamp;
 use longshore_store::View;
