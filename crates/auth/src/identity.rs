@@ -1,13 +1,15 @@
-//! Principals, and the two providers that recognize them.
+//! Principals, and the two providers that recognize them without a store.
 
 use core::fmt;
 use core::str::FromStr;
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::error::AuthError;
+use crate::policy::Permissions;
 use crate::request::{PayloadHash, RequestParts};
 use crate::scheme::peek;
 use crate::sign::Credentials;
@@ -77,6 +79,33 @@ pub enum PrincipalKind {
     },
 }
 
+/// What temporary credentials say beside whose they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// When they were made, in seconds since the Unix epoch.
+    pub issued_at_s: i64,
+    /// When they end, in seconds since the Unix epoch.
+    pub expires_at_s: i64,
+    /// ARN of the role, with its path; `None` for a session of a user or of root.
+    pub role_arn: Option<String>,
+    /// Who began a chain of sessions, if that was said.
+    pub source_identity: Option<String>,
+    /// Keys of the tags that sessions which follow from this one inherit.
+    pub transitive_tag_keys: Vec<String>,
+    /// Documents that limit the session.
+    pub policies: Vec<String>,
+    /// ARNs of managed policies that limit the session.
+    pub policy_arns: Vec<String>,
+    /// Whether anything limits it: an empty policy does, and none does not.
+    pub is_limited: bool,
+    /// ARN of the task whose containers have the credentials.
+    pub task_arn: Option<String>,
+    /// ARN of the container instance whose agent has the credentials.
+    pub instance_arn: Option<String>,
+    /// ARN of the provider that vouches for whoever has them.
+    pub provider_arn: Option<String>,
+}
+
 /// Who makes a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
@@ -88,6 +117,13 @@ pub struct Principal {
     pub access_key_id: Option<String>,
     /// User, role session or root.
     pub kind: PrincipalKind,
+    /// `aws:userid`: the unique id of a user, `ROLE-ID:SESSION`, or the account of root; empty where
+    /// identities have none.
+    pub unique_id: String,
+    /// `aws:PrincipalTag`: tags of the user, or of the role and on top of them those of the session.
+    pub tags: BTreeMap<String, String>,
+    /// What its credentials say, where they are temporary.
+    pub session: Option<Box<Session>>,
 }
 
 impl Principal {
@@ -100,7 +136,12 @@ impl Principal {
                 format!("arn:aws:sts::{account}:assumed-role/{role}/{session}")
             }
         };
-        Self { account, arn, access_key_id, kind }
+        let unique_id = match &kind {
+            PrincipalKind::Root => account.to_string(),
+            PrincipalKind::User { .. } | PrincipalKind::AssumedRole { .. } => String::new(),
+        };
+        let tags = BTreeMap::new();
+        Self { account, arn, access_key_id, kind, unique_id, tags, session: None }
     }
 }
 
@@ -116,6 +157,32 @@ pub struct Loan<'a> {
     /// How long the session lasts, in seconds.
     pub life_s: i64,
 }
+
+/// Which half of "this task acts as that role" is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoleProblem {
+    /// There is no such role.
+    Missing,
+    /// Its trust policy does not let tasks have it.
+    Untrusted,
+    /// Nothing can be sealed, so nobody can have credentials.
+    Unsealed,
+}
+
+impl fmt::Display for RoleProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "there is no role with this ARN",
+            Self::Untrusted => {
+                "its trust policy does not allow sts:AssumeRole to the service \
+                 ecs-tasks.amazonaws.com"
+            }
+            Self::Unsealed => "this server has no identity key",
+        })
+    }
+}
+
+impl core::error::Error for RoleProblem {}
 
 /// Credentials that end.
 #[derive(Clone, Debug)]
@@ -140,12 +207,24 @@ pub trait IdentityProvider: Send + Sync {
         now_s: i64,
     ) -> Result<Principal, AuthError>;
 
-    /// Credentials of a role for a running task; nothing where there are no roles, or not this one.
-    fn lend(&self, loan: &Loan<'_>, now_s: i64) -> Option<Lent>;
+    /// Whether tasks could have a role; `source_arn` is that of whatever they are started in or by.
+    ///
+    /// # Errors
+    /// What stands in the way, for a caller who is about to start some.
+    fn check_role(&self, role_arn: &str, source_arn: &str) -> Result<(), RoleProblem>;
+
+    /// Credentials of a role for a running task; `None` where identities have no roles.
+    ///
+    /// # Errors
+    /// The task cannot have the role.
+    fn lend(&self, loan: &Loan<'_>, now_s: i64) -> Result<Option<Lent>, RoleProblem>;
 
     /// A number for `name` that is always the same, and that nobody can find without the keys of this
     /// provider.
     fn secret_id(&self, name: &str) -> u128;
+
+    /// What `principal` may do.
+    fn permissions(&self, principal: &Principal) -> Permissions;
 
     /// Whether `principal` may have everything that there is: it is the root of an account, and
     /// there is no other account that anything could belong to.
@@ -182,20 +261,29 @@ impl IdentityProvider for Open {
         Ok(Principal::new(account, PrincipalKind::Root, access_key_id))
     }
 
-    fn lend(&self, loan: &Loan<'_>, now_s: i64) -> Option<Lent> {
+    fn check_role(&self, _role_arn: &str, _source_arn: &str) -> Result<(), RoleProblem> {
+        Ok(())
+    }
+
+    fn lend(&self, loan: &Loan<'_>, now_s: i64) -> Result<Option<Lent>, RoleProblem> {
         // The key that names the account of the role.
-        let account: Account = loan.role_arn.split(':').nth(4)?.parse().ok()?;
+        let account = loan.role_arn.split(':').nth(4).and_then(|text| text.parse().ok());
+        let account: Account = account.ok_or(RoleProblem::Missing)?;
         let credentials = Credentials {
             access_key_id: account.to_string(),
             secret_access_key: "open".to_owned(),
             session_token: Some("open".to_owned()),
         };
-        Some(Lent { credentials, expires_at_s: now_s.saturating_add(loan.life_s) })
+        Ok(Some(Lent { credentials, expires_at_s: now_s.saturating_add(loan.life_s) }))
     }
 
     fn secret_id(&self, name: &str) -> u128 {
         // There are no keys: here everybody may have everything.
         digest_id(Sha256::digest(name.as_bytes()).into())
+    }
+
+    fn permissions(&self, _principal: &Principal) -> Permissions {
+        Permissions::Account
     }
 
     fn owns_all(&self, _principal: &Principal) -> bool {
@@ -262,12 +350,20 @@ impl IdentityProvider for Keys {
         Ok(Principal::new(key.account.clone(), key.kind.clone(), Some(verified.access_key_id)))
     }
 
-    fn lend(&self, _loan: &Loan<'_>, _now_s: i64) -> Option<Lent> {
-        None
+    fn check_role(&self, _role_arn: &str, _source_arn: &str) -> Result<(), RoleProblem> {
+        Ok(())
+    }
+
+    fn lend(&self, _loan: &Loan<'_>, _now_s: i64) -> Result<Option<Lent>, RoleProblem> {
+        Ok(None)
     }
 
     fn secret_id(&self, name: &str) -> u128 {
         digest_id(Sha256::digest(name.as_bytes()).into())
+    }
+
+    fn permissions(&self, _principal: &Principal) -> Permissions {
+        Permissions::Account
     }
 
     fn owns_all(&self, principal: &Principal) -> bool {

@@ -29,14 +29,16 @@ pub use authorize::{Authorized, Denied, authorize};
 pub use error::{AuthError, ErrorResponse, Protocol};
 pub use identity::{
     Account, AccountError, IdentityProvider, Keys, Lent, Loan, Open, Principal, PrincipalKind,
-    StaticKey,
+    RoleProblem, Session, StaticKey,
 };
 pub use policy::{
-    Ask, Attached, Context, Decision, Evaluation, Permissions, Policies, Policy, PolicyError,
-    evaluate,
+    Ask, Attached, Context, DOCUMENT_MAX, Decision, Effect, Evaluation, Grant, Layer,
+    MANAGED_POLICY_MAX, Mismatch, NEAR_MAX, NearMiss, Permissions, Policies, Policy, PolicyError,
+    PolicyKind, PrincipalType, Reason, ResourceRule, ResourceSide, StatementRef, Who, evaluate,
+    evaluate_with, trusts,
 };
 pub use request::{PayloadHash, RequestParts};
-pub use scheme::{Peeked, Scope, peek};
+pub use scheme::{Peeked, Scope, peek, session_token};
 pub use seal::{SealKey, SealKeyError, Window};
 pub use sign::{Credentials, PresignError, presign, sign};
 pub use verify::{Expected, Verified, verify};

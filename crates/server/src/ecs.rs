@@ -19,6 +19,7 @@ pub(crate) mod lookup;
 pub(crate) mod page;
 pub(crate) mod placement;
 mod references;
+mod roles;
 mod service_deployments;
 pub(crate) mod services;
 mod submit_state_change;
@@ -30,6 +31,7 @@ mod tasks;
 
 pub(crate) use error::{client_error, invalid_parameter, not_found};
 pub(crate) use references::{ClusterRef, task_definition_ref};
+pub(crate) use roles::Roles;
 pub(crate) use submit_state_change::definition_of;
 pub(crate) use tasks::{Launch, make_tasks};
 

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::call::Call;
+use crate::identity::{MasterKey, Vault};
 use crate::members::{Members, Term};
 use crate::test_records::scope;
 use crate::{Server, clock, ecs, front, operator, session};
@@ -30,6 +31,8 @@ pub(crate) async fn server() -> Arc<Server> {
     let server = Arc::new(Server {
         state,
         identity: Box::new(Open::new(Account::default())),
+        vault: Some(Arc::new(Vault::new(&MasterKey::fresh()))),
+        uses: Arc::default(),
         region: scope().region,
         open: true,
         fidelity: longshore_domain::fidelity::Fidelity::default(),

@@ -23,8 +23,9 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::delivery::{Delivery, Due, TASKS_PER_MESSAGE};
-use super::roles::{Lender, Loans, Roles};
+use super::roles::{Lender, Loans};
 use super::{Hello, Socket, payload};
+use crate::ecs::Roles;
 use crate::{Server, clock};
 
 /// How often we prove to be alive; the agent gives up after 60 to 120 seconds of silence.

@@ -9,61 +9,13 @@ use std::time::Duration;
 use jiff::Timestamp as Instant;
 use longshore_auth::{IdentityProvider, Lent, Loan};
 use longshore_domain::ids::{Arn, Resource, TaskId};
-use longshore_domain::record::{DesiredStatus, Document, Task};
+use longshore_domain::record::{DesiredStatus, Task};
 use longshore_domain::time::Timestamp;
 use longshore_store::View;
 use longshore_wire::agent::{RoleCredentials, RoleType, Task as AgentTask};
-use serde::Deserialize;
 
 use crate::clock;
-
-/// The member names of roles end so, in definitions and overrides.
-const MEMBER: &str = "RoleArn\"";
-
-/// The roles of one task.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Roles {
-    task_role_arn: Option<String>,
-    execution_role_arn: Option<String>,
-}
-
-impl Roles {
-    /// Of a task: its overrides count for more than its definition.
-    pub(super) fn of(view: &View, task: &Task) -> Self {
-        let Some(definition) = crate::ecs::definition_of(view, task) else {
-            return Self::default();
-        };
-        let over = task.overrides.as_ref().map(Self::read).unwrap_or_default();
-        let own = Self::read(&definition.document);
-        Self {
-            task_role_arn: over.task_role_arn.or(own.task_role_arn),
-            execution_role_arn: over.execution_role_arn.or(own.execution_role_arn),
-        }
-    }
-
-    /// Most documents name no role, and are not taken apart.
-    fn read(document: &Document) -> Self {
-        let text = document.as_str();
-        if !text.contains(MEMBER) {
-            return Self::default();
-        }
-        serde_json::from_str(text).unwrap_or_default()
-    }
-
-    /// Whether there is none.
-    pub(super) fn is_empty(&self) -> bool {
-        self.task_role_arn.is_none() && self.execution_role_arn.is_none()
-    }
-
-    /// Each role and what it is for.
-    pub(super) fn each(&self) -> impl Iterator<Item = (RoleType, &str)> {
-        let task = self.task_role_arn.as_deref().map(|arn| (RoleType::TaskApplication, arn));
-        let execution =
-            self.execution_role_arn.as_deref().map(|arn| (RoleType::TaskExecution, arn));
-        task.into_iter().chain(execution)
-    }
-}
+use crate::ecs::Roles;
 
 /// Makes credentials for the roles of tasks.
 #[derive(Clone, Copy)]
@@ -101,10 +53,11 @@ impl Lender<'_> {
             task_arn: &task_arn,
             life_s: i64::try_from(self.life.as_secs()).unwrap_or(i64::MAX),
         };
-        let Some(lent) = self.identity.lend(&loan, self.now.as_millis() / 1000) else {
-            tracing::warn!(task = %task.id, role_arn, "there is no such role to give to a task");
-            return None;
-        };
+        let lent = self.identity.lend(&loan, self.now.as_millis() / 1000);
+        let lent = lent.unwrap_or_else(|problem| {
+            tracing::warn!(task = %task.id, role_arn, %problem, "a task cannot have its role");
+            None
+        })?;
         let scope = kind.as_str();
         let Lent { credentials, expires_at_s } = lent;
         Some(RoleCredentials {
@@ -242,15 +195,5 @@ mod tests {
         for (number, kind) in [(2, RoleType::TaskApplication), (1, RoleType::TaskExecution)] {
             assert_ne!(lend(&lender, number, kind).credentials_id, first.credentials_id);
         }
-    }
-
-    #[test]
-    fn overrides_count_for_more() {
-        let document = |text: &str| Document::new(text.to_owned()).expect("JSON");
-        let roles =
-            Roles::read(&document(r#"{"taskRoleArn":"a","executionRoleArn":"b","family":"f"}"#));
-        let each: Vec<_> = roles.each().collect();
-        assert_eq!(each, [(RoleType::TaskApplication, "a"), (RoleType::TaskExecution, "b")]);
-        assert!(Roles::read(&document("{}")).is_empty());
     }
 }

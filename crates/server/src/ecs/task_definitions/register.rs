@@ -1,7 +1,7 @@
 //! RegisterTaskDefinition.
 
 use longshore_auth::Authorized;
-use longshore_domain::ids::{Family, Revision};
+use longshore_domain::ids::{Family, Resource, Revision};
 use longshore_domain::limits;
 use longshore_domain::record::{Document, TaskDefinition, TaskDefinitionStatus, TaskSpec};
 use longshore_domain::schedule::required_attributes;
@@ -14,7 +14,7 @@ use longshore_wire::ecs::{RegisterTaskDefinitionRequest, RegisterTaskDefinitionR
 use super::normalize::normalize;
 use super::spec::spec;
 use crate::call::Call;
-use crate::ecs::{client_error, encode, tags};
+use crate::ecs::{Roles, client_error, encode, tags};
 
 /// RegisterTaskDefinition: the next revision of the family.
 pub(crate) async fn register(
@@ -38,6 +38,8 @@ pub(crate) async fn register(
         )));
     }
     let document = Document::new(text).map_err(|e| client_error(e.to_string()))?;
+    let source = call.arn(Resource::TaskDefinition(family.clone(), Revision(1)));
+    Roles::named(&document, None).check(&*call.server.identity, &source)?;
     let spec = TaskSpec {
         requires_attributes: required_attributes(&document)
             .map_err(|e| client_error(e.to_string()))?,

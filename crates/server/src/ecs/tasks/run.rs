@@ -26,7 +26,7 @@ use crate::call::Call;
 use crate::clock::RandomIds;
 use crate::ecs::references::instance_ref;
 use crate::ecs::{
-    client_error, encode, invalid_parameter, lookup, placement, tags, task_definition_ref,
+    Roles, client_error, encode, invalid_parameter, lookup, placement, tags, task_definition_ref,
 };
 
 /// How often a placement is tried again when what it read has changed under it.
@@ -91,6 +91,9 @@ impl Common {
             }
         }
         let overrides = check_overrides(self.overrides.as_ref(), &definition.spec)?;
+        let source = call.arn(Resource::Cluster(cluster.clone()));
+        Roles::named(&definition.document, overrides.as_ref())
+            .check(&*call.server.identity, &source)?;
         let mut tags = match self.propagate_tags {
             Some(PropagateTags::TaskDefinition) => definition.tags.clone(),
             _ => Tags::new(),
