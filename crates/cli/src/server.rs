@@ -16,7 +16,7 @@ use crate::{files, identity_key, output, shutdown};
 /// Runs the control plane until it is asked to stop.
 pub(crate) async fn run(options: ServerOptions, region: &str) -> Result<(), Failure> {
     check_reachable(&options)?;
-    let data_dir = data_dir(options.data_dir)?;
+    let data_dir = data_dir(options.data_dir.clone())?;
     let store = options.store.open(&data_dir).await?;
     let kind = identity_kind(&options, &store).await?;
     let identity_key = identity_key::find(&options.identity_key, &options.store, &data_dir, kind)?;

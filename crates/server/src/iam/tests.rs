@@ -13,8 +13,8 @@ const DOCUMENT: &str =
 const TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
 
 fn form(parameters: &[(&str, &str)]) -> String {
-    let encode = |text: &str| super::encode::document(text);
-    let pairs = parameters.iter().map(|(name, value)| format!("{name}={}", encode(value)));
+    let pairs =
+        parameters.iter().map(|(name, value)| format!("{name}={}", encode::document(value)));
     pairs.collect::<Vec<_>>().join("&")
 }
 

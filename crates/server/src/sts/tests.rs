@@ -9,7 +9,7 @@ use longshore_auth::{
 };
 use longshore_domain::ids::{AccountId, IamId, IamIdKind};
 use longshore_domain::record::{AccessKey, Grants, IamRole, IamUser, Tags};
-use longshore_store::RecordTxn;
+use longshore_store::{RecordTxn, TxnOutcome};
 use longshore_wire::sts::OperationName;
 
 use super::*;
@@ -27,6 +27,11 @@ struct World {
     server: Arc<Server>,
     ann: IamUser,
     key: Credentials,
+}
+
+async fn commit(server: &Server, txn: RecordTxn) {
+    let outcome = server.commit(txn).await.expect("the store works");
+    assert!(matches!(outcome, TxnOutcome::Committed { .. }));
 }
 
 fn user(name: &str) -> IamUser {
@@ -79,7 +84,7 @@ impl World {
         txn.insert(&role("named", trust("arn:aws:iam::000000000000:user/ann", "")));
         let external = r#","Condition":{"StringEquals":{"sts:ExternalId":"deputy"}}"#;
         txn.insert(&role("guarded", trust("000000000000", external)));
-        server.commit(txn).await.expect("commits");
+        commit(&server, txn).await;
         let iam = Iam::new(server.state.clone(), vault, Arc::clone(&server.uses)).expect("made");
         Arc::get_mut(&mut server).expect("nobody else has it").identity = Box::new(iam);
         let key = Credentials {
@@ -178,7 +183,7 @@ async fn a_key_is_good_until_it_is_disabled() {
     assert_eq!((used.service.as_str(), used.region.as_str()), ("ecs", "us-east-1"));
     let mut txn = RecordTxn::new();
     txn.update(row, &AccessKey { active: false, ..row.record.clone() });
-    world.server.commit(txn).await.expect("commits");
+    commit(&world.server, txn).await;
     assert_eq!(world.identify(&world.key, NOW_S), Err(AuthError::UnknownKey));
 }
 
@@ -191,12 +196,12 @@ async fn policies_count_from_the_next_view_on() {
     let row = view.iam_users.iter().next().expect("a user");
     let mut txn = RecordTxn::new();
     txn.update(row, &IamUser { grants: Grants::default(), ..row.record.clone() });
-    world.server.commit(txn).await.expect("commits");
+    commit(&world.server, txn).await;
     assert!(!world.may(&ann, "ecs:RunTask"));
     let view = world.server.state.view();
     let mut txn = RecordTxn::new();
     txn.remove(view.iam_users.iter().next().expect("a user"));
-    world.server.commit(txn).await.expect("commits");
+    commit(&world.server, txn).await;
     assert_eq!(world.identify(&world.key, NOW_S), Err(AuthError::UnknownKey), "nobody's key");
 }
 
@@ -316,6 +321,6 @@ async fn a_session_ends_with_its_role() {
     };
     assert_eq!(world.identify(&key, NOW_S), Err(AuthError::UnknownKey));
     let account: Account = "000000000000".parse().expect("an account");
-    let root = Principal::new(account, longshore_auth::PrincipalKind::Root, None);
+    let root = Principal::new(account, PrincipalKind::Root, None);
     assert!(world.may(&root, "ecs:RunTask"));
 }
