@@ -2,11 +2,16 @@
 
 import datetime
 import json
+import pathlib
+import sys
 from collections.abc import Iterator
 from typing import Any
 
+import boto3
 import pytest
-from harness.process import World
+from harness.aws import ACCOUNT, REGION, refused
+from harness.identity import Guarded, document, trust
+from harness.process import Agent, World
 from harness.tasks import Tasks
 from harness.wait import until
 
@@ -32,8 +37,8 @@ def tasks(role_world: World, name: str) -> Tasks:
 
 
 def credentials(tasks: Tasks, arn: str) -> Any:
-    """What a container of a task is given, or told instead."""
-    return json.loads(tasks.exec(arn, "sh", "-c", f"fetch {URL}"))
+    """What a container of a task is given, or told instead, if there is somebody to ask."""
+    return json.loads(tasks.exec(arn, "sh", "-c", f"fetch {URL}") or "{}")
 
 
 def test_a_container_has_the_role_of_its_task_and_no_other(tasks: Tasks) -> None:
@@ -72,3 +77,129 @@ def test_an_agent_that_is_started_again_has_the_roles_again(
     agent.kill()
     agent.start()
     assert until(lambda: credentials(tasks, arn).get("RoleArn"), "its role") == ROLE
+
+
+# What a container does with boto3: asks who it is, and what its role lets it.
+PROGRAM = """
+import json, boto3, botocore.exceptions
+ecs, sts = boto3.client("ecs"), boto3.client("sts")
+said = {"me": sts.get_caller_identity()["Arn"], "clusters": ecs.list_clusters()["clusterArns"]}
+try:
+    ecs.create_cluster(clusterName="mine")
+except botocore.exceptions.ClientError as error:
+    said["refused"] = error.response["Error"]
+print(json.dumps(said), flush=True)
+"""
+TASKS = {"Service": "ecs-tasks.amazonaws.com"}
+
+
+class Roles(World):
+    """A world whose server has identities, beside containers that can call it."""
+
+    def __init__(self, folder: pathlib.Path, image: str) -> None:
+        self.guarded = Guarded(folder)
+        admin = self.guarded.admin
+        # What the harness asks, it asks as the administrator.
+        self.guarded.server.ecs = admin.ecs
+        super().__init__(folder, "identity", image, server=self.guarded.server)
+        policy = "arn:aws:iam::aws:policy/service-role/AmazonEC2ContainerServiceforEC2Role"
+        key = admin.new_user("instances")
+        admin.iam.attach_user_policy(UserName="instances", PolicyArn=policy)
+        agent = Agent(self.server, self.cluster)
+        agent.environment |= {"AWS_ACCESS_KEY_ID": key.id, "AWS_SECRET_ACCESS_KEY": key.secret}
+        self.agents.append(agent.start())
+
+    def role(self, name: str, *statements: str, principal: dict[str, str] = TASKS) -> str:
+        """A role with these policies."""
+        iam, name = self.guarded.admin.iam, name[-60:]
+        made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust(principal))
+        for number, statement in enumerate(statements):
+            iam.put_role_policy(RoleName=name, PolicyName=f"p{number}", PolicyDocument=statement)
+        return str(made["Role"]["Arn"])
+
+
+@pytest.fixture(scope="module")
+def roles(tmp_path_factory: pytest.TempPathFactory, image: str) -> Iterator[Roles]:
+    """A world with identities."""
+    roles = Roles(tmp_path_factory.mktemp("identity"), image)
+    yield roles
+    roles.close()
+
+
+def with_python(roles: Roles, program: str) -> dict[str, Any]:
+    """A container that runs a program with this machine's Python and boto3."""
+    packages = pathlib.Path(boto3.__file__).parents[1]
+    paths = {path: path for path in ("/usr", "/lib", "/lib64", sys.base_prefix)}
+    paths["/packages"] = str(packages)
+    return {
+        "definition": {
+            "command": [f"{sys.base_prefix}/bin/python3", "-c", program],
+            "environment": [
+                {"name": "PYTHONPATH", "value": "/packages"},
+                {"name": "AWS_ENDPOINT_URL", "value": roles.server.url},
+                {"name": "HOME", "value": "/"},
+            ],
+            "memory": 256,
+            "mountPoints": [
+                {"sourceVolume": f"v{n}", "containerPath": path, "readOnly": True}
+                for n, path in enumerate(paths)
+            ],
+        },
+        "volumes": [
+            {"name": f"v{n}", "host": {"sourcePath": source}}
+            for n, source in enumerate(paths.values())
+        ],
+    }
+
+
+def test_boto3_in_a_container_may_what_its_role_may(roles: Roles, name: str) -> None:
+    role = roles.role(name, document(["ecs:ListClusters"]))
+    tasks = Tasks(roles, name)
+    made = with_python(roles, PROGRAM)
+    task = tasks.finished(
+        made["definition"], volumes=made["volumes"], taskRoleArn=role, networkMode="host"
+    )
+    logs = tasks.logs(task["taskArn"])
+    assert task["containers"][0]["exitCode"] == 0, (logs, task)
+    said = json.loads(logs)
+    session = task["taskArn"].rsplit("/", 1)[1]
+    assert said["me"] == f"arn:aws:sts::{ACCOUNT}:assumed-role/{role.rsplit('/', 1)[1]}/{session}"
+    assert any(arn.endswith(f"/{roles.cluster}") for arn in said["clusters"])
+    assert said["refused"]["Code"] == "AccessDeniedException"
+    assert said["refused"]["Message"] == (
+        f"User: {said['me']} is not authorized to perform: ecs:CreateCluster on resource: "
+        f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/mine because no identity-based policy allows the "
+        "ecs:CreateCluster action"
+    )
+
+
+def test_credentials_end_with_their_task(roles: Roles, name: str) -> None:
+    tasks = Tasks(roles, name)
+    arn = tasks.running({}, taskRoleArn=roles.role(name, document("ecs:*")))["taskArn"]
+    given = credentials(tasks, arn)
+    assert given["AccessKeyId"].startswith("ASIA")
+    session = {"AccessKeyId": given["AccessKeyId"], "SecretAccessKey": given["SecretAccessKey"]}
+    key = roles.guarded.admin.of_session(roles.server, session | {"SessionToken": given["Token"]})
+    key.ecs.list_clusters()
+    tasks.stop(arn)
+    with refused("ExpiredTokenException"):
+        key.ecs.list_clusters()
+
+
+def test_a_role_that_tasks_cannot_have_is_refused_at_once(roles: Roles, name: str) -> None:
+    tasks = Tasks(roles, name)
+    missing = f"arn:aws:iam::{ACCOUNT}:role/{name}-nothing"
+    with refused("ClientException", "(taskRoleArn: there is no role with this ARN.)"):
+        tasks.define({}, taskRoleArn=missing)
+    wrong = roles.role(f"{name}-ec2", principal={"Service": "ec2.amazonaws.com"})
+    with refused("ClientException", f"ECS was unable to assume the role '{wrong}'"):
+        tasks.define({}, executionRoleArn=wrong)
+    right = roles.role(f"{name}-right")
+    definition = tasks.define({}, taskRoleArn=right)
+    with refused("ClientException", "does not allow sts:AssumeRole to the service"):
+        tasks.run(definition, overrides={"taskRoleArn": wrong})
+    roles.guarded.admin.iam.update_assume_role_policy(
+        RoleName=right.rsplit("/", 1)[1], PolicyDocument=trust({"Service": "ec2.amazonaws.com"})
+    )
+    with refused("ClientException", "(taskRoleArn: its trust policy"):
+        tasks.run(definition)

@@ -207,11 +207,18 @@ class Agent(Process):
 class World:
     """A server, its agents in one cluster, and what a test does with them."""
 
-    def __init__(self, folder: pathlib.Path, cluster: str, image: str, *options: str) -> None:
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        cluster: str,
+        image: str,
+        *options: str,
+        server: Server | None = None,
+    ) -> None:
         # A world of another worker may be called alike, and its end removes what is in its cluster.
         self.cluster = f"{cluster}-{os.getpid()}"
         self.image = image
-        self.server = Server(folder, *options).start()
+        self.server = server or Server(folder, *options).start()
         self.agents: list[Agent] = []
         self.ecs = self.server.ecs
         self.ecs.create_cluster(clusterName=self.cluster)
