@@ -12,7 +12,7 @@ import pytest
 from harness.aws import ACCOUNT, REGION, refused
 from harness.identity import Guarded, document, trust
 from harness.process import Agent, World
-from harness.tasks import Tasks
+from harness.tasks import Tasks, sh
 from harness.wait import until
 
 ROLE = "arn:aws:iam::000000000042:role/app"
@@ -133,7 +133,7 @@ def with_python(roles: Roles, program: str) -> dict[str, Any]:
     paths["/packages"] = str(packages)
     return {
         "definition": {
-            "command": [f"{sys.base_prefix}/bin/python3", "-c", program],
+            "command": sh(f"exec {sys.base_prefix}/bin/python3 -c '{program}' 2>&1"),
             "environment": [
                 {"name": "PYTHONPATH", "value": "/packages"},
                 {"name": "AWS_ENDPOINT_URL", "value": roles.server.url},
