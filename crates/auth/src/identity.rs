@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use subtle::ConstantTimeEq;
 
 use crate::error::AuthError;
+use crate::policy::Permissions;
 use crate::request::{PayloadHash, RequestParts};
 use crate::scheme::peek;
 use crate::sign::Credentials;
@@ -116,6 +117,11 @@ pub trait IdentityProvider: Send + Sync {
         expected: &Expected<'_>,
         now_s: i64,
     ) -> Result<Principal, AuthError>;
+
+    /// What `principal` may do.
+    fn permissions(&self, _principal: &Principal) -> Permissions {
+        Permissions::Account
+    }
 
     /// Whether `principal` may have everything that there is: it is the root of an account, and
     /// there is no other account that anything could belong to.

@@ -5,7 +5,9 @@
 //! reconcile. Everything that must outlive the process is in the store; everything here can be
 //! rebuilt from it.
 
+pub mod access;
 mod acm;
+pub mod audit;
 mod balancers;
 mod call;
 mod clock;
@@ -77,6 +79,8 @@ pub struct Config {
     pub throttle: bool,
     /// Addresses of balancers; each gets one of its own. Every node of balancers has them.
     pub balancer_addresses: Ipv4Net,
+    /// The audit log, if one is kept.
+    pub audit: Option<audit::Config>,
 }
 
 pub use controllers::Retention;
@@ -94,6 +98,9 @@ pub enum StartError {
     /// The store cannot be read.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The audit log cannot be kept.
+    #[error("cannot keep the audit log: {0}")]
+    Audit(std::io::Error),
     /// The first records could not be written.
     #[error("cannot prepare the store: {0}")]
     Prepare(ServiceError),
@@ -111,6 +118,7 @@ pub struct Server {
     sessions: session::Sessions,
     metrics: front::Metrics,
     admission: front::Admission,
+    audit: audit::Audit,
     balancers: balancers::Balancers,
     balancer_addresses: Ipv4Net,
     shutdown: watch::Sender<bool>,
@@ -176,7 +184,11 @@ pub struct Started {
 pub async fn start(config: Config, store: Arc<dyn Store>) -> Result<Started, StartError> {
     let listening = front::bind(config.listen, config.open, config.tls.as_ref()).await?;
     let listening = listening.with_connections(config.connections);
-    let server = build(config, store, &listening.url()).await?;
+    let audit = match config.audit.clone() {
+        Some(audit) => audit::Audit::open(audit).map_err(StartError::Audit)?,
+        None => audit::Audit::off(),
+    };
+    let server = build(config, store, &listening.url(), audit).await?;
     Ok(Started { server, listening })
 }
 
@@ -185,6 +197,7 @@ async fn build(
     config: Config,
     store: Arc<dyn Store>,
     url: &str,
+    audit: audit::Audit,
 ) -> Result<Arc<Server>, StateError> {
     let state = State::open(store).await?.with_journal(clock::now);
     // Only now: what is not wholly imported is not touched.
@@ -200,6 +213,7 @@ async fn build(
         sessions: session::Sessions::default(),
         metrics: front::Metrics::default(),
         admission: front::Admission::new(config.throttle),
+        audit,
         balancers: balancers::Balancers::default(),
         balancer_addresses: config.balancer_addresses,
         shutdown: watch::Sender::new(false),
@@ -220,13 +234,13 @@ pub struct Detached {
     server: Arc<Server>,
 }
 
-/// Opens the store and becomes a member of the control plane; `listen` and `tls` of `config` mean
-/// nothing.
+/// Opens the store and becomes a member of the control plane; `listen`, `tls` and `audit` of
+/// `config` mean nothing.
 ///
 /// # Errors
 /// The store cannot be read.
 pub async fn start_detached(config: Config, store: Arc<dyn Store>) -> Result<Detached, StateError> {
-    Ok(Detached { server: build(config, store, "").await? })
+    Ok(Detached { server: build(config, store, "", audit::Audit::off()).await? })
 }
 
 impl Detached {
@@ -290,7 +304,8 @@ impl Started {
             members::resign(&stopping).await;
             stopping.stop();
         };
-        listening.serve(server, until).await;
+        listening.serve(Arc::clone(&server), until).await;
+        server.audit.flush().await;
         result
     }
 }

@@ -14,8 +14,10 @@ use longshore_wire::ServiceError;
 use longshore_wire::ecs::ErrorCode;
 use tracing::Instrument;
 
-use super::Reply;
+use super::{Connection, Reply};
 use super::asked::{Asked, Dialect, is_served, not_served};
+use crate::access::Origin;
+use crate::audit::{Event, Reason, Trace};
 use crate::call::Call;
 use crate::members::{self, Caller, NOT_LEADER, Passed, Placed, Refused};
 use crate::{Server, clock};
@@ -26,7 +28,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 pub(crate) const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
 /// Answers a request to any AWS API; never fails, never takes the server down.
-pub(super) async fn answer(server: Arc<Server>, secure: bool, request: Request<Incoming>) -> Reply {
+pub(super) async fn answer(server: Arc<Server>, from: &Connection, request: Request<Incoming>) -> Reply {
     let started = Instant::now();
     let request_id = clock::uuid();
     let (parts, body) = request.into_parts();
@@ -42,13 +44,25 @@ pub(super) async fn answer(server: Arc<Server>, secure: bool, request: Request<I
     let asked = Asked::of(&parts.headers, &body);
     let operation = asked.as_ref().map_or("-", |asked| asked.info().name);
     let span = tracing::debug_span!("request", operation, request_id);
-    let request = Received { secure, dialect, parts: &parts, body: &body, request_id: &request_id };
-    let outcome = serve(&server, &request, asked).instrument(span).await;
+    let (origin, trace) = (from.origin(&parts.headers), Arc::default());
+    let received = Received {
+        dialect,
+        parts: &parts,
+        body: &body,
+        request_id: &request_id,
+        origin: &origin,
+        trace: &trace,
+    };
+    let known = asked.as_ref().ok().copied();
+    let outcome = serve(&server, &received, asked).instrument(span).await;
     let code = match &outcome {
         Placed::Here(outcome) => outcome.as_ref().map_or_else(|error| error.code, |_| "OK"),
         Placed::There(_) => "Forwarded",
     };
     server.metrics.request(operation, code, started.elapsed());
+    if let Some(asked) = known {
+        note(&server, &received, asked, &outcome);
+    }
     let mut reply = match outcome {
         Placed::Here(outcome) => reply(outcome, dialect, &request_id),
         Placed::There(passed) => pass_on(passed, &request_id),
@@ -62,11 +76,44 @@ pub(super) async fn answer(server: Arc<Server>, secure: bool, request: Request<I
 
 /// A request that was read to its end.
 struct Received<'r> {
-    secure: bool,
     dialect: Dialect,
     parts: &'r Parts,
     body: &'r Bytes,
     request_id: &'r str,
+    origin: &'r Origin,
+    trace: &'r Arc<Trace>,
+}
+
+/// Records a call: one that may have changed something, or that was denied. The server that its
+/// caller has reached does, so one that was passed on is recorded once.
+fn note(server: &Server, received: &Received<'_>, asked: Asked, outcome: &Placed) {
+    let Received { dialect, parts, body, request_id, origin, trace } = received;
+    let read_only = asked.info().read_only;
+    let denied = trace.denial().is_some() && server.audit.is_kept();
+    // A caller that nobody knows is none of the account's.
+    let passed_on = parts.headers.contains_key(members::HOP) || trace.caller().is_none();
+    if passed_on || !(denied || server.audit.records(read_only)) {
+        return;
+    }
+    let error = match outcome {
+        Placed::Here(Ok(_)) => None,
+        Placed::Here(Err(error)) => {
+            Some(Reason { code: error.code.to_owned(), message: error.message.clone() })
+        }
+        Placed::There(passed) => passed.reason(),
+    };
+    server.audit.record(Event {
+        at: clock::now(),
+        request_id: (*request_id).to_owned(),
+        service: asked.service().signing_name,
+        name: asked.info().name,
+        read_only,
+        trace: Arc::clone(trace),
+        origin: (*origin).clone(),
+        body: (*body).clone(),
+        form: *dialect == Dialect::Query,
+        error,
+    });
 }
 
 async fn serve(
@@ -90,7 +137,7 @@ async fn serve(
     };
     let hop = parts.headers.contains_key(members::HOP);
     let known = if hop {
-        came_by_hop(server, parts, body, asked).await
+        came_by_hop(server, request, asked).await
     } else {
         identified(server, request, asked)
     };
@@ -131,7 +178,7 @@ fn identified(
     received: &Received<'_>,
     asked: Result<Asked, ServiceError>,
 ) -> Result<(Call, Asked), ServiceError> {
-    let Received { secure, dialect, parts, body, .. } = received;
+    let Received { dialect, parts, body, .. } = received;
     let path = parts.uri.path();
     let query = parts.uri.query().unwrap_or_default();
     let headers = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
@@ -162,28 +209,33 @@ fn identified(
         account: principal.account.as_str().parse().map_err(|_| internal("account"))?,
         region: region.unwrap_or_else(|| server.region.clone()),
     };
+    received.trace.comes_from(&principal, &scope);
     let admitted = server.admission.throttle(&principal, &scope, asked, now);
     admitted.inspect_err(|_| server.metrics.refused("throttled"))?;
     let call = Call {
         server: Arc::clone(server),
         scope,
+        permissions: server.identity.permissions(&principal),
         principal,
+        origin: received.origin.clone(),
+        trace: Arc::clone(received.trace),
         now,
-        base_url: base_url(parts, *secure),
+        base_url: base_url(parts, received.origin.secure),
         term: None,
     };
     Ok((call, asked))
 }
 
-/// The call that another server has passed on to this one as the leader.
+/// The call that another server has passed on to this one as the leader. That one has asked whether
+/// its caller may; what it says is sealed.
 async fn came_by_hop(
     server: &Arc<Server>,
-    parts: &Parts,
-    body: &Bytes,
+    received: &Received<'_>,
     asked: Result<Asked, ServiceError>,
 ) -> Result<(Call, Asked), ServiceError> {
     let misdirected = || ServiceError { status: NOT_LEADER.as_u16(), ..members::moved() };
     let asked = asked?;
+    let Received { parts, body, .. } = received;
     let target = parts.headers.get(TARGET).and_then(|value| value.to_str().ok());
     let caller = server.members.caller(&parts.headers, target.unwrap_or_default(), body);
     let Caller { principal, scope, base_url, revision } = caller.map_err(|why| match why {
@@ -203,7 +255,18 @@ async fn came_by_hop(
     // leads no longer either.
     server.state.reached(revision).await.map_err(|_| misdirected())?;
     let (server, now) = (Arc::clone(server), clock::now());
-    Ok((Call { server, scope, principal, now, base_url, term }, asked))
+    let call = Call {
+        server,
+        scope,
+        principal,
+        permissions: auth::Permissions::Account,
+        origin: received.origin.clone(),
+        trace: Arc::clone(received.trace),
+        now,
+        base_url,
+        term,
+    };
+    Ok((call, asked))
 }
 
 async fn collect(body: Incoming) -> Result<Bytes, ServiceError> {

@@ -32,7 +32,7 @@ impl Asked {
     }
 
     /// Its service.
-    pub(super) fn service(self) -> &'static ServiceInfo {
+    pub(crate) fn service(self) -> &'static ServiceInfo {
         match self {
             Self::Acm(_) => &acm::SERVICE,
             Self::Ecs(_) => &ecs::SERVICE,
