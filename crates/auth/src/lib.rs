@@ -30,8 +30,10 @@ pub use identity::{
     Account, AccountError, IdentityProvider, Keys, Open, Principal, PrincipalKind, StaticKey,
 };
 pub use policy::{
-    Ask, Attached, Context, Decision, Evaluation, Permissions, Policies, Policy, PolicyError,
-    evaluate,
+    Ask, Attached, Context, DOCUMENT_MAX, Decision, Effect, Evaluation, Grant, Layer,
+    MANAGED_POLICY_MAX, Mismatch, NEAR_MAX, NearMiss, Permissions, Policies, Policy, PolicyError,
+    PolicyKind, PrincipalType, Reason, ResourceRule, ResourceSide, StatementRef, Who, evaluate,
+    evaluate_with, trusts,
 };
 pub use request::{PayloadHash, RequestParts};
 pub use scheme::{Peeked, Scope, peek};
