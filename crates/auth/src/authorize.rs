@@ -4,7 +4,7 @@ use core::fmt;
 use std::sync::Arc;
 
 use crate::identity::Principal;
-use crate::policy::{Ask, Context, Decision, Evaluation, Permissions, evaluate};
+use crate::policy::{Ask, Context, Evaluation, Layer, Permissions, Reason, evaluate};
 
 /// A request that its principal may make. Only [`authorize`] makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,45 +41,6 @@ pub struct Question {
     pub context: Arc<Context>,
 }
 
-/// Why something is denied, as AWS says it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// No statement of these policies allows it.
-    NotAllowed(Layer),
-    /// A statement of these policies denies it.
-    Denied(Layer),
-}
-
-/// Policies of one kind. All kinds that count for a principal must allow what it does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Layer {
-    /// Of the user and its groups, or of the role.
-    Identity,
-    /// The permission boundary.
-    Boundary,
-    /// Of the session.
-    Session,
-    /// Of the resource: the only one that could let in a principal of another account, and none of
-    /// our resources has one.
-    Resource,
-}
-
-impl Layer {
-    /// AWS's words for one policy of this kind.
-    pub fn policy(self) -> &'static str {
-        match self {
-            Self::Identity => "identity-based policy",
-            Self::Boundary => "permissions boundary",
-            Self::Session => "session policy",
-            Self::Resource => "resource-based policy",
-        }
-    }
-
-    fn article(self) -> &'static str {
-        if self == Self::Identity { "an" } else { "a" }
-    }
-}
-
 /// A known principal that may not do what it asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denied {
@@ -88,7 +49,7 @@ pub struct Denied {
     /// What is refused, with the condition keys under which it was asked.
     pub question: Question,
     /// Which policies refuse it.
-    pub why: Why,
+    pub reason: Reason,
     /// How they were evaluated; nothing where policies were not asked.
     pub evaluation: Option<Box<Evaluation>>,
 }
@@ -98,16 +59,9 @@ impl fmt::Display for Denied {
         let Self { principal_arn, question: Question { action, resource, .. }, .. } = self;
         write!(
             f,
-            "User: {principal_arn} is not authorized to perform: {action} on resource: {resource} "
-        )?;
-        match self.why {
-            Why::NotAllowed(layer) => {
-                write!(f, "because no {} allows the {action} action", layer.policy())
-            }
-            Why::Denied(layer) => {
-                write!(f, "with an explicit deny in {} {}", layer.article(), layer.policy())
-            }
-        }
+            "User: {principal_arn} is not authorized to perform: {action} on resource: {resource} {}",
+            self.reason.clause(action)
+        )
     }
 }
 
@@ -147,25 +101,17 @@ pub fn allowed(
 ) -> Result<(), Box<Denied>> {
     let Permissions::By(policies) = permissions else { return Ok(()) };
     let Question { action, resource, context } = &question;
-    let (why, evaluation) = if within(resource, principal.account.as_str()) {
+    let (reason, evaluation) = if within(resource, principal.account.as_str()) {
         let evaluation = evaluate(policies, &Ask { action, resource, context });
-        match why(&evaluation) {
-            None => return Ok(()),
-            Some(why) => (why, Some(Box::new(evaluation))),
+        if evaluation.is_allowed() {
+            return Ok(());
         }
+        (evaluation.reason, Some(Box::new(evaluation)))
     } else {
-        (Why::NotAllowed(Layer::Resource), None)
+        // None of our resources has a policy that could let in somebody of another account.
+        (Reason::NoAllow(Layer::Resource), None)
     };
-    Err(Box::new(Denied { principal_arn: principal.arn.clone(), question, why, evaluation }))
-}
-
-/// Why an evaluation ended in a denial; nothing if it did not.
-fn why(evaluation: &Evaluation) -> Option<Why> {
-    match evaluation.decision {
-        Decision::Allowed => None,
-        Decision::ExplicitDeny => Some(Why::Denied(Layer::Identity)),
-        Decision::ImplicitDeny => Some(Why::NotAllowed(Layer::Identity)),
-    }
+    Err(Box::new(Denied { principal_arn: principal.arn.clone(), question, reason, evaluation }))
 }
 
 fn within(resource: &str, account: &str) -> bool {

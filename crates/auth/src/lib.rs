@@ -24,7 +24,7 @@ mod seal;
 mod sign;
 mod verify;
 
-pub use authorize::{Authorized, Denied, Layer, Question, Why, allowed, authorize};
+pub use authorize::{Authorized, Denied, Question, allowed, authorize};
 pub use error::{AuthError, ErrorResponse, Protocol};
 pub use identity::{
     Account, AccountError, IdentityProvider, Keys, Open, Principal, PrincipalKind, StaticKey,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use longshore_auth::{Account, Open, Principal, PrincipalKind};
+use longshore_auth::{Account, IdentityProvider, Open, Principal, PrincipalKind};
 use longshore_domain::lifecycle::{self, ContainerReport, TaskReport};
 use longshore_domain::record::{
     AgentConnection, ContainerInstance, ContainerStatus, DesiredStatus, Task,
@@ -25,11 +25,16 @@ const TERM: Duration = Duration::from_secs(3600);
 
 /// A server with the cluster `default` and the task definition `web:1`, which needs 100 CPU units.
 pub(crate) async fn server() -> Arc<Server> {
+    server_of(Box::new(Open::new(Account::default()))).await
+}
+
+/// The same with another identity provider.
+pub(crate) async fn server_of(identity: Box<dyn IdentityProvider>) -> Arc<Server> {
     let state = State::open(Arc::new(MemoryStore::default())).await.expect("opens");
     let state = state.with_journal(clock::now);
     let server = Arc::new(Server {
         state,
-        identity: Box::new(Open::new(Account::default())),
+        identity,
         region: scope().region,
         open: true,
         fidelity: longshore_domain::fidelity::Fidelity::default(),
@@ -98,14 +103,29 @@ pub(crate) async fn add_instance(server: &Arc<Server>, cpu_units: u32) -> String
     let resources = [integer("CPU", cpu_units), integer("MEMORY", 8192)];
     let input = json!({"totalResources": resources});
     let output = ask(server, "RegisterContainerInstance", input).await.expect("an instance");
+    connect_all(server).await;
+    let arn = &output["containerInstance"]["containerInstanceArn"];
+    arn.as_str().expect("an ARN").to_owned()
+}
+
+/// All agents have sessions.
+pub(crate) async fn connect_all(server: &Server) {
     let view = server.state.view();
     for row in view.container_instances.iter().filter(|row| !row.connection.connected) {
         let connection = AgentConnection { connected: true, since: clock::now(), server: 1 };
         let connected = ContainerInstance { connection, ..row.record.clone() };
         write(server, |txn| _ = txn.update(row, &connected)).await;
     }
-    let arn = &output["containerInstance"]["containerInstanceArn"];
-    arn.as_str().expect("an ARN").to_owned()
+}
+
+/// All instances are as if an older longshore had registered them.
+#[cfg(test)]
+pub(crate) async fn forget_owners(server: &Server) {
+    let view = server.state.view();
+    for row in view.container_instances.iter() {
+        let older = ContainerInstance { registered_by: None, ..row.record.clone() };
+        write(server, |txn| _ = txn.update(row, &older)).await;
+    }
 }
 
 /// Commits a change that nobody else is in the way of.

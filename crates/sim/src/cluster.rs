@@ -214,6 +214,7 @@ impl Cluster {
                 },
                 throttle: false,
                 balancer_addresses: "127.0.2.0/24".parse().expect("a block"),
+                audit: None,
             };
             let started = async {
                 let server = start_detached(config, Arc::new(handle)).await.ok()?;

@@ -72,7 +72,7 @@ fn denials_read_as_those_of_aws() {
     let check = |policies: Policies, expected: &str| assert_eq!(refusal(policies, other), expected);
     let of = |identity| Policies { identity, ..Policies::default() };
     check(of(vec![only_star()]), " because no identity-based policy allows the ecs:RunTask action");
-    check(of(but("*/other")), " with an explicit deny in an identity-based policy");
+    check(of(but("arn:aws:ecs:*:*:cluster/other")), " with an explicit deny in an identity-based policy");
     check(
         Policies { boundary: Some(only_star()), ..of(star()) },
         " because no permissions boundary allows the ecs:RunTask action",
@@ -82,14 +82,14 @@ fn denials_read_as_those_of_aws() {
         " because no session policy allows the ecs:RunTask action",
     );
     check(
-        Policies { session: Some(but("*/other")), ..of(star()) },
+        Policies { session: Some(but("arn:aws:ecs:*:*:cluster/other")), ..of(star()) },
         " with an explicit deny in a session policy",
     );
     let denies = || {
         attached(
             r#"{"Version": "2012-10-17", "Statement": [
                 {"Effect": "Allow", "Action": "*", "Resource": "*"},
-                {"Effect": "Deny", "Action": "*", "Resource": "*/other"}]}"#,
+                {"Effect": "Deny", "Action": "*", "Resource": "arn:aws:ecs:*:*:cluster/other"}]}"#,
         )
     };
     check(

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Entry, Level, acm, ecs, elbv2, operator};
+use super::{Entry, acm, ecs, elbv2, operator};
 
 const HEAD: &str = "# Permissions\n\n\
     What every operation is called in policies: its actions, the types of the resources that they are \
@@ -48,15 +48,6 @@ pub fn document() -> String {
 fn listed(names: &[&str]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     quoted.join(" ")
-}
-
-/// All actions that exist, for tools that look for one.
-pub fn actions() -> impl Iterator<Item = (&'static str, bool)> {
-    let own = operator::ENDPOINTS.iter().map(|endpoint| &endpoint.entry);
-    let sessions = operator::SESSIONS.iter().copied();
-    let services = ecs::entries().chain(elbv2::entries()).chain(acm::entries());
-    let reads = |level: Level| matches!(level, Level::List | Level::Read);
-    services.chain(sessions).chain(own).map(move |entry| (entry.action, reads(entry.level)))
 }
 
 #[cfg(test)]

@@ -17,6 +17,17 @@ pub(crate) struct Endpoint {
     pub(crate) entry: Entry,
 }
 
+#[cfg(test)]
+impl Endpoint {
+    pub(super) fn method(&self) -> &'static str {
+        if self.method == Method::GET { "GET" } else { "POST" }
+    }
+
+    pub(super) fn path(&self) -> &'static str {
+        self.path
+    }
+}
+
 /// Endpoints that are about a cluster, or the default one.
 const CLUSTER: &[&str] = &["cluster"];
 const IN_CLUSTER: &[&str] = &["aws:ResourceTag/${TagKey}", "ecs:cluster"];

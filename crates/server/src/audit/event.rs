@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use longshore_auth::{Denied, Principal, PrincipalKind, Why};
+use longshore_auth::{Decision, Denied, Principal, PrincipalKind, StatementRef};
 use longshore_domain::ids::Scope;
 use longshore_domain::time::Timestamp;
 use serde_json::{Map, Value, json};
@@ -141,15 +141,40 @@ fn identity(principal: &Principal, Scope { account, .. }: &Scope) -> Value {
 /// The whole of a denial, for those who may have it explained.
 fn denial(denied: &Denied) -> Value {
     let question = &denied.question;
-    let (layer, explicit) = match denied.why {
-        Why::Denied(layer) => (layer, true),
-        Why::NotAllowed(layer) => (layer, false),
-    };
-    json!({
+    let context: Map<String, Value> =
+        question.context.iter().map(|(key, values)| (key.to_owned(), json!(values))).collect();
+    let mut value = json!({
         "action": question.action,
         "resource": question.resource,
-        "layer": layer.policy(),
-        "explicit": explicit,
         "text": denied.to_string(),
-    })
+        "context": context,
+    });
+    let Some(evaluation) = &denied.evaluation else {
+        value["decision"] = "otherAccount".into();
+        return value;
+    };
+    let named = |statement: &StatementRef| {
+        json!({ "layer": statement.layer.name(), "statement": statement.to_string() })
+    };
+    let missing: Vec<&str> = evaluation.missing.iter().map(|layer| layer.name()).collect();
+    let near = evaluation.near.iter().map(|near| {
+        let why: Vec<String> = near.why.iter().map(ToString::to_string).collect();
+        let mut value = named(&near.statement);
+        value["why"] = json!(why);
+        value
+    });
+    value["near"] = near.collect();
+    value["missing"] = json!(missing);
+    if evaluation.decision == Decision::ExplicitDeny {
+        value["decision"] = "explicitDeny".into();
+        value["deniedBy"] = evaluation.statements.iter().map(named).collect();
+    } else {
+        value["decision"] = "implicitDeny".into();
+        value["allowedBy"] = json!({
+            "Effect": "Allow",
+            "Action": question.action,
+            "Resource": question.resource,
+        });
+    }
+    value
 }

@@ -92,6 +92,7 @@ impl World {
             event_webhook: None,
             throttle: false,
             balancer_addresses: "127.0.2.0/24".parse().expect("a block"),
+            audit: None,
             membership: Membership {
                 name: name.to_owned(),
                 advertise: Some(format!("http://{name}")),
