@@ -18,6 +18,8 @@ SERVICES = {
     "acm": "botocore/data/acm/2015-12-08",
     "ecs": "botocore/data/ecs/2014-11-13",
     "elbv2": "botocore/data/elbv2/2015-12-01",
+    "iam": "botocore/data/iam/2010-05-08",
+    "sts": "botocore/data/sts/2011-06-15",
 }
 # Members that agents send and the public model leaves out.
 AGENTS = {"ecs": {"RegisterContainerInstanceRequest": {"clientToken": {"shape": "String"}}}}

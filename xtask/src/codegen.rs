@@ -20,7 +20,8 @@ pub enum Mode {
     Check,
 }
 
-/// A service that Longshore serves, and the operations of its model; `None` means all of them.
+/// A service that Longshore serves, and the operations whose shapes are generated; `None` means all
+/// of them. The table names every operation of the model.
 struct Service {
     name: &'static str,
     operations: Option<&'static [&'static str]>,
@@ -30,6 +31,123 @@ const SERVICES: &[Service] = &[
     Service { name: "acm", operations: None },
     Service { name: "ecs", operations: None },
     Service { name: "elbv2", operations: None },
+    Service { name: "iam", operations: Some(IAM) },
+    Service { name: "sts", operations: Some(STS) },
+];
+
+/// Operations of IAM that are served.
+const IAM: &[&str] = &[
+    "AddClientIDToOpenIDConnectProvider",
+    "AddRoleToInstanceProfile",
+    "AddUserToGroup",
+    "AttachGroupPolicy",
+    "AttachRolePolicy",
+    "AttachUserPolicy",
+    "CreateAccessKey",
+    "CreateAccountAlias",
+    "CreateGroup",
+    "CreateInstanceProfile",
+    "CreateOpenIDConnectProvider",
+    "CreatePolicy",
+    "CreatePolicyVersion",
+    "CreateRole",
+    "CreateServiceLinkedRole",
+    "CreateUser",
+    "DeleteAccessKey",
+    "DeleteAccountAlias",
+    "DeleteGroup",
+    "DeleteGroupPolicy",
+    "DeleteInstanceProfile",
+    "DeleteOpenIDConnectProvider",
+    "DeletePolicy",
+    "DeletePolicyVersion",
+    "DeleteRole",
+    "DeleteRolePermissionsBoundary",
+    "DeleteRolePolicy",
+    "DeleteServiceLinkedRole",
+    "DeleteUser",
+    "DeleteUserPermissionsBoundary",
+    "DeleteUserPolicy",
+    "DetachGroupPolicy",
+    "DetachRolePolicy",
+    "DetachUserPolicy",
+    "GetAccessKeyLastUsed",
+    "GetAccountAuthorizationDetails",
+    "GetAccountSummary",
+    "GetContextKeysForCustomPolicy",
+    "GetContextKeysForPrincipalPolicy",
+    "GetGroup",
+    "GetGroupPolicy",
+    "GetInstanceProfile",
+    "GetOpenIDConnectProvider",
+    "GetPolicy",
+    "GetPolicyVersion",
+    "GetRole",
+    "GetRolePolicy",
+    "GetServiceLinkedRoleDeletionStatus",
+    "GetUser",
+    "GetUserPolicy",
+    "ListAccessKeys",
+    "ListAccountAliases",
+    "ListAttachedGroupPolicies",
+    "ListAttachedRolePolicies",
+    "ListAttachedUserPolicies",
+    "ListEntitiesForPolicy",
+    "ListGroupPolicies",
+    "ListGroups",
+    "ListGroupsForUser",
+    "ListInstanceProfileTags",
+    "ListInstanceProfiles",
+    "ListInstanceProfilesForRole",
+    "ListOpenIDConnectProviderTags",
+    "ListOpenIDConnectProviders",
+    "ListPolicies",
+    "ListPolicyTags",
+    "ListPolicyVersions",
+    "ListRolePolicies",
+    "ListRoleTags",
+    "ListRoles",
+    "ListUserPolicies",
+    "ListUserTags",
+    "ListUsers",
+    "PutGroupPolicy",
+    "PutRolePermissionsBoundary",
+    "PutRolePolicy",
+    "PutUserPermissionsBoundary",
+    "PutUserPolicy",
+    "RemoveClientIDFromOpenIDConnectProvider",
+    "RemoveRoleFromInstanceProfile",
+    "RemoveUserFromGroup",
+    "SetDefaultPolicyVersion",
+    "SimulateCustomPolicy",
+    "SimulatePrincipalPolicy",
+    "TagInstanceProfile",
+    "TagOpenIDConnectProvider",
+    "TagPolicy",
+    "TagRole",
+    "TagUser",
+    "UntagInstanceProfile",
+    "UntagOpenIDConnectProvider",
+    "UntagPolicy",
+    "UntagRole",
+    "UntagUser",
+    "UpdateAccessKey",
+    "UpdateAssumeRolePolicy",
+    "UpdateGroup",
+    "UpdateOpenIDConnectProviderThumbprint",
+    "UpdateRole",
+    "UpdateRoleDescription",
+    "UpdateUser",
+];
+
+/// Operations of STS that are served.
+const STS: &[&str] = &[
+    "AssumeRole",
+    "AssumeRoleWithWebIdentity",
+    "DecodeAuthorizationMessage",
+    "GetAccessKeyInfo",
+    "GetCallerIdentity",
+    "GetSessionToken",
 ];
 
 /// The structure of operations that take or answer nothing.
@@ -111,7 +229,16 @@ impl Model {
         };
         let mut operations = take(&mut model["operations"])?;
         if let Some(wanted) = wanted {
-            operations.retain(|name, _| wanted.contains(&name.as_str()));
+            if let Some(gone) = wanted.iter().find(|name| !operations.contains_key(**name)) {
+                return Err(format!("the model has no operation {gone}"));
+            }
+            for (_, operation) in
+                operations.iter_mut().filter(|(n, _)| !wanted.contains(&n.as_str()))
+            {
+                for shape in ["input", "output"] {
+                    operation[shape] = Value::Null;
+                }
+            }
         }
         let shapes = take(&mut model["shapes"])?;
         let mut reached = BTreeSet::new();
@@ -194,7 +321,9 @@ impl Model {
         if any(&|name| self.kind(name) == "map") {
             out.push_str("use std::collections::BTreeMap;\n\n");
         }
-        out.push_str("use super::enums::*;\n");
+        if self.reached.iter().any(|name| self.is_enum(name)) {
+            out.push_str("use super::enums::*;\n");
+        }
         let blob = if any(&|name| self.kind(name) == "blob") { "Blob, " } else { "" };
         let secret = |name: &str| {
             self.shapes[name]["sensitive"] == true
@@ -258,7 +387,13 @@ impl Model {
     fn operations(&self) -> Result<String, String> {
         let text = |key: &str| self.metadata[key].as_str().unwrap_or_default();
         let mut out = HEADER.to_owned();
-        out.push_str("use super::shapes;\nuse crate::operation::{Operation, OperationInfo, Pagination, Protocol, ServiceInfo};\n\n");
+        let paged = self.operations.keys().any(|name| self.pagination[name.as_str()].is_object());
+        let pagination = if paged { "Pagination, " } else { "" };
+        write!(
+            out,
+            "use super::shapes;\nuse crate::operation::{{Operation, OperationInfo, {pagination}Protocol, ServiceInfo}};\n\n"
+        )
+        .map_err(|e| e.to_string())?;
         let protocol = match text("protocol") {
             "json" => "Protocol::AwsJson11".to_owned(),
             "query" => {

@@ -122,7 +122,8 @@ fn within(resource: &str, account: &str) -> bool {
     let owner = parts.nth(4);
     resource.starts_with("arn:")
         && parts.next().is_some()
-        && owner.is_some_and(|owner| owner.is_empty() || owner == account)
+        // AWS's own managed policies are everybody's.
+        && owner.is_some_and(|owner| owner.is_empty() || owner == account || owner == "aws")
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
-//! Principals, and the two providers that recognize them.
+//! Principals, and the two providers that recognize them without a store.
 
 use core::fmt;
 use core::str::FromStr;
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
 use crate::error::AuthError;
@@ -77,6 +78,33 @@ pub enum PrincipalKind {
     },
 }
 
+/// What temporary credentials say beside whose they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// When they were made, in seconds since the Unix epoch.
+    pub issued_at_s: i64,
+    /// When they end, in seconds since the Unix epoch.
+    pub expires_at_s: i64,
+    /// ARN of the role, with its path; `None` for a session of a user or of root.
+    pub role_arn: Option<String>,
+    /// Who began a chain of sessions, if that was said.
+    pub source_identity: Option<String>,
+    /// Keys of the tags that sessions which follow from this one inherit.
+    pub transitive_tag_keys: Vec<String>,
+    /// Documents that limit the session.
+    pub policies: Vec<String>,
+    /// ARNs of managed policies that limit the session.
+    pub policy_arns: Vec<String>,
+    /// Whether anything limits it: an empty policy does, and none does not.
+    pub is_limited: bool,
+    /// ARN of the task whose containers have the credentials.
+    pub task_arn: Option<String>,
+    /// ARN of the container instance whose agent has the credentials.
+    pub instance_arn: Option<String>,
+    /// ARN of the provider that vouches for whoever has them.
+    pub provider_arn: Option<String>,
+}
+
 /// Who makes a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
@@ -88,6 +116,13 @@ pub struct Principal {
     pub access_key_id: Option<String>,
     /// User, role session or root.
     pub kind: PrincipalKind,
+    /// `aws:userid`: the unique id of a user, `ROLE-ID:SESSION`, or the account of root; empty where
+    /// identities have none.
+    pub unique_id: String,
+    /// `aws:PrincipalTag`: tags of the user, or of the role and on top of them those of the session.
+    pub tags: BTreeMap<String, String>,
+    /// What its credentials say, where they are temporary.
+    pub session: Option<Box<Session>>,
 }
 
 impl Principal {
@@ -100,7 +135,12 @@ impl Principal {
                 format!("arn:aws:sts::{account}:assumed-role/{role}/{session}")
             }
         };
-        Self { account, arn, access_key_id, kind }
+        let unique_id = match &kind {
+            PrincipalKind::Root => account.to_string(),
+            PrincipalKind::User { .. } | PrincipalKind::AssumedRole { .. } => String::new(),
+        };
+        let tags = BTreeMap::new();
+        Self { account, arn, access_key_id, kind, unique_id, tags, session: None }
     }
 }
 
@@ -119,9 +159,7 @@ pub trait IdentityProvider: Send + Sync {
     ) -> Result<Principal, AuthError>;
 
     /// What `principal` may do.
-    fn permissions(&self, _principal: &Principal) -> Permissions {
-        Permissions::Account
-    }
+    fn permissions(&self, principal: &Principal) -> Permissions;
 
     /// Whether `principal` may have everything that there is: it is the root of an account, and
     /// there is no other account that anything could belong to.
@@ -156,6 +194,10 @@ impl IdentityProvider for Open {
         let named = access_key_id.as_deref().and_then(|key| key.parse().ok());
         let account = named.unwrap_or_else(|| self.default_account.clone());
         Ok(Principal::new(account, PrincipalKind::Root, access_key_id))
+    }
+
+    fn permissions(&self, _principal: &Principal) -> Permissions {
+        Permissions::Account
     }
 
     fn owns_all(&self, _principal: &Principal) -> bool {
@@ -213,6 +255,10 @@ impl IdentityProvider for Keys {
             return Err(AuthError::ExpiredToken);
         }
         Ok(Principal::new(key.account.clone(), key.kind.clone(), Some(verified.access_key_id)))
+    }
+
+    fn permissions(&self, _principal: &Principal) -> Permissions {
+        Permissions::Account
     }
 
     fn owns_all(&self, principal: &Principal) -> bool {

@@ -27,7 +27,8 @@ mod verify;
 pub use authorize::{Authorized, Denied, Question, allowed, authorize};
 pub use error::{AuthError, ErrorResponse, Protocol};
 pub use identity::{
-    Account, AccountError, IdentityProvider, Keys, Open, Principal, PrincipalKind, StaticKey,
+    Account, AccountError, IdentityProvider, Keys, Open, Principal, PrincipalKind, Session,
+    StaticKey,
 };
 pub use policy::{
     Ask, Attached, Context, DOCUMENT_MAX, Decision, Effect, Evaluation, Grant, Layer,
@@ -36,7 +37,7 @@ pub use policy::{
     evaluate_with, trusts,
 };
 pub use request::{PayloadHash, RequestParts};
-pub use scheme::{Peeked, Scope, peek};
+pub use scheme::{Peeked, Scope, peek, session_token};
 pub use seal::{SealKey, SealKeyError, Window};
 pub use sign::{Credentials, PresignError, presign, sign};
 pub use verify::{Expected, Verified, verify};

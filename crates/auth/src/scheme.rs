@@ -54,6 +54,14 @@ pub fn peek(parts: &RequestParts<'_>) -> Option<Peeked> {
     })
 }
 
+/// The session token of a request, from either place; like [`peek`], nothing of it is verified.
+pub fn session_token(parts: &RequestParts<'_>) -> Option<String> {
+    match parts.header("x-amz-security-token") {
+        Some(token) => Some(token.to_owned()),
+        None => query_value(parts.query, "X-Amz-Security-Token"),
+    }
+}
+
 /// `access-key/date/region/service/aws4_request`
 #[derive(Clone, Debug)]
 pub(crate) struct Credential {

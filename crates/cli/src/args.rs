@@ -9,6 +9,9 @@ use clap_complete::Shell;
 use longshore_domain::fidelity::{self, Fidelity};
 use longshore_server::{Ipv4Net, Webhook};
 
+use crate::audit::AuditOptions;
+use crate::ctl::audit::AuditCommand;
+use crate::ctl::iam::IamCommand;
 use crate::output::Output;
 use crate::store::Place;
 
@@ -145,6 +148,9 @@ pub(crate) struct ServerOptions {
     /// Fidelity and events.
     #[command(flatten)]
     pub(crate) fidelity: FidelityOptions,
+    /// The audit log.
+    #[command(flatten)]
+    pub(crate) audit: AuditOptions,
 }
 
 /// Rates that callers are held to.
@@ -270,6 +276,12 @@ pub(crate) enum CtlCommand {
     },
     /// Ask a URL at a steady rate, e.g. during a deployment, and fail if any request fails.
     Loadtest(LoadtestOptions),
+    /// Look whether anybody has changed the audit log.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Find out why a request was denied, what a principal needs, and who may do something.
+    #[command(subcommand)]
+    Iam(IamCommand),
     /// Empty a development server, and stop its containers.
     Reset,
     /// Back up, move and check what the control plane stores.

@@ -39,6 +39,7 @@ pub(crate) async fn run(options: ServerOptions, region: &str) -> Result<(), Fail
         membership: membership(options.name, options.advertise),
         throttle: options.throttle.is_some(),
         balancer_addresses: options.balancers.addresses,
+        audit: options.audit.config(&data_dir),
     };
     let started = start(config, &options.store, &data_dir).await?;
     output::note(&format!("longshore server listens on {}", started.url()));

@@ -3,6 +3,7 @@
 mod arn;
 mod balancing;
 mod certificate;
+mod iam;
 mod name;
 mod text;
 mod unique;
@@ -10,6 +11,7 @@ mod unique;
 pub use arn::{Arn, ArnError, Resource, deployment_id};
 pub use balancing::{ElbArn, ElbId, ElbResource};
 pub use certificate::{CertificateArn, CertificateId};
+pub use iam::{IamArn, IamId, IamIdKind, IamResource};
 pub use name::{AccountId, ClusterName, DaemonName, Family, NameError, Region, Scope, ServiceName};
 pub use unique::{
     DaemonDeploymentId, EventId, IdSource, InstanceId, Revision, ServiceDeploymentId, TaskId,

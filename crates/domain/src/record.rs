@@ -12,6 +12,7 @@ mod container_instance;
 mod daemon;
 mod daemon_deployment;
 mod daemon_task_definition;
+mod iam;
 mod idle;
 mod load_balancer;
 mod placement;
@@ -36,6 +37,10 @@ pub use daemon_deployment::{
     DaemonDeployment, DaemonDeploymentConfiguration, DaemonDeploymentStatus, DaemonRollback,
 };
 pub use daemon_task_definition::{DaemonTaskDefinition, DaemonTaskDefinitionStatus};
+pub use iam::{
+    AccessKey, Grants, IamAccount, IamGroup, IamPolicy, IamRole, IamUser, InstanceProfile, KeyUse,
+    OidcProvider, PolicyVersion, RoleUse, Sealed,
+};
 pub use idle::{Idle, IdleState, Obstacle};
 pub use load_balancer::{
     BalancerAddress, BalancerNode, Listener, ListenerRule, LoadBalancer, forwarded_to,

@@ -14,8 +14,10 @@ mod document;
 mod ecs;
 mod ecs_arns;
 mod elbv2;
+mod iam;
 pub(crate) mod operator;
 mod origin;
+mod sts;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +31,7 @@ use longshore_wire::Operation;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Level {
     List,
+    Permissions,
     Read,
     Tagging,
     Write,
@@ -38,6 +41,7 @@ impl Level {
     fn as_str(self) -> &'static str {
         match self {
             Self::List => "List",
+            Self::Permissions => "Permissions management",
             Self::Read => "Read",
             Self::Tagging => "Tagging",
             Self::Write => "Write",

@@ -17,11 +17,14 @@ mod elbv2;
 mod events;
 mod front;
 mod hooks;
+mod iam;
+mod identity;
 mod members;
 mod operator;
 mod session;
 #[cfg(feature = "simulation")]
 mod simulation;
+mod sts;
 #[cfg(any(test, feature = "measure"))]
 #[cfg_attr(not(test), expect(dead_code, reason = "tests use more of it"))]
 mod test_records;
@@ -33,10 +36,11 @@ mod tls;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use identity::{Iam, Uses, Vault, VaultError};
 pub use ipnet::Ipv4Net;
 use longshore_auth::IdentityProvider;
 use longshore_domain::fidelity::Fidelity;
-use longshore_domain::ids::{ClusterName, Region, Scope};
+use longshore_domain::ids::{AccountId, ClusterName, Region, Scope};
 use longshore_domain::limits;
 use longshore_domain::record::{Cluster, ClusterStatus, Tags};
 use longshore_store::tables::ClusterKey;
@@ -63,7 +67,9 @@ pub struct Config {
     /// Region of requests that name none.
     pub region: Region,
     /// Who callers are.
-    pub identity: Box<dyn IdentityProvider>,
+    pub identity: Identity,
+    /// What secrets of access keys and sessions are sealed with; without it there are none.
+    pub identity_key: Option<MasterKey>,
     /// Whether `identity` accepts everybody: then only loopback addresses are served, and
     /// `POST /_longshore/reset` is allowed.
     pub open: bool,
@@ -87,6 +93,9 @@ pub use controllers::Retention;
 #[cfg(feature = "measure")]
 pub use controllers::measure;
 pub use events::webhook::Webhook;
+pub use identity::{
+    Identity, InitError, Initialized, Keypair, MasterKey, initialize, is_initialized, reset_root,
+};
 pub use members::{Duplex, Membership, Network, Tcp};
 
 /// Why the server cannot start.
@@ -101,6 +110,9 @@ pub enum StartError {
     /// The audit log cannot be kept.
     #[error("cannot keep the audit log: {0}")]
     Audit(std::io::Error),
+    /// The identity key is not the one of the store, or missing.
+    #[error(transparent)]
+    Identity(#[from] InitError),
     /// The first records could not be written.
     #[error("cannot prepare the store: {0}")]
     Prepare(ServiceError),
@@ -110,6 +122,8 @@ pub enum StartError {
 pub struct Server {
     state: State,
     identity: Box<dyn IdentityProvider>,
+    vault: Option<Arc<Vault>>,
+    uses: Arc<Uses>,
     region: Region,
     open: bool,
     fidelity: Fidelity,
@@ -148,6 +162,11 @@ impl Server {
 }
 
 impl Server {
+    /// What seals secrets and sessions.
+    fn vault(&self) -> Result<&Vault, VaultError> {
+        self.vault.as_deref().ok_or(VaultError::NoKey)
+    }
+
     /// Ends sessions, connections, and all that goes on by itself.
     fn stop(&self) {
         self.members.close();
@@ -198,13 +217,29 @@ async fn build(
     store: Arc<dyn Store>,
     url: &str,
     audit: audit::Audit,
-) -> Result<Arc<Server>, StateError> {
+) -> Result<Arc<Server>, StartError> {
     let state = State::open(store).await?.with_journal(clock::now);
+    let vault = config.identity_key.as_ref().map(|key| Arc::new(Vault::new(key)));
+    if let Some(vault) = &vault {
+        identity::check_key(&state.view(), vault)?;
+    }
+    let uses = Arc::<Uses>::default();
+    let is_iam = matches!(config.identity, Identity::Iam);
+    let identity: Box<dyn IdentityProvider> = match config.identity {
+        Identity::Given(provider) => provider,
+        Identity::Iam => {
+            let vault = vault.clone().ok_or(InitError::Vault(VaultError::NoKey))?;
+            let iam = Iam::new(state.clone(), vault, Arc::clone(&uses));
+            Box::new(iam.map_err(InitError::Vault)?)
+        }
+    };
     // Only now: what is not wholly imported is not touched.
-    let key = members::key(&**state.store()).await?;
+    let key = members::key(&**state.store()).await.map_err(StateError::from)?;
     let server = Arc::new(Server {
         state,
-        identity: config.identity,
+        identity,
+        vault,
+        uses,
         region: config.region,
         open: config.open,
         fidelity: config.fidelity,
@@ -225,6 +260,9 @@ async fn build(
     };
     members::join(&server, duties).await?;
     balancers::spawn(&server);
+    if is_iam {
+        identity::spawn_uses(&server);
+    }
     Ok(server)
 }
 
@@ -239,7 +277,7 @@ pub struct Detached {
 ///
 /// # Errors
 /// The store cannot be read.
-pub async fn start_detached(config: Config, store: Arc<dyn Store>) -> Result<Detached, StateError> {
+pub async fn start_detached(config: Config, store: Arc<dyn Store>) -> Result<Detached, StartError> {
     Ok(Detached { server: build(config, store, "", audit::Audit::off()).await? })
 }
 
@@ -281,6 +319,19 @@ impl Started {
     /// [`StartError::Prepare`].
     pub async fn ensure_cluster(&self, scope: &Scope, name: ClusterName) -> Result<(), StartError> {
         ensure_cluster(&self.server, scope, name).await.map_err(StartError::Prepare)
+    }
+
+    /// Keys for a development server: that of the first administrator, if it still has one, and one for
+    /// the parts that run beside the server. They are made where they are not there.
+    ///
+    /// # Errors
+    /// [`StartError::Identity`].
+    pub async fn development_keys(
+        &self,
+        account: AccountId,
+    ) -> Result<(Option<Keypair>, Keypair), StartError> {
+        let vault = self.server.vault().map_err(InitError::Vault)?;
+        Ok(identity::development(&self.server.state, vault, account).await?)
     }
 
     /// Answers requests until `shutdown` completes; agents are told to come back later.

@@ -21,6 +21,7 @@ mod reset;
 mod trail;
 mod waits;
 mod when;
+mod who_can;
 
 pub(crate) use events::Lines;
 pub(crate) use explain::Refusals;
@@ -111,6 +112,7 @@ pub(crate) async fn answer(
         (_, "audit/verify") => trail::verify(&server).await,
         (_, "iam/explain") => trail::explain(&server, &scope, &query).await,
         (_, "iam/suggest") => trail::suggest(&server, &scope, &query).await,
+        (_, "iam/who-can") => who_can::run(&server, &scope, &query).await,
         (_, _) => {
             let error = "this endpoint is not answered here";
             json(StatusCode::NOT_FOUND, &serde_json::json!({ "error": error }))

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::call::Call;
+use crate::identity::{MasterKey, Vault};
 use crate::members::{Members, Term};
 use crate::test_records::scope;
 use crate::{Server, clock, ecs, front, operator, session};
@@ -35,6 +36,8 @@ pub(crate) async fn server_of(identity: Box<dyn IdentityProvider>) -> Arc<Server
     let server = Arc::new(Server {
         state,
         identity,
+        vault: Some(Arc::new(Vault::new(&MasterKey::fresh()))),
+        uses: Arc::default(),
         region: scope().region,
         open: true,
         fidelity: longshore_domain::fidelity::Fidelity::default(),

@@ -10,7 +10,7 @@ use longshore_agent::{AgentError, Config as AgentConfig, Host, api::Api};
 use longshore_auth::{Account, Credentials, Open};
 use longshore_domain::fidelity::Fidelity;
 use longshore_domain::ids::{ClusterName, Scope};
-use longshore_server::{Config, Membership, start_detached};
+use longshore_server::{Config, Identity, Membership, start_detached};
 use longshore_store::{HistoryLimits, MemoryStore, Store, StoreId, StoreRevision};
 use tokio::sync::watch;
 
@@ -201,7 +201,8 @@ impl Cluster {
                 listen: ([127, 0, 0, 1], 0).into(),
                 tls: None,
                 region: scope().region,
-                identity: Box::new(Open::new(Account::default())),
+                identity: Identity::Given(Box::new(Open::new(Account::default()))),
+                identity_key: None,
                 open: true,
                 retention: longshore_server::Retention::default(),
                 fidelity: self.fidelity,

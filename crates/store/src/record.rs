@@ -17,7 +17,7 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 
 use bytes::Bytes;
-use longshore_domain::ids::Scope;
+use longshore_domain::ids::{AccountId, Scope};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_ignored::Path;
@@ -105,6 +105,11 @@ impl<R: Record> KeyPrefix<R> {
         KeyPath::new(scope, R::KIND).prefix()
     }
 
+    /// All records of an account that belong to no region.
+    pub fn account(account: AccountId) -> Self {
+        KeyPath::account(account, R::KIND).prefix()
+    }
+
     /// The beginning as text, with a slash at its end.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -118,6 +123,11 @@ impl KeyPath {
     pub(crate) fn new(scope: &Scope, kind: Kind) -> Self {
         let Scope { account, region } = scope;
         Self(format!("/{account}/{region}/{}/{}/", kind.service(), kind.as_str()))
+    }
+
+    /// Keys of what an account has in all regions.
+    pub(crate) fn account(account: AccountId, kind: Kind) -> Self {
+        Self(format!("/{account}/-/{}/{}/", kind.service(), kind.as_str()))
     }
 
     /// Keys of what all accounts share.

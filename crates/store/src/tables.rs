@@ -15,6 +15,7 @@ mod daemon;
 mod daemon_deployment;
 mod daemon_revision;
 mod daemon_task_definition;
+mod iam;
 mod listener;
 mod listener_rule;
 mod load_balancer;
@@ -39,6 +40,11 @@ pub use daemon::DaemonKey;
 pub use daemon_deployment::DaemonDeploymentKey;
 pub use daemon_revision::DaemonRevisionKey;
 pub use daemon_task_definition::DaemonTaskDefinitionKey;
+pub use iam::{
+    AccessKeyIndex, AccessKeyKey, IamAccountKey, IamGroupKey, IamIndex, IamPolicyIndex,
+    IamPolicyKey, IamRoleKey, IamUserKey, InstanceProfileIndex, InstanceProfileKey,
+    OidcProviderKey,
+};
 pub use listener::{ForwardIndex, ListenerKey};
 pub use listener_rule::ListenerRuleKey;
 pub use load_balancer::LoadBalancerKey;

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use longshore_domain::ids::{ClusterName, InstanceId, Scope};
 use longshore_domain::record::{
-    AccountSetting, BalancerAddress, BalancerNode, Certificate, CertificateAuthority, ClientToken,
-    Cluster, ContainerInstance, Daemon, DaemonDeployment, DaemonRevision, DaemonTaskDefinition,
-    Listener, ListenerRule, LoadBalancer, Service, ServiceDeployment, ServiceEvent,
+    AccessKey, AccountSetting, BalancerAddress, BalancerNode, Certificate, CertificateAuthority,
+    ClientToken, Cluster, ContainerInstance, Daemon, DaemonDeployment, DaemonRevision,
+    DaemonTaskDefinition, IamAccount, IamGroup, IamPolicy, IamRole, IamUser, InstanceProfile,
+    Listener, ListenerRule, LoadBalancer, OidcProvider, Service, ServiceDeployment, ServiceEvent,
     ServiceRevision, Target, TargetGroup, Task, TaskDefinition,
 };
 
@@ -81,6 +82,8 @@ macro_rules! tables {
 }
 
 tables! {
+    /// Access keys.
+    access_keys: AccessKey = "access-key",
     /// Account settings.
     account_settings: AccountSetting = "account-setting",
     /// Addresses of balancers.
@@ -105,6 +108,20 @@ tables! {
     daemon_revisions: DaemonRevision = "daemon-revision",
     /// Daemon task definitions.
     daemon_task_definitions: DaemonTaskDefinition = "daemon-task-definition",
+    /// Accounts, as IAM knows them.
+    iam_accounts: IamAccount = "account",
+    /// Groups of users.
+    iam_groups: IamGroup = "group",
+    /// Managed policies.
+    iam_policies: IamPolicy = "policy",
+    /// Roles.
+    iam_roles: IamRole = "role",
+    /// Users.
+    iam_users: IamUser = "user",
+    /// Instance profiles.
+    instance_profiles: InstanceProfile = "instance-profile",
+    /// Providers of OpenID Connect.
+    oidc_providers: OidcProvider = "oidc-provider",
     /// Listeners.
     listeners: Listener = "listener",
     /// Rules of listeners.
@@ -149,6 +166,14 @@ impl Kind {
             | Self::TargetGroup
             | Self::Target => "elasticloadbalancing",
             Self::Certificate | Self::CertificateAuthority => "acm",
+            Self::AccessKey
+            | Self::IamAccount
+            | Self::IamGroup
+            | Self::IamPolicy
+            | Self::IamRole
+            | Self::IamUser
+            | Self::InstanceProfile
+            | Self::OidcProvider => "iam",
             _ => "ecs",
         }
     }

@@ -17,8 +17,10 @@ pub mod codec;
 pub mod ecs;
 pub mod elbv2;
 mod error;
+pub mod iam;
 mod node;
 mod operation;
+pub mod sts;
 
 pub use error::{DecodeError, Problem, ServiceError, with_causes};
 pub use node::Node;

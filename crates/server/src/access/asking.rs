@@ -7,6 +7,7 @@ use longshore_auth::{Context, Question};
 use longshore_domain::ids::Scope;
 use longshore_domain::record::Tags;
 use longshore_store::View;
+use longshore_store::tables::IamRoleKey;
 
 /// What a request asks, as far as it is known.
 ///
@@ -19,6 +20,8 @@ pub(crate) struct Asking<'a> {
     action: &'static str,
     keys: Arc<Context>,
     questions: Vec<Question>,
+    /// Whether the operation decides by itself, so that nothing is to be asked before.
+    asks_itself: bool,
 }
 
 impl<'a> Asking<'a> {
@@ -29,17 +32,32 @@ impl<'a> Asking<'a> {
         action: &'static str,
         keys: Context,
     ) -> Self {
-        Self { view, scope, action, keys: Arc::new(keys), questions: Vec::with_capacity(1) }
+        Self { view, scope, action, keys: Arc::new(keys), questions: Vec::with_capacity(1), asks_itself: false }
     }
 
     /// All questions.
     ///
     /// There is always one: a request that names nothing is asked for where nothing can be named.
     pub(crate) fn into_questions(mut self) -> Vec<Question> {
-        if self.questions.is_empty() {
+        if self.questions.is_empty() && !self.asks_itself {
             self.ask_anything();
         }
         self.questions
+    }
+
+    /// No policy is asked before the operation; it does so itself, or there is nothing to ask.
+    pub(super) fn asks_itself(&mut self) {
+        self.asks_itself = true;
+    }
+
+    /// The value of a condition key.
+    pub(super) fn value(&self, key: &str) -> Option<&str> {
+        self.keys.get(key)?.first().map(String::as_str)
+    }
+
+    /// What was asked about last.
+    pub(super) fn last_resource(&self) -> String {
+        self.questions.last().map_or_else(|| "*".to_owned(), |question| question.resource.clone())
     }
 
     /// One more value of a condition key.
@@ -110,14 +128,25 @@ impl<'a> Asking<'a> {
 
     /// Whether a role, by name or ARN, may be handed to `service`.
     pub(super) fn pass_role(&mut self, role: &str, service: &str) {
+        let named = IamRoleKey::new(self.scope.account, role.rsplit('/').next().unwrap_or_default());
+        let known = self.view.iam_roles.get(&named).map(|row| (row.arn(), &row.tags));
         let arn = if role.starts_with("arn:") {
             if is_plain(role) { role.to_owned() } else { "*".to_owned() }
+        } else if let Some((known, _)) = known.as_ref().filter(|_| !role.contains('/')) {
+            known.clone()
         } else if is_plain(role) {
             format!("arn:aws:iam::{}:role/{}", self.scope.account, role.trim_start_matches('/'))
         } else {
             "*".to_owned()
         };
-        self.also("iam:PassRole", arn, ("iam:PassedToService", service));
+        let mut context = (*self.keys).clone();
+        context.add("iam:PassedToService", service);
+        for (key, value) in known.filter(|(known, _)| *known == arn).into_iter().flat_map(|(_, tags)| tags) {
+            context.add(&format!("aws:ResourceTag/{key}"), value.as_str());
+            context.add(&format!("iam:ResourceTag/{key}"), value.as_str());
+        }
+        let context = Arc::new(context);
+        self.questions.push(Question { action: "iam:PassRole", resource: arn, context });
     }
 
     /// The keys, and those of a resource's tags.

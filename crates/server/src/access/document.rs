@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Entry, acm, ecs, elbv2, operator};
+use super::{Entry, acm, ecs, elbv2, iam, operator, sts};
 
 const HEAD: &str = "# Permissions\n\n\
     What every operation is called in policies: its actions, the types of the resources that they are \
@@ -40,8 +40,10 @@ pub fn document() -> String {
     section("Amazon ECS", ecs::entries().chain(sessions).collect());
     section("Elastic Load Balancing", elbv2::entries().collect());
     section("AWS Certificate Manager", acm::entries().collect());
+    section("AWS Identity and Access Management", iam::entries().collect());
+    section("AWS Security Token Service", sts::entries().collect());
     let own = operator::ENDPOINTS.iter().map(|endpoint| &endpoint.entry);
-    section("Longshore", own.chain([&operator::SECRETS]).collect());
+    section("Longshore", own.chain([&operator::OWN_ALL]).collect());
     text
 }
 

@@ -6,7 +6,6 @@ use longshore_domain::ids::{Arn, Resource};
 use longshore_store::tables::ContainerInstanceKey;
 
 use super::{Asking, Entry, Level};
-use crate::Server;
 use crate::call::Call;
 
 /// An endpoint under `/_longshore/`.
@@ -60,6 +59,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     row(Method::GET, "audit/verify", "longshore:VerifyAudit", Level::Read, &[]),
     row(Method::GET, "iam/explain", "longshore:ExplainRequest", Level::Read, &[]),
     row(Method::GET, "iam/suggest", "longshore:SuggestPolicy", Level::Read, &[]),
+    row(Method::GET, "iam/who-can", "longshore:ListAllowed", Level::Read, &[]),
 ];
 
 /// What agents ask by websocket.
@@ -68,9 +68,10 @@ pub(super) const SESSIONS: &[&Entry] = &[&POLL, &TELEMETRY];
 pub(crate) const POLL: Entry = session("ecs:Poll");
 /// An agent reports figures.
 pub(crate) const TELEMETRY: Entry = session("ecs:StartTelemetrySession");
-/// Nodes of balancers get private keys and secrets with what they are to do.
-pub(super) const SECRETS: Entry = Entry {
-    action: "longshore:GetRoutingSecrets",
+/// Nodes of balancers get private keys and secrets with what they are to do, and backups hold all.
+/// The identity provider asks for it.
+pub(super) const OWN_ALL: Entry = Entry {
+    action: "longshore:OwnAll",
     level: Level::Read,
     resources: &[],
     keys: &[],
@@ -118,15 +119,6 @@ impl Call {
         self.may(entry.action, |asking| asking.ask_arn("container-instance", &arn))
     }
 
-    /// Whether the caller may have private keys and secrets of everybody: all that there is must be
-    /// of its account.
-    pub(crate) fn may_have_secrets(&self) -> bool {
-        owns_all(&self.server, &self.principal)
-            && self.questions(SECRETS.action, |asking| asking.ask_anything()).into_iter().all(|question| {
-                auth::allowed(&self.principal, &self.permissions, question).is_ok()
-            })
-    }
-
     fn questions(
         &self,
         action: &'static str,
@@ -153,15 +145,4 @@ impl Call {
         }
         Ok(())
     }
-}
-
-/// Whether all that there is belongs to the account of a principal, and the principal is one that may
-/// be asked about: root, or one that has policies.
-pub(crate) fn owns_all(server: &Server, principal: &auth::Principal) -> bool {
-    if server.identity.owns_all(principal) {
-        return true;
-    }
-    let root = auth::Principal::new(principal.account.clone(), auth::PrincipalKind::Root, None);
-    let by_policies = matches!(server.identity.permissions(principal), auth::Permissions::By(_));
-    by_policies && server.identity.owns_all(&root)
 }

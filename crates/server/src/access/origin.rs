@@ -47,7 +47,6 @@ fn of_principal(principal: &Principal, keys: &mut Context) {
     let kind = match &principal.kind {
         PrincipalKind::Root => {
             keys.add("aws:PrincipalArn", principal.arn.as_str());
-            keys.add("aws:userid", account);
             "Account"
         }
         PrincipalKind::User { name } => {
@@ -57,9 +56,24 @@ fn of_principal(principal: &Principal, keys: &mut Context) {
         }
         PrincipalKind::AssumedRole { role, .. } => {
             // Of a session it is the ARN of its role.
-            keys.add("aws:PrincipalArn", format!("arn:aws:iam::{account}:role/{role}"));
+            let arn = principal.session.as_ref().and_then(|session| session.role_arn.clone());
+            let arn = arn.unwrap_or_else(|| format!("arn:aws:iam::{account}:role/{role}"));
+            keys.add("aws:PrincipalArn", arn);
             "AssumedRole"
         }
     };
     keys.add("aws:PrincipalType", kind);
+    if !principal.unique_id.is_empty() {
+        keys.add("aws:userid", principal.unique_id.as_str());
+    }
+    for (key, value) in &principal.tags {
+        keys.add(&format!("aws:PrincipalTag/{key}"), value.as_str());
+    }
+    let Some(session) = &principal.session else { return };
+    if let Ok(issued) = jiff::Timestamp::from_second(session.issued_at_s) {
+        keys.add("aws:TokenIssueTime", issued.to_string());
+    }
+    if let Some(identity) = &session.source_identity {
+        keys.add("aws:SourceIdentity", identity.as_str());
+    }
 }

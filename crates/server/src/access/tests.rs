@@ -12,7 +12,7 @@ use longshore_auth::{
     Permissions, Policies, Policy, Principal, PrincipalKind, RequestParts, StaticKey,
 };
 
-use super::{Entry, acm, ecs, elbv2};
+use super::{Entry, acm, ecs, elbv2, iam, sts};
 use crate::Server;
 use crate::call::Call;
 use crate::test_records::scope;
@@ -105,7 +105,8 @@ fn call_of(server: &Arc<Server>, principal: Principal) -> Call {
 }
 
 fn entries() -> impl Iterator<Item = &'static Entry> {
-    ecs::entries().chain(elbv2::entries()).chain(acm::entries())
+    let services = ecs::entries().chain(elbv2::entries()).chain(acm::entries());
+    services.chain(iam::entries()).chain(sts::entries())
 }
 
 async fn server() -> Arc<Server> {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use longshore_wire::ecs::OperationName;
-use longshore_wire::{acm, elbv2};
+use longshore_wire::{acm, elbv2, iam, sts};
 
 /// How far an operation is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,10 +155,16 @@ pub fn document() -> String {
     let acm = acm::OperationName::ALL.iter();
     let acm = acm.map(|operation| (operation.info().name, crate::acm::coverage::of(*operation)));
     let (acm, answered_acm, total_acm) = table(acm);
+    let iam = iam::OperationName::ALL.iter();
+    let iam = iam.map(|operation| (operation.info().name, crate::iam::coverage::of(*operation)));
+    let (iam, answered_iam, total_iam) = table(iam);
+    let sts = sts::OperationName::ALL.iter();
+    let sts = sts.map(|operation| (operation.info().name, crate::sts::coverage::of(*operation)));
+    let (sts, answered_sts, total_sts) = table(sts);
     format!(
         "# Coverage of the APIs\n\n\
          Generated from the code (`server/src/ecs/coverage.rs`, `server/src/elbv2/coverage.rs`, \
-         `server/src/acm/coverage.rs`); a test compares it.\n\n\
+         `server/src/acm/coverage.rs`, `server/src/iam/coverage.rs`, `server/src/sts/coverage.rs`); a test compares it.\n\n\
          ## Amazon ECS\n\n\
          {answered} of {total} operations answer. A missing operation answers \
          `UnsupportedFeatureException` and changes nothing.\n\n{ecs}\n\
@@ -167,7 +173,13 @@ pub fn document() -> String {
          `OperationNotPermitted` and changes nothing.\n\n{elbv2}\n\
          ## AWS Certificate Manager\n\n\
          {answered_acm} of {total_acm} operations answer. A missing operation answers \
-         `UnknownOperationException` and changes nothing.\n\n{acm}"
+         `UnknownOperationException` and changes nothing.\n\n{acm}\n\
+         ## AWS Identity and Access Management\n\n\
+         {answered_iam} of {total_iam} operations answer. A missing operation answers \
+         `NotSupportedService` and changes nothing.\n\n{iam}\n\
+         ## AWS Security Token Service\n\n\
+         {answered_sts} of {total_sts} operations answer. A missing operation answers \
+         `InvalidAction` and changes nothing.\n\n{sts}"
     )
 }
 

@@ -115,7 +115,9 @@ fn urgency(asked: Asked) -> Urgency {
         Asked::Ecs(operation) => kind(operation).urgency(),
         Asked::Acm(operation) if operation.info().read_only => Urgency::Read,
         Asked::Elbv2(operation) if operation.info().read_only => Urgency::Read,
-        Asked::Acm(_) | Asked::Elbv2(_) => Urgency::Change,
+        Asked::Iam(operation) if operation.info().read_only => Urgency::Read,
+        Asked::Sts(operation) if operation.info().read_only => Urgency::Read,
+        Asked::Acm(_) | Asked::Elbv2(_) | Asked::Iam(_) | Asked::Sts(_) => Urgency::Change,
     }
 }
 

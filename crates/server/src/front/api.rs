@@ -10,8 +10,8 @@ use hyper::body::Incoming;
 use longshore_auth as auth;
 use longshore_domain::ids::Scope;
 use longshore_domain::limits;
-use longshore_wire::ServiceError;
 use longshore_wire::ecs::ErrorCode;
+use longshore_wire::{ServiceError, ServiceInfo, elbv2};
 use tracing::Instrument;
 
 use super::{Connection, Reply};
@@ -38,11 +38,12 @@ pub(super) async fn answer(server: Arc<Server>, from: &Connection, request: Requ
         Ok(body) => body,
         Err(error) => {
             server.metrics.request("-", error.code, started.elapsed());
-            return reply(Err(error), dialect, &request_id);
+            return reply(Err(error), dialect, &elbv2::SERVICE, &request_id);
         }
     };
     let asked = Asked::of(&parts.headers, &body);
     let operation = asked.as_ref().map_or("-", |asked| asked.info().name);
+    let service = asked.as_ref().map_or(&elbv2::SERVICE, |asked| asked.service());
     let span = tracing::debug_span!("request", operation, request_id);
     let (origin, trace) = (from.origin(&parts.headers), Arc::default());
     let received = Received {
@@ -64,7 +65,7 @@ pub(super) async fn answer(server: Arc<Server>, from: &Connection, request: Requ
         note(&server, &received, asked, &outcome);
     }
     let mut reply = match outcome {
-        Placed::Here(outcome) => reply(outcome, dialect, &request_id),
+        Placed::Here(outcome) => reply(outcome, dialect, service, &request_id),
         Placed::There(passed) => pass_on(passed, &request_id),
     };
     if parts.headers.contains_key(members::HOP) {
@@ -156,6 +157,12 @@ async fn serve(
                 Asked::Elbv2(operation) => {
                     crate::elbv2::dispatch(&call, operation, body, request_id).await
                 }
+                Asked::Iam(operation) => {
+                    crate::iam::dispatch(&call, operation, body, request_id).await
+                }
+                Asked::Sts(operation) => {
+                    crate::sts::dispatch(&call, operation, body, request_id).await
+                }
             })
         }
     }
@@ -165,7 +172,7 @@ async fn serve(
 /// acknowledged before this read.
 async fn brought_up_to_date(server: &Server, asked: Asked) -> Result<(), ServiceError> {
     let name = asked.info().name;
-    let reads = ["Describe", "List", "Get"].iter().any(|verb| name.starts_with(verb));
+    let reads = ["Describe", "List", "Get", "Simulate"].iter().any(|verb| name.starts_with(verb));
     if !reads || !server.fidelity.consistent_reads || server.state.store().is_exclusive() {
         return Ok(());
     }
@@ -308,12 +315,17 @@ fn pass_on(passed: Passed, request_id: &str) -> Reply {
     reply
 }
 
-fn reply(outcome: Result<Vec<u8>, ServiceError>, dialect: Dialect, request_id: &str) -> Reply {
+fn reply(
+    outcome: Result<Vec<u8>, ServiceError>,
+    dialect: Dialect,
+    service: &ServiceInfo,
+    request_id: &str,
+) -> Reply {
     let (status, body, code) = match outcome {
         Ok(body) => (StatusCode::OK, body, None),
         Err(error) => {
             let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST);
-            (status, dialect.error(&error, request_id), Some(error.code))
+            (status, dialect.error(&error, service, request_id), Some(error.code))
         }
     };
     let mut reply = answer_with(status, body.into(), dialect, request_id);

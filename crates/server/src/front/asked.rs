@@ -4,14 +4,17 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use longshore_auth as auth;
 use longshore_wire::codec::{json, query};
-use longshore_wire::{OperationInfo, Protocol, ServiceError, ServiceInfo, acm, ecs, elbv2};
+use longshore_wire::{
+    OperationInfo, Protocol, ServiceError, ServiceInfo, acm, ecs, elbv2, iam, sts,
+};
 
 /// The header that names an operation of a JSON service.
 const TARGET: &str = "x-amz-target";
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// All services that are served.
-const SERVICES: [&ServiceInfo; 3] = [&ecs::SERVICE, &elbv2::SERVICE, &acm::SERVICE];
+const SERVICES: [&ServiceInfo; 5] =
+    [&ecs::SERVICE, &elbv2::SERVICE, &acm::SERVICE, &iam::SERVICE, &sts::SERVICE];
 
 /// An operation of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub(crate) enum Asked {
     Acm(acm::OperationName),
     Ecs(ecs::OperationName),
     Elbv2(elbv2::OperationName),
+    Iam(iam::OperationName),
+    Sts(sts::OperationName),
 }
 
 impl Asked {
@@ -28,6 +33,8 @@ impl Asked {
             Self::Acm(operation) => operation.info(),
             Self::Ecs(operation) => operation.info(),
             Self::Elbv2(operation) => operation.info(),
+            Self::Iam(operation) => operation.info(),
+            Self::Sts(operation) => operation.info(),
         }
     }
 
@@ -37,6 +44,8 @@ impl Asked {
             Self::Acm(_) => &acm::SERVICE,
             Self::Ecs(_) => &ecs::SERVICE,
             Self::Elbv2(_) => &elbv2::SERVICE,
+            Self::Iam(_) => &iam::SERVICE,
+            Self::Sts(_) => &sts::SERVICE,
         }
     }
 
@@ -68,19 +77,21 @@ fn by_target(target: &str) -> Result<Asked, ServiceError> {
     found.ok_or_else(|| unknown(format!("unknown operation: {target}")))
 }
 
+/// The services of forms. No two have an API of one version.
 fn by_action(action: Option<&str>, version: Option<&str>) -> Result<Asked, ServiceError> {
     let invalid = |message: String| elbv2::ErrorCode::InvalidAction.error(message);
     let action = action.ok_or_else(|| {
         ServiceError::client("MissingAction", "The request must contain the parameter Action.")
     })?;
-    let known = elbv2::SERVICE.api_version;
-    elbv2::OperationName::parse(action)
-        .filter(|_| version.is_none_or(|version| version == known))
-        .map(Asked::Elbv2)
-        .ok_or_else(|| {
-            let version = version.unwrap_or("no version");
-            invalid(format!("Could not find operation {action} for version {version}"))
-        })
+    let of = |service: &ServiceInfo| version.is_none_or(|version| version == service.api_version);
+    let elbv2 = elbv2::OperationName::parse(action).filter(|_| of(&elbv2::SERVICE));
+    let iam = iam::OperationName::parse(action).filter(|_| of(&iam::SERVICE));
+    let sts = sts::OperationName::parse(action).filter(|_| of(&sts::SERVICE));
+    let found = elbv2.map(Asked::Elbv2).or(iam.map(Asked::Iam)).or(sts.map(Asked::Sts));
+    found.ok_or_else(|| {
+        let version = version.unwrap_or("no version");
+        invalid(format!("Could not find operation {action} for version {version}"))
+    })
 }
 
 fn unknown(message: impl Into<String>) -> ServiceError {
@@ -128,11 +139,16 @@ impl Dialect {
         }
     }
 
-    /// An error answer.
-    pub(super) fn error(self, error: &ServiceError, request_id: &str) -> Vec<u8> {
+    /// An error answer; of a query service it is in the namespace of `service`.
+    pub(super) fn error(
+        self,
+        error: &ServiceError,
+        service: &ServiceInfo,
+        request_id: &str,
+    ) -> Vec<u8> {
         match self {
             Self::Json => json::encode_error(error),
-            Self::Query => query::encode_error(error, namespace(&elbv2::SERVICE), request_id),
+            Self::Query => query::encode_error(error, namespace(service), request_id),
         }
     }
 }

@@ -7,11 +7,12 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, header};
 use http_body_util::Full;
-use longshore_auth::{Principal, PrincipalKind, SealKey};
+use longshore_auth::{Principal, PrincipalKind, SealKey, Session};
 use longshore_domain::ids::Scope;
 use longshore_store::{Store, StoreError, StoreRevision, Txn, TxnOutcome};
 use longshore_wire::codec::json;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use super::{Member, Members};
@@ -43,6 +44,12 @@ struct Hop {
     account: String,
     kind: Kind,
     access_key_id: Option<String>,
+    #[serde(default)]
+    unique_id: String,
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
+    #[serde(default)]
+    session: Option<Box<Session>>,
     base_url: String,
     /// What the sender's view shows, and the caller may have read.
     revision: u64,
@@ -138,6 +145,9 @@ impl Members {
             account: call.principal.account.to_string(),
             kind,
             access_key_id: call.principal.access_key_id.clone(),
+            unique_id: call.principal.unique_id.clone(),
+            tags: call.principal.tags.clone(),
+            session: call.principal.session.clone(),
             base_url: call.base_url.clone(),
             revision: call.server.state.view().revision.0,
         };
@@ -195,7 +205,12 @@ impl Members {
         };
         let account = hop.account.parse().map_err(|_| Refused::Forged)?;
         Ok(Caller {
-            principal: Principal::new(account, kind, hop.access_key_id),
+            principal: Principal {
+                unique_id: hop.unique_id,
+                tags: hop.tags,
+                session: hop.session,
+                ..Principal::new(account, kind, hop.access_key_id)
+            },
             scope: hop.scope,
             base_url: hop.base_url,
             revision: StoreRevision(hop.revision),

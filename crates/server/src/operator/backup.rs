@@ -13,7 +13,6 @@ use hyper::body::Frame;
 use longshore_store::archive;
 
 use super::Lines;
-use crate::access::operator::owns_all;
 use crate::call::Call;
 
 /// The archive, or why the caller may not have it.
@@ -21,7 +20,7 @@ pub(super) fn answer(
     call: &Call,
 ) -> Result<Response<Lines>, &'static str> {
     let server = &call.server;
-    if !owns_all(server, &call.principal) {
+    if !server.identity.owns_all(&call.principal) {
         return Err("a backup is for the root of the only account that has keys here; use a key \
              without a user, or export the store itself on the control plane's machine (longshore \
              ctl store export, with the server stopped where it is redb)");

@@ -15,7 +15,7 @@ use longshore_store::{
 };
 
 use crate::backend::{commit, soon};
-use crate::sample::{self, balancing, certificates};
+use crate::sample::{self, balancing, certificates, iam};
 
 fn directory(kind: Kind) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(kind.as_str())
@@ -93,6 +93,16 @@ async fn every_version_of_every_record_is_readable() {
     for kind in Kind::ALL {
         // A new kind does not compile until it has a sample here.
         match kind {
+            Kind::AccessKey => check(iam::access_key(), |view| &view.access_keys).await,
+            Kind::IamAccount => check(iam::account(), |view| &view.iam_accounts).await,
+            Kind::IamGroup => check(iam::group(), |view| &view.iam_groups).await,
+            Kind::IamPolicy => check(iam::policy(), |view| &view.iam_policies).await,
+            Kind::IamRole => check(iam::role(), |view| &view.iam_roles).await,
+            Kind::IamUser => check(iam::user(), |view| &view.iam_users).await,
+            Kind::InstanceProfile => {
+                check(iam::instance_profile(), |view| &view.instance_profiles).await;
+            }
+            Kind::OidcProvider => check(iam::oidc_provider(), |view| &view.oidc_providers).await,
             Kind::AccountSetting => {
                 let principal = Some("arn:aws:iam::000000000000:role/ops~1/deploy");
                 check(sample::account_setting(principal), |view| &view.account_settings).await;

@@ -5,6 +5,8 @@
 pub(crate) mod balancing;
 #[path = "sample/certificates.rs"]
 pub(crate) mod certificates;
+#[path = "sample/iam.rs"]
+pub(crate) mod iam;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -14,6 +14,23 @@ pub use form::Form;
 pub use request::encode_request;
 pub use xml::{encode, encode_error};
 
+use crate::error::{DecodeError, Problem};
+
+/// How IAM and STS say that a member is not as it should be: its name begins with a small letter.
+pub fn validation_message(error: &DecodeError) -> String {
+    let mut path = error.path.clone();
+    if let Some(first) = path.get_mut(..1) {
+        first.make_ascii_lowercase();
+    }
+    let problem = match &error.problem {
+        Problem::Missing => {
+            format!("Value null at '{path}' failed to satisfy constraint: Member must not be null")
+        }
+        problem => DecodeError { path, problem: problem.clone() }.to_string(),
+    };
+    format!("1 validation error detected: {problem}")
+}
+
 /// Content type of requests.
 pub const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
 /// Content type of answers.
