@@ -21,14 +21,22 @@ TARGET = "AmazonEC2ContainerServiceV20141113"
 
 
 def client(
-    endpoint: str, key: str = "test", secret: str = "test", service: str = "ecs", **options: Any
+    endpoint: str,
+    key: str = "test",
+    secret: str = "test",
+    service: str = "ecs",
+    token: str | None = None,
+    **options: Any,
 ) -> Any:
     """A boto3 client. It does not retry, so that every answer is seen."""
     retries = {"total_max_attempts": 1}
     given = {"connect_timeout": 5, "read_timeout": 60, **options}
     config = botocore.config.Config(retries=retries, **given)
     session = boto3.session.Session(
-        aws_access_key_id=key, aws_secret_access_key=secret, region_name=REGION
+        aws_access_key_id=key,
+        aws_secret_access_key=secret,
+        aws_session_token=token,
+        region_name=REGION,
     )
     return session.client(service, endpoint_url=endpoint, config=config)
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use longshore_domain::fidelity::{self, Fidelity};
+use longshore_domain::ids::AccountId;
 use longshore_server::{Ipv4Net, Webhook};
 
 use crate::audit::AuditOptions;
@@ -44,8 +45,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run everything on this machine: control plane and container instances.
     Dev(DevOptions),
-    /// Run the control plane.
-    Server(ServerOptions),
+    /// Run the control plane, or prepare its identities.
+    Server(ServerCommand),
     /// Run the agent of a container instance.
     Agent(AgentOptions),
     /// Run a node of load balancers.
@@ -91,6 +92,9 @@ pub(crate) struct DevOptions {
     /// Docker's socket.
     #[arg(long, default_value = "/var/run/docker.sock")]
     pub(crate) docker_socket: String,
+    /// How callers are known: `open`, or `iam` to practise, with an administrator whose keys are printed.
+    #[arg(long, default_value = "open", value_parser = dev_identity)]
+    pub(crate) identity: IdentityKind,
     /// Where balancers listen.
     #[command(flatten)]
     pub(crate) balancers: BalancerOptions,
@@ -106,6 +110,68 @@ pub(crate) struct BalancerOptions {
     /// of balancers must have them.
     #[arg(long = "balancer-addresses", value_name = "CIDR", default_value = "127.0.2.0/24")]
     pub(crate) addresses: Ipv4Net,
+}
+
+/// `longshore server`, and `longshore server init`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct ServerCommand {
+    /// What to do instead of running.
+    #[command(subcommand)]
+    pub(crate) instead: Option<Instead>,
+    /// How to run.
+    #[command(flatten)]
+    pub(crate) options: ServerOptions,
+}
+
+/// What `longshore server` does instead of running.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Instead {
+    /// Make the identities that everything begins with: the key of root and the first administrator,
+    /// whose keys are shown once.
+    Init(InitOptions),
+}
+
+/// Options of `longshore server init`.
+#[derive(Debug, Args)]
+pub(crate) struct InitOptions {
+    /// The store.
+    #[command(flatten)]
+    pub(crate) store: StoreOptions,
+    /// The account.
+    #[arg(long, default_value = "000000000000")]
+    pub(crate) account: AccountId,
+    /// What secrets are sealed with.
+    #[command(flatten)]
+    pub(crate) key: IdentityKeyOptions,
+    /// Take away the keys of root, and make a new one.
+    #[arg(long)]
+    pub(crate) reset_root: bool,
+    /// The identity key is lost: remove all access keys, which nobody can open any more.
+    #[arg(long, requires = "reset_root")]
+    pub(crate) forget_keys: bool,
+}
+
+/// Where the identity key is, with which secrets of access keys and sessions are sealed.
+#[derive(Debug, Default, Args)]
+pub(crate) struct IdentityKeyOptions {
+    /// File with the identity key: 32 bytes in base 64 [default: identity.key in the data directory].
+    #[arg(long = "identity-key-file", value_name = "FILE", conflicts_with = "command")]
+    pub(crate) file: Option<PathBuf>,
+    /// Command that prints the identity key in base 64; it is run by `sh` once, at the start.
+    #[arg(long = "identity-key-command", value_name = "COMMAND", id = "command")]
+    pub(crate) command: Option<String>,
+}
+
+/// How callers are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IdentityKind {
+    /// Not at all: everybody is root of their account.
+    Open,
+    /// By a file with access keys.
+    Keys,
+    /// By the users and roles of IAM.
+    Iam,
 }
 
 /// Options of `longshore server`.
@@ -127,11 +193,18 @@ pub(crate) struct ServerOptions {
     /// etcd://[USER@]HOST:PORT,HOST:PORT[/NAMESPACE][?OPTION=VALUE&...] and etcds:// for TLS.
     #[arg(long, env = "LONGSHORE_STORE", hide_env_values = true, default_value = "redb")]
     pub(crate) store: Place,
+    /// How callers are known [default: open with --open, keys with --keys, else iam, for which the store
+    /// must have been initialized].
+    #[arg(long, value_enum)]
+    pub(crate) identity: Option<IdentityKind>,
+    /// What secrets are sealed with.
+    #[command(flatten)]
+    pub(crate) identity_key: IdentityKeyOptions,
     /// Accept anybody as root of their account; only on a loopback address.
     #[arg(long, conflicts_with = "keys")]
     pub(crate) open: bool,
     /// File with access keys: a JSON list of {accessKeyId, secretAccessKey, account}.
-    #[arg(long, required_unless_present = "open")]
+    #[arg(long)]
     pub(crate) keys: Option<PathBuf>,
     /// Certificate chain for TLS, as PEM.
     #[arg(long, requires = "tls_key")]
@@ -589,12 +662,27 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 /// The exports that point AWS's tools at `endpoint`.
 pub(crate) fn exports(endpoint: &str, region: &str) -> String {
+    exports_with(endpoint, region, &key_exports("longshore", "longshore"))
+}
+
+/// The same with the exports of an access key.
+pub(crate) fn exports_with(endpoint: &str, region: &str, keys: &str) -> String {
     // They take one.
     let endpoint = endpoint.split(',').next().unwrap_or(endpoint);
-    format!(
-        "export AWS_ENDPOINT_URL={endpoint}\nexport AWS_DEFAULT_REGION={region}\n\
-         export AWS_ACCESS_KEY_ID=longshore AWS_SECRET_ACCESS_KEY=longshore"
-    )
+    format!("export AWS_ENDPOINT_URL={endpoint}\nexport AWS_DEFAULT_REGION={region}\n{keys}")
+}
+
+fn dev_identity(text: &str) -> Result<IdentityKind, String> {
+    match text {
+        "open" => Ok(IdentityKind::Open),
+        "iam" => Ok(IdentityKind::Iam),
+        _ => Err("write open or iam".to_owned()),
+    }
+}
+
+/// The exports of an access key.
+pub(crate) fn key_exports(id: &str, secret: &str) -> String {
+    format!("export AWS_ACCESS_KEY_ID={id} AWS_SECRET_ACCESS_KEY={secret}")
 }
 
 /// The private address of the `number`th instance of `dev`, counted from 0.
@@ -617,7 +705,7 @@ mod tests {
         let parse = |options: &[&str]| {
             let given = ["longshore", "server", "--open"].iter().chain(options);
             match Cli::try_parse_from(given)?.command {
-                Command::Server(server) => Ok(server.fidelity),
+                Command::Server(server) => Ok(server.options.fidelity),
                 other => panic!("{other:?}"),
             }
         };

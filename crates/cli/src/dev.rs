@@ -9,16 +9,16 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use longshore_agent::{Config as AgentConfig, PullBehavior};
-use longshore_auth::{Account, Open};
-use longshore_domain::ids::{ClusterName, Scope};
-use longshore_server::{Config, Retention};
+use longshore_auth::{Account, Credentials, Open};
+use longshore_domain::ids::{AccountId, ClusterName, Scope};
+use longshore_server::{Config, Identity, Retention, Started};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::args::{self, DevOptions};
+use crate::args::{self, DevOptions, IdentityKind};
 use crate::failure::Failure;
 use crate::store::Place;
-use crate::{agent, client, files, output, server, shutdown};
+use crate::{agent, client, files, identity_key, init, output, server, shutdown};
 
 /// Availability zones of a development region.
 const ZONES: [char; 3] = ['a', 'b', 'c'];
@@ -31,12 +31,22 @@ const RESERVED_MIB: u64 = 512;
 pub(crate) async fn run(options: DevOptions, region: &str) -> Result<(), Failure> {
     let data_dir = server::data_dir(options.data_dir.clone())?;
     let region_name = server::parse_region(region)?;
+    let account = AccountId::default();
+    let store = Place::DataDirectory.open(&data_dir).await?;
+    let iam = options.identity == IdentityKind::Iam;
+    let identity_key = identity_key::of_development(&data_dir)?;
+    if iam {
+        init::first(&store, &identity_key, account).await?;
+    }
+    let identity =
+        if iam { Identity::Iam } else { Identity::Given(Box::new(Open::new(Account::default()))) };
     let config = Config {
         listen: options.listen,
         tls: None,
         region: region_name.clone(),
-        identity: Box::new(Open::new(Account::default())),
-        open: true,
+        identity,
+        identity_key: Some(identity_key),
+        open: !iam,
         retention: Retention::default(),
         fidelity: options.fidelity.fidelity(),
         connections: files::for_connections(),
@@ -45,8 +55,9 @@ pub(crate) async fn run(options: DevOptions, region: &str) -> Result<(), Failure
         throttle: false,
         balancer_addresses: options.balancers.addresses,
     };
-    let started = server::start(config, &Place::DataDirectory, &data_dir).await?;
-    let scope = Scope { account: longshore_domain::ids::AccountId::default(), region: region_name };
+    let started = server::start(config, store).await?;
+    let (keys, credentials) = credentials(&started, iam, account).await?;
+    let scope = Scope { account, region: region_name };
     started
         .ensure_cluster(&scope, ClusterName::default_cluster())
         .await
@@ -59,7 +70,7 @@ pub(crate) async fn run(options: DevOptions, region: &str) -> Result<(), Failure
     };
     let mut agents = JoinSet::new();
     for number in 0..options.instances {
-        let mut config = instance(&options, number, region)?;
+        let mut config = instance(&options, number, region, credentials.clone())?;
         config.endpoint.clone_from(&url);
         config.data_dir = data_dir.join(format!("agent-{}", number + 1));
         agents.spawn(longshore_agent::run(config, stopped(stop.subscribe())));
@@ -69,7 +80,7 @@ pub(crate) async fn run(options: DevOptions, region: &str) -> Result<(), Failure
         let config = longshore_lb::Config {
             server: Some(url.clone()),
             region: region.to_owned(),
-            credentials: client::credentials(),
+            credentials: credentials.clone(),
             data_dir: data_dir.join("lb"),
             snapshot: None,
             metrics_listen: None,
@@ -82,7 +93,7 @@ pub(crate) async fn run(options: DevOptions, region: &str) -> Result<(), Failure
         "longshore dev: {url}, {} container instances, state in {}\n{}",
         options.instances,
         data_dir.display(),
-        args::exports(&url, region),
+        args::exports_with(&url, region, &keys),
     ));
 
     let mut result = Ok(());
@@ -117,8 +128,36 @@ pub(crate) async fn run(options: DevOptions, region: &str) -> Result<(), Failure
     result
 }
 
-fn instance(options: &DevOptions, number: u8, region: &str) -> Result<AgentConfig, Failure> {
-    let mut config = AgentConfig::new("", region, client::credentials(), "default", "");
+/// The exports of a key for people, and the credentials of the instances and balancers.
+async fn credentials(
+    started: &Started,
+    iam: bool,
+    account: AccountId,
+) -> Result<(String, Credentials), Failure> {
+    if !iam {
+        return Ok((args::key_exports("longshore", "longshore"), client::credentials()));
+    }
+    let made = started.development_keys(account).await;
+    let (admin, parts) = made.map_err(|error| Failure::caused("cannot make keys", &error))?;
+    let keys = match admin {
+        Some(key) => args::key_exports(&key.access_key_id, &key.secret_access_key),
+        None => "# the user admin has no access key any more".to_owned(),
+    };
+    let credentials = Credentials {
+        access_key_id: parts.access_key_id,
+        secret_access_key: parts.secret_access_key,
+        session_token: None,
+    };
+    Ok((keys, credentials))
+}
+
+fn instance(
+    options: &DevOptions,
+    number: u8,
+    region: &str,
+    credentials: Credentials,
+) -> Result<AgentConfig, Failure> {
+    let mut config = AgentConfig::new("", region, credentials, "default", "");
     let zone = ZONES[usize::from(number) % ZONES.len()];
     config.name = Some(format!("dev-{}", number + 1));
     config.host_address = Some(args::dev_address(number));

@@ -15,6 +15,8 @@ mod deploy;
 mod dev;
 mod failure;
 mod files;
+mod identity_key;
+mod init;
 #[cfg(feature = "lb")]
 mod lb;
 mod logging;
@@ -34,7 +36,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use args::{Cli, Command};
+use args::{Cli, Command, Instead, ServerCommand};
 use failure::Failure;
 
 /// A server makes and frees millions of small things on many threads: this allocator takes less time for
@@ -74,7 +76,10 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
     let client = || client::connect(&endpoint, &region);
     match command {
         Command::Dev(options) => dev::run(options, &region).await,
-        Command::Server(options) => server::run(options, &region).await,
+        Command::Server(ServerCommand { instead: Some(Instead::Init(options)), .. }) => {
+            init::run(options, output).await
+        }
+        Command::Server(ServerCommand { options, .. }) => server::run(options, &region).await,
         Command::Agent(options) => agent::run(options, &endpoint, &region).await,
         #[cfg(feature = "lb")]
         Command::Lb(options) => lb::run(options, &endpoint, &region).await,

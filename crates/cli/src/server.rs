@@ -1,26 +1,29 @@
 //! `longshore server`: the control plane.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use longshore_auth::{
-    Account, Credentials, IdentityProvider, Keys, Open, PrincipalKind, StaticKey,
-};
-use longshore_server::{Config, Membership, Retention, Started, TlsFiles};
-use longshore_store::StateError;
+use longshore_auth::{Account, Credentials, Keys, Open, PrincipalKind, StaticKey};
+use longshore_server::{Config, Identity, Membership, Retention, Started, TlsFiles};
+use longshore_store::{StateError, Store};
 use serde::Deserialize;
 
-use crate::args::ServerOptions;
+use crate::args::{IdentityKind, ServerOptions};
 use crate::failure::Failure;
 use crate::store::Place;
-use crate::{files, output, shutdown};
+use crate::{files, identity_key, output, shutdown};
 
 /// Runs the control plane until it is asked to stop.
 pub(crate) async fn run(options: ServerOptions, region: &str) -> Result<(), Failure> {
     check_reachable(&options)?;
-    let data_dir = data_dir(options.data_dir)?;
-    let identity: Box<dyn IdentityProvider> = match &options.keys {
-        Some(file) => Box::new(Keys::new(read_keys(file)?)),
-        None => Box::new(Open::new(Account::default())),
+    let data_dir = data_dir(options.data_dir.clone())?;
+    let store = options.store.open(&data_dir).await?;
+    let kind = identity_kind(&options, &store).await?;
+    let identity_key = identity_key::find(&options.identity_key, &options.store, &data_dir, kind)?;
+    let identity = match (kind, &options.keys) {
+        (IdentityKind::Iam, _) => Identity::Iam,
+        (IdentityKind::Keys, Some(file)) => Identity::Given(Box::new(Keys::new(read_keys(file)?))),
+        _ => Identity::Given(Box::new(Open::new(Account::default()))),
     };
     let tls = options
         .tls_certificate
@@ -31,7 +34,8 @@ pub(crate) async fn run(options: ServerOptions, region: &str) -> Result<(), Fail
         tls,
         region: parse_region(region)?,
         identity,
-        open: options.open,
+        identity_key,
+        open: kind == IdentityKind::Open,
         retention: Retention::default(),
         fidelity: options.fidelity.fidelity(),
         connections: files::for_connections(),
@@ -41,9 +45,52 @@ pub(crate) async fn run(options: ServerOptions, region: &str) -> Result<(), Fail
         balancer_addresses: options.balancers.addresses,
         audit: options.audit.config(&data_dir),
     };
-    let started = start(config, &options.store, &data_dir).await?;
+    let started = start(config, store).await?;
     output::note(&format!("longshore server listens on {}", started.url()));
     started.serve(shutdown::requested()).await.map_err(|error| failure(&error))
+}
+
+/// How callers are known.
+async fn identity_kind(
+    options: &ServerOptions,
+    store: &Arc<dyn Store>,
+) -> Result<IdentityKind, Failure> {
+    let what = "cannot tell who may call";
+    let wrong = |why: &str| Failure::new(what, why).exit_code(2);
+    match (options.identity, options.open, &options.keys) {
+        (Some(IdentityKind::Keys), _, None) => {
+            Err(wrong("--identity keys needs the file").fix("give --keys FILE"))
+        }
+        (Some(kind), open, keys) => {
+            let clashes = (open && kind != IdentityKind::Open)
+                || (keys.is_some() && kind != IdentityKind::Keys);
+            if clashes {
+                return Err(wrong("--identity says something else than --open or --keys"));
+            }
+            if kind == IdentityKind::Iam && !is_initialized(store).await? {
+                return Err(not_initialized());
+            }
+            Ok(kind)
+        }
+        (None, true, _) => Ok(IdentityKind::Open),
+        (None, false, Some(_)) => Ok(IdentityKind::Keys),
+        (None, false, None) => match is_initialized(store).await? {
+            true => Ok(IdentityKind::Iam),
+            false => Err(not_initialized()),
+        },
+    }
+}
+
+async fn is_initialized(store: &Arc<dyn Store>) -> Result<bool, Failure> {
+    let known = longshore_server::is_initialized(Arc::clone(store)).await;
+    known.map_err(|error| Failure::caused("cannot read the store", &error))
+}
+
+fn not_initialized() -> Failure {
+    Failure::new("nobody could call", "the store has no identities yet").exit_code(2).fix(
+        "make them with `longshore server init`, or name a file with --keys, or let everybody in with \
+         --open (on a loopback address)",
+    )
 }
 
 /// Other servers must be told an address that leads to this one.
@@ -67,13 +114,8 @@ pub(crate) fn membership(name: Option<String>, advertise: Option<String>) -> Mem
     Membership { name: name.unwrap_or_else(machine), advertise, ..Membership::default() }
 }
 
-/// Opens the store and starts a server on it.
-pub(crate) async fn start(
-    config: Config,
-    place: &Place,
-    data_dir: &Path,
-) -> Result<Started, Failure> {
-    let store = place.open(data_dir).await?;
+/// Starts a server on a store.
+pub(crate) async fn start(config: Config, store: Arc<dyn Store>) -> Result<Started, Failure> {
     longshore_server::start(config, store)
         .await
         .map_err(|error| Failure::caused("cannot start the server", &error))

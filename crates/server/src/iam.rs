@@ -49,6 +49,7 @@ use crate::call::Call;
 use crate::front::namespace;
 
 /// Decodes, authorizes, runs and encodes one operation.
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub(crate) async fn dispatch(
     call: &Call,
     operation: O,

@@ -71,7 +71,7 @@ fn shown(minted: Minted, expires_at_s: i64) -> Credentials {
     }
 }
 
-fn no_vault(error: &VaultError) -> ServiceError {
+fn no_vault(error: VaultError) -> ServiceError {
     ErrorCode::InternalFailure.error(error.to_string())
 }
 

@@ -86,7 +86,7 @@ pub(super) async fn create(
     request: Authorized<CreateAccessKeyRequest>,
 ) -> Result<CreateAccessKeyResponse, ServiceError> {
     let (_, request) = request.into_parts();
-    let vault = call.server.vault().map_err(|error| no_vault(&error))?;
+    let vault = call.server.vault().map_err(no_vault)?;
     let decide = |view: &View, txn: &mut RecordTxn| {
         let owner = Owner::of(call, view, request.user_name.as_ref())?;
         if view.access_keys.count_by(&owner.index()) >= quotas::ACCESS_KEYS {
@@ -103,8 +103,7 @@ pub(super) async fn create(
                 None
             }
         };
-        let (key, secret) =
-            fresh(vault, call.scope.account, user, call.now).map_err(|error| no_vault(&error))?;
+        let (key, secret) = fresh(vault, call.scope.account, user, call.now).map_err(no_vault)?;
         txn.insert(&key);
         let access_key = ShownKey {
             access_key_id: key.id.to_string(),
@@ -118,7 +117,7 @@ pub(super) async fn create(
     call.server.decide(decide).await
 }
 
-fn no_vault(error: &VaultError) -> ServiceError {
+fn no_vault(error: VaultError) -> ServiceError {
     ErrorCode::ServiceFailure.error(error.to_string())
 }
 

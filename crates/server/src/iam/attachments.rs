@@ -3,8 +3,8 @@
 use longshore_auth::Authorized;
 use longshore_domain::ids::AccountId;
 use longshore_domain::record::{IamGroup, IamRole, IamUser};
-use longshore_store::tables::IamIndex;
 use longshore_store::View;
+use longshore_store::tables::IamIndex;
 use longshore_wire::ServiceError;
 use longshore_wire::iam::enums::{EntityType, PolicyUsageType};
 use longshore_wire::iam::{

@@ -156,10 +156,10 @@ fn policy_detail(view: &View, policy: AnyPolicy<'_>) -> ManagedPolicyDetail {
     let shown = encode::policy(view, policy);
     let versions = match policy {
         AnyPolicy::Aws(managed) => vec![PolicyVersion {
-            create_date: Some(encode::time(managed.created_at())),
+            create_date: Some(encode::time(managed::created_at())),
             document: Some(encode::document(managed.document)),
             is_default_version: Some(true),
-            version_id: Some(managed.version()),
+            version_id: Some(managed::version()),
         }],
         AnyPolicy::Own(row) => {
             row.versions.iter().rev().map(|version| encode::version(row, version)).collect()

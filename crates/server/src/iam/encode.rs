@@ -1,8 +1,7 @@
 //! Records as the API shows them. Documents are percent-encoded, as RFC 3986 has it.
 
 use longshore_domain::record::{
-    IamGroup, IamPolicy, IamRole, IamUser, InstanceProfile, PolicyVersion, RoleUse,
-    Tags,
+    IamGroup, IamPolicy, IamRole, IamUser, InstanceProfile, PolicyVersion, RoleUse, Tags,
 };
 use longshore_domain::time::Timestamp;
 use longshore_store::View;
@@ -15,6 +14,7 @@ use longshore_wire::iam::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::lookup::{self, AnyPolicy};
+use super::managed;
 
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
@@ -147,11 +147,11 @@ pub(super) fn policy(view: &View, policy: AnyPolicy<'_>) -> Policy {
     };
     match policy {
         AnyPolicy::Aws(managed) => Policy {
-            create_date: Some(time(managed.created_at())),
-            default_version_id: Some(managed.version()),
+            create_date: Some(time(managed::created_at())),
+            default_version_id: Some(managed::version()),
             description: Some(managed.description.to_owned()),
             policy_id: Some(managed.id.to_owned()),
-            update_date: Some(time(managed.created_at())),
+            update_date: Some(time(managed::created_at())),
             ..used
         },
         AnyPolicy::Own(row) => own_policy(row, used),

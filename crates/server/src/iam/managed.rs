@@ -25,20 +25,20 @@ impl Managed {
         IamArn { account: None, resource: IamResource::Policy(path, name) }.to_string()
     }
 
-    /// The only version.
-    pub(super) fn version(&self) -> String {
-        super::encode::version_id(1)
-    }
-
-    pub(super) fn created_at(&self) -> Timestamp {
-        let _ = self;
-        Timestamp::from_millis(MADE_MS)
-    }
-
     /// Whether only a service may use it, for a role of its own.
     pub(super) fn is_for_service(&self) -> bool {
         self.path == "/aws-service-role/"
     }
+}
+
+/// Their only version.
+pub(super) fn version() -> String {
+    super::encode::version_id(1)
+}
+
+/// When all of them were made.
+pub(super) fn created_at() -> Timestamp {
+    Timestamp::from_millis(MADE_MS)
 }
 
 /// The one with a path and a name.

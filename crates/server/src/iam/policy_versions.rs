@@ -11,7 +11,7 @@ use longshore_wire::iam::{
 };
 
 use super::lookup::{self, AnyPolicy};
-use super::managed::Managed;
+use super::managed::{self, Managed};
 use super::page::Page;
 use super::{encode, names, policies, quotas};
 use crate::call::Call;
@@ -87,10 +87,10 @@ pub(super) async fn get(
 
 fn of_aws(managed: &Managed) -> Shown {
     Shown {
-        create_date: Some(encode::time(managed.created_at())),
+        create_date: Some(encode::time(managed::created_at())),
         document: Some(encode::document(managed.document)),
         is_default_version: Some(true),
-        version_id: Some(managed.version()),
+        version_id: Some(managed::version()),
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use longshore_auth::{Attached, Permissions, Policies, Policy, Principal, PrincipalKind, Session};
-use longshore_domain::ids::{AccountId, IamId};
+use longshore_domain::ids::IamId;
 use longshore_domain::record::Grants;
 use longshore_store::tables::IamIndex;
 use longshore_store::{Kind, Record, Row, StoreRevision, View};
@@ -85,7 +85,6 @@ struct Found<'a> {
 impl Found<'_> {
     fn of(mut self, principal: &Principal) -> Result<Policies, Unreadable> {
         let view = self.view;
-        let account: AccountId = principal.account.as_str().parse().unwrap_or_default();
         // A session's unique id goes on with its name.
         let id = principal.unique_id.split(':').next().and_then(|id| id.parse::<IamId>().ok());
         let mut policies = Policies::default();
@@ -121,7 +120,7 @@ impl Found<'_> {
             (_, None) => {}
         }
         if let Some(session) = principal.session.as_deref().filter(|session| session.is_limited) {
-            policies.session = Some(self.session(session, account)?);
+            policies.session = Some(self.session(session)?);
         }
         Ok(policies)
     }
@@ -155,11 +154,7 @@ impl Found<'_> {
         Ok(Attached { source: arn.to_owned(), policy })
     }
 
-    fn session(
-        &mut self,
-        session: &Session,
-        _account: AccountId,
-    ) -> Result<Vec<Attached>, Unreadable> {
+    fn session(&mut self, session: &Session) -> Result<Vec<Attached>, Unreadable> {
         let mut all = Vec::new();
         for arn in &session.policy_arns {
             // One that was deleted since allows nothing any more.
@@ -181,10 +176,9 @@ impl Found<'_> {
         revision: StoreRevision,
         text: &str,
     ) -> Result<Arc<Policy>, Unreadable> {
-        if let Some((known, policy)) = self.documents.get(&place) {
-            if *known == revision {
-                return Ok(Arc::clone(policy));
-            }
+        let known = self.documents.get(&place).filter(|(known, _)| *known == revision);
+        if let Some((_, policy)) = known {
+            return Ok(Arc::clone(policy));
         }
         let policy = Policy::parse(text).map_err(|error| {
             tracing::error!(place, %error, "a policy cannot be read");

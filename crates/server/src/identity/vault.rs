@@ -111,7 +111,7 @@ impl Vault {
     /// The secret of an access key.
     pub(crate) fn open_secret(&self, id: &IamId, sealed: &Sealed) -> Result<String, VaultError> {
         let bytes = BASE64.decode(sealed.0.as_bytes()).map_err(|_| VaultError::Wrong)?;
-        let plain = open(&self.secrets, id.as_str().as_bytes(), bytes)?;
+        let plain = open(&self.secrets, id.as_str().as_bytes(), &bytes)?;
         String::from_utf8(plain).map_err(|_| VaultError::Wrong)
     }
 
@@ -123,7 +123,7 @@ impl Vault {
     /// The claims of a session.
     pub(super) fn open_session(&self, token: &str) -> Option<Vec<u8>> {
         let bytes = BASE64URL_NOPAD.decode(token.as_bytes()).ok()?;
-        open(&self.sessions, b"", bytes).ok()
+        open(&self.sessions, b"", &bytes).ok()
     }
 
     /// What tells this key from any other.
@@ -135,7 +135,7 @@ impl Vault {
     pub(super) fn has_made(&self, check: &Sealed) -> bool {
         let bytes = BASE64.decode(check.0.as_bytes()).ok();
         bytes
-            .and_then(|bytes| open(&self.checks, b"", bytes).ok())
+            .and_then(|bytes| open(&self.checks, b"", &bytes).ok())
             .is_some_and(|plain| plain == KNOWN)
     }
 }
@@ -153,7 +153,7 @@ fn close(key: &LessSafeKey, about: &[u8], plain: &[u8]) -> Result<Vec<u8>, Vault
     Ok([&nonce[..], &sealed].concat())
 }
 
-fn open(key: &LessSafeKey, about: &[u8], bytes: Vec<u8>) -> Result<Vec<u8>, VaultError> {
+fn open(key: &LessSafeKey, about: &[u8], bytes: &[u8]) -> Result<Vec<u8>, VaultError> {
     let (nonce, sealed) = bytes.split_at_checked(NONCE_LEN).ok_or(VaultError::Wrong)?;
     let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| VaultError::Wrong)?;
     let mut sealed = sealed.to_vec();

@@ -123,6 +123,14 @@ fn removals(view: &View) -> RecordTxn {
     remove!(load_balancers);
     remove!(balancer_addresses);
     remove!(certificates);
+    remove!(access_keys);
+    remove!(instance_profiles);
+    remove!(iam_users);
+    remove!(iam_groups);
+    remove!(iam_roles);
+    remove!(iam_policies);
+    remove!(oidc_providers);
+    remove!(iam_accounts);
     for row in view.container_instances.iter().take(BATCH / 2) {
         match row.status {
             InstanceStatus::Active => {}

@@ -78,9 +78,9 @@ pub(super) async fn assume(
     };
     let name = request.role_session_name;
     let subject = Subject::Role { id: role.id.clone(), session: name.clone() };
-    let vault = call.server.vault().map_err(|error| no_vault(&error))?;
+    let vault = call.server.vault().map_err(no_vault)?;
     let minted = mint(vault, role.account, subject, tags.tags, session);
-    let minted = minted.map_err(|error| no_vault(&error))?;
+    let minted = minted.map_err(no_vault)?;
     let resource = IamResource::AssumedRole(role.name.clone(), name.clone());
     Ok(AssumeRoleResponse {
         assumed_role_user: Some(AssumedRoleUser {

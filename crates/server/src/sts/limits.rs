@@ -53,9 +53,8 @@ pub(super) fn policies(
     let mut arns = Vec::new();
     for PolicyDescriptorType { arn } in descriptors.unwrap_or_default() {
         let arn = arn.unwrap_or_default();
-        let owner = match arn.parse::<IamArn>() {
-            Ok(IamArn { account, resource: IamResource::Policy(..) }) => account,
-            _ => return Err(invalid(format!("ARN {arn} is not valid."))),
+        let Ok(IamArn { account: owner, resource: IamResource::Policy(..) }) = arn.parse() else {
+            return Err(invalid(format!("ARN {arn} is not valid.")));
         };
         let own = owner.is_none_or(|owner| owner == account);
         if !own || policy_source(view, &arn).is_none() {

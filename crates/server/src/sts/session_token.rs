@@ -43,9 +43,9 @@ pub(super) async fn get(
     let issued_at_s = call.now.as_millis() / 1000;
     let expires_at_s = issued_at_s + lasts_s;
     let session = Session { issued_at_s, expires_at_s, ..Session::default() };
-    let vault = call.server.vault().map_err(|error| no_vault(&error))?;
+    let vault = call.server.vault().map_err(no_vault)?;
     let minted = mint(vault, call.scope.account, subject, BTreeMap::new(), session);
-    let minted = minted.map_err(|error| no_vault(&error))?;
+    let minted = minted.map_err(no_vault)?;
     Ok(GetSessionTokenResponse {
         credentials: Some(shown(minted, expires_at_s)),
         session_token_size: None,
