@@ -101,6 +101,9 @@ pub(crate) struct DevOptions {
     /// Fidelity and events.
     #[command(flatten)]
     pub(crate) fidelity: FidelityOptions,
+    /// The audit log.
+    #[command(flatten)]
+    pub(crate) audit: AuditOptions,
 }
 
 /// Where balancers listen.

@@ -54,6 +54,7 @@ pub(crate) async fn run(options: DevOptions, region: &str) -> Result<(), Failure
         membership: server::membership(None, None),
         throttle: false,
         balancer_addresses: options.balancers.addresses,
+        audit: options.audit.config(&data_dir),
     };
     let started = server::start(config, store).await?;
     let (keys, credentials) = credentials(&started, iam, account).await?;

@@ -121,11 +121,7 @@ pub(crate) async fn answer(
 }
 
 /// Whether a caller may use an endpoint; what it changes is recorded.
-fn admitted(
-    call: &Call,
-    endpoint: &'static Endpoint,
-    cluster: Option<&str>,
-) -> Result<(), Reply> {
+fn admitted(call: &Call, endpoint: &'static Endpoint, cluster: Option<&str>) -> Result<(), Reply> {
     let entry = &endpoint.entry;
     let name = entry.action.trim_start_matches("longshore:");
     let denied = call.may_use(entry, cluster).err();

@@ -143,9 +143,12 @@ pub(crate) async fn open(
             return reject(503, "ServerException", why);
         }
     }
-    let owned = server.state.view().container_instances.get(&key).map_or(Ok(()), |row| {
-        agents::speaks_for(&call.principal, row, entry.action)
-    });
+    let owned = server
+        .state
+        .view()
+        .container_instances
+        .get(&key)
+        .map_or(Ok(()), |row| agents::speaks_for(&call.principal, row, entry.action));
     if let Err(error) = owned {
         return reject(error.status, error.code, &error.message);
     }
@@ -244,8 +247,7 @@ fn call_of(
     principal: auth::Principal,
     region: Region,
 ) -> Call {
-    let scope =
-        Scope { account: principal.account.as_str().parse().unwrap_or_default(), region };
+    let scope = Scope { account: principal.account.as_str().parse().unwrap_or_default(), region };
     Call::of_ours(server, from.origin(request.headers()), principal, scope)
 }
 
@@ -253,8 +255,7 @@ fn call_of(
 /// each time: agents wait longer and longer.
 fn note_denied(call: &Call, action: &'static str, denied: &auth::Denied) {
     let name = action.split(':').next_back().unwrap_or_default();
-    let reason =
-        Reason { code: "AccessDeniedException".to_owned(), message: denied.to_string() };
+    let reason = Reason { code: "AccessDeniedException".to_owned(), message: denied.to_string() };
     call.note("ecs", name, false, Some(reason));
 }
 

@@ -32,7 +32,10 @@ fn refusal(policies: Policies, resource: &str) -> String {
     assert_eq!(denied.question.resource, resource);
     let text = denied.to_string();
     let user = "User: arn:aws:iam::000000000042:user/ann is not authorized to perform: ecs:RunTask on resource: ";
-    text.strip_prefix(user).and_then(|text| text.strip_prefix(resource)).expect("AWS's text").to_owned()
+    text.strip_prefix(user)
+        .and_then(|text| text.strip_prefix(resource))
+        .expect("AWS's text")
+        .to_owned()
 }
 
 #[test]
@@ -46,9 +49,13 @@ fn who_may_everything_is_asked_nothing() {
 #[test]
 fn resources_of_others_are_refused_whatever_the_policies_say() {
     let all = || Policies { identity: vec![statement("Allow", "*")], ..Policies::default() };
-    for other in
-        ["arn:aws:ecs:us-east-1:000000000001:cluster/c", "cluster/c", "", "arn:aws:ecs", "a:b:c:d:000000000042:e"]
-    {
+    for other in [
+        "arn:aws:ecs:us-east-1:000000000001:cluster/c",
+        "cluster/c",
+        "",
+        "arn:aws:ecs",
+        "a:b:c:d:000000000042:e",
+    ] {
         let why = refusal(all(), other);
         assert_eq!(why, " because no resource-based policy allows the ecs:RunTask action");
     }
@@ -72,7 +79,10 @@ fn denials_read_as_those_of_aws() {
     let check = |policies: Policies, expected: &str| assert_eq!(refusal(policies, other), expected);
     let of = |identity| Policies { identity, ..Policies::default() };
     check(of(vec![only_star()]), " because no identity-based policy allows the ecs:RunTask action");
-    check(of(but("arn:aws:ecs:*:*:cluster/other")), " with an explicit deny in an identity-based policy");
+    check(
+        of(but("arn:aws:ecs:*:*:cluster/other")),
+        " with an explicit deny in an identity-based policy",
+    );
     check(
         Policies { boundary: Some(only_star()), ..of(star()) },
         " because no permissions boundary allows the ecs:RunTask action",

@@ -91,17 +91,21 @@ fn explained(record: &Value) -> Vec<String> {
     let (service, denial) = (&record["eventSource"], &record["additionalEventData"]["denial"]);
     let who = text(&record["userIdentity"]["arn"]);
     let mut lines = vec![
-        format!("{} {} of {}", text(&record["eventTime"]), text(&record["eventName"]), text(service)),
+        format!(
+            "{} {} of {}",
+            text(&record["eventTime"]),
+            text(&record["eventName"]),
+            text(service)
+        ),
         format!("  by    {who}"),
         format!("  from  {}", text(&record["sourceIPAddress"])),
     ];
     if !denial.is_object() {
         lines.push(match record["errorCode"].as_str() {
             None => "  it was allowed, and succeeded".to_owned(),
-            Some(code) => format!(
-                "  it was allowed, and failed: {code}: {}",
-                text(&record["errorMessage"])
-            ),
+            Some(code) => {
+                format!("  it was allowed, and failed: {code}: {}", text(&record["errorMessage"]))
+            }
         });
         return lines;
     }

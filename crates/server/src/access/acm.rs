@@ -99,5 +99,7 @@ fn tags_on_create(asking: &mut Asking<'_>, tags: Option<&Vec<Tag>>) {
 }
 
 fn pairs(tags: Option<&Vec<Tag>>) -> impl Iterator<Item = (&str, &str)> {
-    tags.into_iter().flatten().map(|tag| (tag.key.as_str(), tag.value.as_deref().unwrap_or_default()))
+    tags.into_iter()
+        .flatten()
+        .map(|tag| (tag.key.as_str(), tag.value.as_deref().unwrap_or_default()))
 }

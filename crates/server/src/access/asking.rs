@@ -32,7 +32,14 @@ impl<'a> Asking<'a> {
         action: &'static str,
         keys: Context,
     ) -> Self {
-        Self { view, scope, action, keys: Arc::new(keys), questions: Vec::with_capacity(1), asks_itself: false }
+        Self {
+            view,
+            scope,
+            action,
+            keys: Arc::new(keys),
+            questions: Vec::with_capacity(1),
+            asks_itself: false,
+        }
     }
 
     /// All questions.
@@ -113,7 +120,12 @@ impl<'a> Asking<'a> {
     }
 
     /// Whether another action may be done to `resource`, under one more key.
-    pub(super) fn also(&mut self, action: &'static str, resource: impl Into<String>, key: (&str, &str)) {
+    pub(super) fn also(
+        &mut self,
+        action: &'static str,
+        resource: impl Into<String>,
+        key: (&str, &str),
+    ) {
         let mut context = (*self.keys).clone();
         context.add(key.0, key.1);
         let (resource, context) = (resource.into(), Arc::new(context));
@@ -128,7 +140,8 @@ impl<'a> Asking<'a> {
 
     /// Whether a role, by name or ARN, may be handed to `service`.
     pub(super) fn pass_role(&mut self, role: &str, service: &str) {
-        let named = IamRoleKey::new(self.scope.account, role.rsplit('/').next().unwrap_or_default());
+        let named =
+            IamRoleKey::new(self.scope.account, role.rsplit('/').next().unwrap_or_default());
         let known = self.view.iam_roles.get(&named).map(|row| (row.arn(), &row.tags));
         let arn = if role.starts_with("arn:") {
             if is_plain(role) { role.to_owned() } else { "*".to_owned() }
@@ -141,7 +154,9 @@ impl<'a> Asking<'a> {
         };
         let mut context = (*self.keys).clone();
         context.add("iam:PassedToService", service);
-        for (key, value) in known.filter(|(known, _)| *known == arn).into_iter().flat_map(|(_, tags)| tags) {
+        for (key, value) in
+            known.filter(|(known, _)| *known == arn).into_iter().flat_map(|(_, tags)| tags)
+        {
             context.add(&format!("aws:ResourceTag/{key}"), value.as_str());
             context.add(&format!("iam:ResourceTag/{key}"), value.as_str());
         }
@@ -172,5 +187,7 @@ impl<'a> Asking<'a> {
 pub(super) fn is_plain(text: &str) -> bool {
     let odd = |c: char| c.is_whitespace() || c.is_control() || "*?\\$\"'".contains(c);
     let path = text.split_once(":role/").map_or(text, |(_, path)| path);
-    !text.is_empty() && !text.contains(odd) && !path.split('/').any(|part| matches!(part, "" | "." | ".."))
+    !text.is_empty()
+        && !text.contains(odd)
+        && !path.split('/').any(|part| matches!(part, "" | "." | ".."))
 }

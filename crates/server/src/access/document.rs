@@ -26,7 +26,9 @@ pub fn document() -> String {
     let mut text = String::from(HEAD);
     let mut section = |title: &str, entries: Vec<&Entry>| {
         let _ = writeln!(text, "\n## {title}\n");
-        text.push_str("| Action | Level | Resource types | Condition keys | Also |\n|---|---|---|---|---|\n");
+        text.push_str(
+            "| Action | Level | Resource types | Condition keys | Also |\n|---|---|---|---|---|\n",
+        );
         let mut entries = entries;
         entries.sort_by_key(|entry| entry.action);
         for Entry { action, level, resources, keys, also } in entries {

@@ -69,9 +69,9 @@ fn reported(asking: &mut Asking<'_>, cluster: Option<&str>, task: Option<&str>) 
 
 /// Tags as they count for keys; one without key is refused by its operation.
 fn pairs(tags: Option<&Vec<Tag>>) -> impl Iterator<Item = (&str, &str)> {
-    tags.into_iter().flatten().filter_map(|tag| {
-        Some((tag.key.as_deref()?, tag.value.as_deref().unwrap_or_default()))
-    })
+    tags.into_iter()
+        .flatten()
+        .filter_map(|tag| Some((tag.key.as_deref()?, tag.value.as_deref().unwrap_or_default())))
 }
 
 /// With tags, something is tagged as it is created: `resource` is what it will be called.
@@ -97,6 +97,7 @@ fn provider(asking: &mut Asking<'_>, text: &str) {
     if Arn::looks_like(text) {
         return asking.key("ecs:capacity-provider", text);
     }
-    let arn = Arn::new(asking.scope, Resource::Other("capacity-provider".to_owned(), text.to_owned()));
+    let arn =
+        Arn::new(asking.scope, Resource::Other("capacity-provider".to_owned(), text.to_owned()));
     asking.key("ecs:capacity-provider", arn);
 }

@@ -71,9 +71,9 @@ fn owners(resource: &Resource) -> (Option<&ClusterName>, Option<&ServiceName>) {
         | Resource::Task(cluster, _)
         | Resource::ContainerInstance(cluster, _)
         | Resource::Container(cluster, _, _) => (Some(cluster), None),
-        Resource::DaemonTaskDefinition(..)
-        | Resource::TaskDefinition(..)
-        | Resource::Other(..) => (None, None),
+        Resource::DaemonTaskDefinition(..) | Resource::TaskDefinition(..) | Resource::Other(..) => {
+            (None, None)
+        }
     }
 }
 
@@ -127,7 +127,9 @@ impl Asking<'_> {
             return own(text.parse().ok());
         }
         match text.parse() {
-            Ok(Arn { scope, resource: Resource::Cluster(name) }) => Within { scope, name: Some(name) },
+            Ok(Arn { scope, resource: Resource::Cluster(name) }) => {
+                Within { scope, name: Some(name) }
+            }
             _ => own(None),
         }
     }
@@ -187,7 +189,8 @@ impl Asking<'_> {
     fn ask_resource(&mut self, kind: &str, within: &Within, text: &str) {
         if kind == "cluster" {
             let Some(name) = &within.name else { return self.ask_anything() };
-            let arn = Arn { scope: within.scope.clone(), resource: Resource::Cluster(name.clone()) };
+            let arn =
+                Arn { scope: within.scope.clone(), resource: Resource::Cluster(name.clone()) };
             return self.ask_tagged(arn.to_string(), tags(self.view, &arn));
         }
         if Arn::looks_like(text) {
@@ -214,7 +217,12 @@ impl Asking<'_> {
     }
 
     /// A task set of a service, by `ecs-svc/NUMBER` or ARN.
-    pub(super) fn ask_task_set(&mut self, within: &Within, service: Option<&ServiceName>, text: &str) {
+    pub(super) fn ask_task_set(
+        &mut self,
+        within: &Within,
+        service: Option<&ServiceName>,
+        text: &str,
+    ) {
         if Arn::looks_like(text) {
             return self.ask_in("task-set", within, text);
         }

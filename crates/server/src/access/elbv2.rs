@@ -201,5 +201,7 @@ fn keys(asking: &mut Asking<'_>, name: &str, values: Option<&Vec<String>>) {
 }
 
 fn pairs(tags: Option<&Vec<Tag>>) -> impl Iterator<Item = (&str, &str)> {
-    tags.into_iter().flatten().map(|tag| (tag.key.as_str(), tag.value.as_deref().unwrap_or_default()))
+    tags.into_iter()
+        .flatten()
+        .map(|tag| (tag.key.as_str(), tag.value.as_deref().unwrap_or_default()))
 }

@@ -70,13 +70,8 @@ pub(crate) const POLL: Entry = session("ecs:Poll");
 pub(crate) const TELEMETRY: Entry = session("ecs:StartTelemetrySession");
 /// Nodes of balancers get private keys and secrets with what they are to do, and backups hold all.
 /// The identity provider asks for it.
-pub(super) const OWN_ALL: Entry = Entry {
-    action: "longshore:OwnAll",
-    level: Level::Read,
-    resources: &[],
-    keys: &[],
-    also: &[],
-};
+pub(super) const OWN_ALL: Entry =
+    Entry { action: "longshore:OwnAll", level: Level::Read, resources: &[], keys: &[], also: &[] };
 
 const fn session(action: &'static str) -> Entry {
     let resources = &["container-instance"];

@@ -21,4 +21,3 @@ access! { "sts", sts {
 #[cfg(test)]
 pub(super) const FREE: [&str; 3] =
     ["sts:AssumeRole", "sts:GetCallerIdentity", "sts:GetSessionToken"];
-

@@ -8,7 +8,7 @@ mod walk;
 use std::sync::Arc;
 
 use longshore_auth::{
-    Account, AuthError, Attached, Credentials, Expected, IdentityProvider, Keys, PayloadHash,
+    Account, Attached, AuthError, Credentials, Expected, IdentityProvider, Keys, PayloadHash,
     Permissions, Policies, Policy, Principal, PrincipalKind, RequestParts, StaticKey,
 };
 

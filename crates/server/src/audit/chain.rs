@@ -106,13 +106,8 @@ pub(super) fn end_of(path: &Path) -> io::Result<Head> {
 /// # Errors
 /// The files cannot be read.
 pub fn verify(directory: &Path) -> io::Result<Report> {
-    let mut report = Report {
-        files: 0,
-        records: 0,
-        first: 0,
-        head: Head::default(),
-        faults: Vec::new(),
-    };
+    let mut report =
+        Report { files: 0, records: 0, first: 0, head: Head::default(), faults: Vec::new() };
     let mut seen = BTreeSet::new();
     for day in files::days(directory)? {
         report.files += 1;
@@ -151,11 +146,16 @@ impl Report {
             return Some(format!("record {sequence} is here a second time"));
         }
         if sequence < expected {
-            return Some(format!("record {sequence} stands after record {}: lines were moved", before.sequence));
+            return Some(format!(
+                "record {sequence} stands after record {}: lines were moved",
+                before.sequence
+            ));
         }
         if sequence > expected {
             let missing = sequence - expected;
-            return Some(format!("{missing} records before it are missing: lines were removed or moved"));
+            return Some(format!(
+                "{missing} records before it are missing: lines were removed or moved"
+            ));
         }
         (previous != before.digest).then(|| "the line before it was altered".to_owned())
     }

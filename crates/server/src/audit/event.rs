@@ -153,9 +153,7 @@ fn denial(denied: &Denied) -> Value {
         value["decision"] = "otherAccount".into();
         return value;
     };
-    let named = |statement: &StatementRef| {
-        json!({ "layer": statement.layer.name(), "statement": statement.to_string() })
-    };
+    let named = |statement: &StatementRef| json!({ "layer": statement.layer.name(), "statement": statement.to_string() });
     let missing: Vec<&str> = evaluation.missing.iter().map(|layer| layer.name()).collect();
     let near = evaluation.near.iter().map(|near| {
         let why: Vec<String> = near.why.iter().map(ToString::to_string).collect();

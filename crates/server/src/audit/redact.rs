@@ -123,7 +123,8 @@ mod tests {
 
     #[test]
     fn forms_become_objects() {
-        let body = b"Action=CreateRule&Version=1&ListenerArn=l&Actions.member.1.Type=authenticate-oidc\
+        let body =
+            b"Action=CreateRule&Version=1&ListenerArn=l&Actions.member.1.Type=authenticate-oidc\
             &Actions.member.1.AuthenticateOidcConfig.ClientSecret=s3cret";
         let shown = form(body);
         assert_eq!(shown["listenerArn"], "l");

@@ -14,15 +14,15 @@ use super::Used;
 /// The policy document.
 pub(crate) fn policy(used: &Used) -> Value {
     // Actions that are about the same share a statement.
-    let mut statements: BTreeMap<(BTreeSet<String>, Option<&str>), BTreeSet<&str>> = BTreeMap::new();
+    let mut statements: BTreeMap<(BTreeSet<String>, Option<&str>), BTreeSet<&str>> =
+        BTreeMap::new();
     for (use_of, resources) in &used.actions {
         let resources = resources.iter().map(|resource| general(resource)).collect();
         let condition = use_of.passed_to.as_deref();
         statements.entry((least(resources), condition)).or_default().insert(&use_of.action);
     }
     let statement = |((resources, passed_to), actions): (_, _)| {
-        let mut statement =
-            json!({ "Effect": "Allow", "Action": one_or_more(actions), "Resource": one_or_more(resources) });
+        let mut statement = json!({ "Effect": "Allow", "Action": one_or_more(actions), "Resource": one_or_more(resources) });
         if let Some(service) = passed_to {
             statement["Condition"] = json!({ "StringEquals": { "iam:PassedToService": service } });
         }
@@ -94,7 +94,8 @@ mod tests {
     fn used(asked: &[(&str, &str, Option<&str>)]) -> Used {
         let mut used = Used::default();
         for (action, resource, passed_to) in asked {
-            let action = Use { action: (*action).to_owned(), passed_to: passed_to.map(str::to_owned) };
+            let action =
+                Use { action: (*action).to_owned(), passed_to: passed_to.map(str::to_owned) };
             used.actions.entry(action).or_default().insert((*resource).to_owned());
         }
         used

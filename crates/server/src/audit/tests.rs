@@ -91,7 +91,11 @@ fn every_change_is_found() {
     let altered = after(0, |lines| lines[1] = lines[1].replace("\"B\"", "\"X\""));
     assert_eq!(altered, ["3: the line before it was altered"]);
     let last_of_a_day = after(0, |lines| lines[2] = lines[2].replace("\"C\"", "\"X\""));
-    assert_eq!(last_of_a_day, ["1: the line before it was altered"], "the next day's first line tells");
+    assert_eq!(
+        last_of_a_day,
+        ["1: the line before it was altered"],
+        "the next day's first line tells"
+    );
     let removed = after(0, |lines| drop(lines.remove(1)));
     assert_eq!(removed, ["2: 1 records before it are missing: lines were removed or moved"]);
     let moved = after(0, |lines| lines.swap(1, 2));
@@ -196,8 +200,5 @@ async fn what_is_recorded_is_found_again() {
     assert_eq!((used.calls, used.denied), (2, 0));
     let policy = suggest::policy(&used);
     assert_eq!(policy["Statement"][0]["Action"], "ecs:DeleteCluster");
-    assert_eq!(
-        policy["Statement"][0]["Resource"],
-        "arn:aws:ecs:us-east-1:000000000000:cluster/c"
-    );
+    assert_eq!(policy["Statement"][0]["Resource"], "arn:aws:ecs:us-east-1:000000000000:cluster/c");
 }

@@ -60,7 +60,11 @@ impl Log {
     }
 
     /// Appends records; each is chained to the one before it.
-    pub(super) fn append(&mut self, now: Timestamp, records: Vec<Map<String, Value>>) -> io::Result<()> {
+    pub(super) fn append(
+        &mut self,
+        now: Timestamp,
+        records: Vec<Map<String, Value>>,
+    ) -> io::Result<()> {
         let (mut head, mut bytes) = (self.head.clone(), Vec::new());
         for record in records {
             head = chain::link(&head, record, &mut bytes);

@@ -6,7 +6,9 @@
 use longshore_auth::Authorized;
 use longshore_domain::ids::{Arn, ClusterName, Resource, TaskId};
 use longshore_domain::lifecycle::{self, ContainerReport, TaskReport};
-use longshore_domain::record::{ContainerInstance, ContainerStatus, NetworkBinding, Protocol, Task, TaskDefinition};
+use longshore_domain::record::{
+    ContainerInstance, ContainerStatus, NetworkBinding, Protocol, Task, TaskDefinition,
+};
 use longshore_domain::time::Timestamp;
 use longshore_store::tables::{ContainerInstanceIndex, DaemonTaskDefinitionKey, TaskDefinitionKey};
 use longshore_store::{RecordTxn, View};
@@ -143,10 +145,7 @@ fn instance_of<'v>(view: &'v View, task: &Task) -> Option<&'v ContainerInstance>
 }
 
 /// The task definition of a task; it stays as long as the task does.
-pub(crate) fn definition_of<'a>(
-    view: &'a View,
-    task: &Task,
-) -> Option<&'a TaskDefinition> {
+pub(crate) fn definition_of<'a>(view: &'a View, task: &Task) -> Option<&'a TaskDefinition> {
     let (scope, family) = (task.scope.clone(), task.family.clone());
     if task.daemon().is_some() {
         let key = DaemonTaskDefinitionKey { scope, family, revision: task.revision };

@@ -14,8 +14,8 @@ use longshore_wire::ecs::ErrorCode;
 use longshore_wire::{ServiceError, ServiceInfo, elbv2};
 use tracing::Instrument;
 
-use super::{Connection, Reply};
 use super::asked::{Asked, Dialect, is_served, not_served};
+use super::{Connection, Reply};
 use crate::access::Origin;
 use crate::audit::{Event, Reason, Trace};
 use crate::call::Call;
@@ -28,7 +28,11 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 pub(crate) const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
 /// Answers a request to any AWS API; never fails, never takes the server down.
-pub(super) async fn answer(server: Arc<Server>, from: &Connection, request: Request<Incoming>) -> Reply {
+pub(super) async fn answer(
+    server: Arc<Server>,
+    from: &Connection,
+    request: Request<Incoming>,
+) -> Reply {
     let started = Instant::now();
     let request_id = clock::uuid();
     let (parts, body) = request.into_parts();

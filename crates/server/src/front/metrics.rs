@@ -48,10 +48,8 @@ const VIEW_SECONDS: Named = ("view_wait_seconds", "Time that answers waited for 
 const REVISION: Named = ("store_revision", "Newest revision of the store that was heard of");
 const LAG: Named = ("view_lag_revisions", "Revisions that the view is behind the store");
 const AUDITED: Named = ("audit_records", "Records written to the audit log");
-const AUDIT_LOST: Named = (
-    "audit_records_lost",
-    "Records that the audit log had no room for, or that its disk refused",
-);
+const AUDIT_LOST: Named =
+    ("audit_records_lost", "Records that the audit log had no room for, or that its disk refused");
 const RECORDS: Named = ("records", "Records in the view, by kind");
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

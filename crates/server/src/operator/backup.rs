@@ -16,9 +16,7 @@ use super::Lines;
 use crate::call::Call;
 
 /// The archive, or why the caller may not have it.
-pub(super) fn answer(
-    call: &Call,
-) -> Result<Response<Lines>, &'static str> {
+pub(super) fn answer(call: &Call) -> Result<Response<Lines>, &'static str> {
     let server = &call.server;
     if !server.identity.owns_all(&call.principal) {
         return Err("a backup is for the root of the only account that has keys here; use a key \

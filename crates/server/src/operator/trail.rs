@@ -136,6 +136,7 @@ fn none() -> Reply {
 
 fn failed(error: &std::io::Error) -> Reply {
     tracing::error!(%error, "the audit log cannot be read");
-    let value: Value = json!({ "error": "the audit log cannot be read; the server's log says why" });
+    let value: Value =
+        json!({ "error": "the audit log cannot be read; the server's log says why" });
     answer(StatusCode::INTERNAL_SERVER_ERROR, &value)
 }

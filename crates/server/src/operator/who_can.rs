@@ -33,10 +33,9 @@ pub(super) async fn run(server: &Server, scope: &Scope, query: &BTreeMap<String,
     let found = tokio::task::spawn_blocking(move || all(&view, &scope, &action, &resource)).await;
     match found {
         Ok(found) => answer(StatusCode::OK, &json!({ "principals": found })),
-        Err(error) => answer(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            &json!({ "error": error.to_string() }),
-        ),
+        Err(error) => {
+            answer(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "error": error.to_string() }))
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! AssumeRole: the trust policy of the role and the caller's own policies decide together.
 
 use longshore_auth::{
-    Ask, Attached, Authorized, Context, Denied, Permissions, Question, Policy, PolicyKind, Principal, PrincipalKind,
-    ResourceRule, ResourceSide, Session, Who, evaluate_with, trusts,
+    Ask, Attached, Authorized, Context, Denied, Permissions, Policy, PolicyKind, Principal,
+    PrincipalKind, Question, ResourceRule, ResourceSide, Session, Who, evaluate_with, trusts,
 };
 use longshore_domain::ids::{AccountId, IamArn, IamResource};
 use longshore_domain::record::IamRole;

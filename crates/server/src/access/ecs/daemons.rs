@@ -68,7 +68,8 @@ fn each(asking: &mut Asking<'_>, kind: &str, named: &[String]) {
 
 /// The roles that a daemon's tasks are handed.
 fn roles_of_daemon(asking: &mut Asking<'_>, text: &str) {
-    let Ok(Arn { scope, resource: Resource::DaemonTaskDefinition(family, revision) }) = text.parse()
+    let Ok(Arn { scope, resource: Resource::DaemonTaskDefinition(family, revision) }) =
+        text.parse()
     else {
         return;
     };

@@ -5,7 +5,8 @@ use serde_json::json;
 use super::*;
 
 fn session(name: &str) -> Principal {
-    let kind = PrincipalKind::AssumedRole { role: "instances".to_owned(), session: name.to_owned() };
+    let kind =
+        PrincipalKind::AssumedRole { role: "instances".to_owned(), session: name.to_owned() };
     Principal::new(Account::default(), kind, None)
 }
 
@@ -91,7 +92,9 @@ async fn instances_that_share_a_key_report_for_each_other() {
     let second = register(&server, &shared).await;
     let task = task_on(&server, &second).await;
     let report = json!({"cluster": "default", "task": task, "status": "RUNNING"});
-    ask(&server, &shared, "SubmitTaskStateChange", report.clone()).await.expect("the same principal");
+    ask(&server, &shared, "SubmitTaskStateChange", report.clone())
+        .await
+        .expect("the same principal");
     is_refused(ask(&server, &user("other"), "SubmitTaskStateChange", report).await);
 }
 
@@ -115,7 +118,9 @@ async fn instances_of_before_are_anybodys() {
     ask(&server, &session("i-b"), "SubmitTaskStateChange", report).await.expect("nobody's");
     // Registering again makes it somebody's.
     let again = json!({"containerInstanceArn": instance});
-    ask(&server, &session("i-c"), "RegisterContainerInstance", again.clone()).await.expect("nobody's");
+    ask(&server, &session("i-c"), "RegisterContainerInstance", again.clone())
+        .await
+        .expect("nobody's");
     is_refused(ask(&server, &session("i-b"), "RegisterContainerInstance", again).await);
 }
 

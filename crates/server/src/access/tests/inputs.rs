@@ -5,7 +5,10 @@
 pub(super) const ECS: &[(&str, &str)] = &[
     ("ContinueServiceDeployment", r#"{"serviceDeploymentArn": "$DEPLOYMENT", "hookId": "h"}"#),
     ("CreateCluster", r#"{"clusterName": "made"}"#),
-    ("CreateDaemon", r#"{"daemonName": "d", "daemonTaskDefinitionArn": "$ARNdaemon-task-definition/d:1", "capacityProviderArns": []}"#),
+    (
+        "CreateDaemon",
+        r#"{"daemonName": "d", "daemonTaskDefinitionArn": "$ARNdaemon-task-definition/d:1", "capacityProviderArns": []}"#,
+    ),
     ("CreateService", r#"{"serviceName": "s", "taskDefinition": "web", "desiredCount": 0}"#),
     ("CreateTaskSet", r#"{"cluster": "default", "service": "s", "taskDefinition": "web"}"#),
     ("DeleteAccountSetting", r#"{"name": "taskLongArnFormat"}"#),
@@ -21,11 +24,17 @@ pub(super) const ECS: &[(&str, &str)] = &[
     ("DescribeClusters", "{}"),
     ("DescribeContainerInstances", r#"{"containerInstances": ["$ID"]}"#),
     ("DescribeDaemon", r#"{"daemonArn": "$ARNdaemon/default/d"}"#),
-    ("DescribeDaemonDeployments", r#"{"daemonDeploymentArns": ["$ARNdaemon-deployment/default/d/$ID"]}"#),
+    (
+        "DescribeDaemonDeployments",
+        r#"{"daemonDeploymentArns": ["$ARNdaemon-deployment/default/d/$ID"]}"#,
+    ),
     ("DescribeDaemonRevisions", r#"{"daemonRevisionArns": ["$ARNdaemon-revision/default/d/1"]}"#),
     ("DescribeDaemonTaskDefinition", r#"{"daemonTaskDefinition": "d"}"#),
     ("DescribeServiceDeployments", r#"{"serviceDeploymentArns": ["$DEPLOYMENT"]}"#),
-    ("DescribeServiceRevisions", r#"{"serviceRevisionArns": ["$ARNservice-revision/default/s/1"]}"#),
+    (
+        "DescribeServiceRevisions",
+        r#"{"serviceRevisionArns": ["$ARNservice-revision/default/s/1"]}"#,
+    ),
     ("DescribeServices", r#"{"services": ["s"]}"#),
     ("DescribeTaskDefinition", r#"{"taskDefinition": "web"}"#),
     ("DescribeTaskSets", r#"{"cluster": "default", "service": "s"}"#),
@@ -50,8 +59,14 @@ pub(super) const ECS: &[(&str, &str)] = &[
     ("PutAccountSettingDefault", r#"{"name": "taskLongArnFormat", "value": "enabled"}"#),
     ("PutAttributes", r#"{"attributes": [{"name": "a", "targetId": "$ID"}]}"#),
     ("RegisterContainerInstance", "{}"),
-    ("RegisterDaemonTaskDefinition", r#"{"family": "d", "containerDefinitions": [{"name": "m", "image": "i"}]}"#),
-    ("RegisterTaskDefinition", r#"{"family": "f", "containerDefinitions": [{"name": "m", "image": "i", "memory": 8}]}"#),
+    (
+        "RegisterDaemonTaskDefinition",
+        r#"{"family": "d", "containerDefinitions": [{"name": "m", "image": "i"}]}"#,
+    ),
+    (
+        "RegisterTaskDefinition",
+        r#"{"family": "f", "containerDefinitions": [{"name": "m", "image": "i", "memory": 8}]}"#,
+    ),
     ("RunTask", r#"{"taskDefinition": "web"}"#),
     ("StartTask", r#"{"taskDefinition": "web", "containerInstances": ["$ID"]}"#),
     ("StopServiceDeployment", r#"{"serviceDeploymentArn": "$DEPLOYMENT"}"#),
@@ -59,17 +74,32 @@ pub(super) const ECS: &[(&str, &str)] = &[
     ("SubmitAttachmentStateChanges", r#"{"attachments": []}"#),
     ("SubmitContainerStateChange", r#"{"task": "$ID"}"#),
     ("SubmitTaskStateChange", r#"{"task": "$ID"}"#),
-    ("TagResource", r#"{"resourceArn": "$ARNcluster/default", "tags": [{"key": "k", "value": "v"}]}"#),
+    (
+        "TagResource",
+        r#"{"resourceArn": "$ARNcluster/default", "tags": [{"key": "k", "value": "v"}]}"#,
+    ),
     ("UntagResource", r#"{"resourceArn": "$ARNcluster/default", "tagKeys": ["k"]}"#),
     ("UpdateCluster", r#"{"cluster": "default"}"#),
     ("UpdateClusterSettings", r#"{"cluster": "default", "settings": []}"#),
     ("UpdateContainerAgent", r#"{"containerInstance": "$ID"}"#),
     ("UpdateContainerInstancesState", r#"{"containerInstances": ["$ID"], "status": "ACTIVE"}"#),
-    ("UpdateDaemon", r#"{"daemonArn": "$ARNdaemon/default/d", "daemonTaskDefinitionArn": "d", "capacityProviderArns": []}"#),
+    (
+        "UpdateDaemon",
+        r#"{"daemonArn": "$ARNdaemon/default/d", "daemonTaskDefinitionArn": "d", "capacityProviderArns": []}"#,
+    ),
     ("UpdateService", r#"{"service": "s"}"#),
-    ("UpdateServicePrimaryTaskSet", r#"{"cluster": "default", "service": "s", "primaryTaskSet": "ecs-svc/1"}"#),
-    ("UpdateTaskProtection", r#"{"cluster": "default", "tasks": ["$ID"], "protectionEnabled": true}"#),
-    ("UpdateTaskSet", r#"{"cluster": "default", "service": "s", "taskSet": "ecs-svc/1", "scale": {"value": 1, "unit": "PERCENT"}}"#),
+    (
+        "UpdateServicePrimaryTaskSet",
+        r#"{"cluster": "default", "service": "s", "primaryTaskSet": "ecs-svc/1"}"#,
+    ),
+    (
+        "UpdateTaskProtection",
+        r#"{"cluster": "default", "tasks": ["$ID"], "protectionEnabled": true}"#,
+    ),
+    (
+        "UpdateTaskSet",
+        r#"{"cluster": "default", "service": "s", "taskSet": "ecs-svc/1", "scale": {"value": 1, "unit": "PERCENT"}}"#,
+    ),
 ];
 
 /// Parameters of Elastic Load Balancing.
@@ -78,7 +108,10 @@ pub(super) const ELBV2: &[(&str, &str)] = &[
     ("AddTags", "ResourceArns.member.1=$BALANCER&Tags.member.1.Key=k"),
     ("CreateListener", "LoadBalancerArn=$BALANCER&DefaultActions.member.1.Type=forward"),
     ("CreateLoadBalancer", "Name=b"),
-    ("CreateRule", "ListenerArn=$LISTENER&Conditions.member.1.Field=path-pattern&Priority=1&Actions.member.1.Type=forward"),
+    (
+        "CreateRule",
+        "ListenerArn=$LISTENER&Conditions.member.1.Field=path-pattern&Priority=1&Actions.member.1.Type=forward",
+    ),
     ("CreateTargetGroup", "Name=g"),
     ("DeleteListener", "ListenerArn=$LISTENER"),
     ("DeleteLoadBalancer", "LoadBalancerArn=$BALANCER"),
@@ -107,7 +140,10 @@ pub(super) const ELBV2: &[(&str, &str)] = &[
     ("RemoveListenerCertificates", "ListenerArn=$LISTENER&Certificates.member.1.CertificateArn=c"),
     ("RemoveTags", "ResourceArns.member.1=$BALANCER&TagKeys.member.1=k"),
     ("SetIpAddressType", "LoadBalancerArn=$BALANCER&IpAddressType=ipv4"),
-    ("SetRulePriorities", "RulePriorities.member.1.RuleArn=$RULE&RulePriorities.member.1.Priority=1"),
+    (
+        "SetRulePriorities",
+        "RulePriorities.member.1.RuleArn=$RULE&RulePriorities.member.1.Priority=1",
+    ),
     ("SetSecurityGroups", "LoadBalancerArn=$BALANCER&SecurityGroups.member.1=sg"),
     ("SetSubnets", "LoadBalancerArn=$BALANCER"),
 ];
@@ -131,7 +167,10 @@ pub(super) const ACM: &[(&str, &str)] = &[
 
 /// Parameters of Identity and Access Management.
 pub(super) const IAM: &[(&str, &str)] = &[
-    ("AddClientIDToOpenIDConnectProvider", "ClientID=name&OpenIDConnectProviderArn=$IAMoidc-provider/id.example.com"),
+    (
+        "AddClientIDToOpenIDConnectProvider",
+        "ClientID=name&OpenIDConnectProviderArn=$IAMoidc-provider/id.example.com",
+    ),
     ("AddRoleToInstanceProfile", "InstanceProfileName=name&RoleName=name"),
     ("AddUserToGroup", "GroupName=name&UserName=name"),
     ("AttachGroupPolicy", "GroupName=name&PolicyArn=$IAMpolicy/p"),
@@ -178,7 +217,10 @@ pub(super) const IAM: &[(&str, &str)] = &[
     ("GetPolicyVersion", "PolicyArn=$IAMpolicy/p&VersionId=v1"),
     ("GetRole", "RoleName=name"),
     ("GetRolePolicy", "PolicyName=name&RoleName=name"),
-    ("GetServiceLinkedRoleDeletionStatus", "DeletionTaskId=task/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS/1"),
+    (
+        "GetServiceLinkedRoleDeletionStatus",
+        "DeletionTaskId=task/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS/1",
+    ),
     ("GetUser", ""),
     ("GetUserPolicy", "PolicyName=name&UserName=name"),
     ("ListAccessKeys", ""),
@@ -209,26 +251,38 @@ pub(super) const IAM: &[(&str, &str)] = &[
     ("PutRolePolicy", "PolicyDocument=name&PolicyName=name&RoleName=name"),
     ("PutUserPermissionsBoundary", "PermissionsBoundary=$IAMpolicy/p&UserName=name"),
     ("PutUserPolicy", "PolicyDocument=name&PolicyName=name&UserName=name"),
-    ("RemoveClientIDFromOpenIDConnectProvider", "ClientID=name&OpenIDConnectProviderArn=$IAMoidc-provider/id.example.com"),
+    (
+        "RemoveClientIDFromOpenIDConnectProvider",
+        "ClientID=name&OpenIDConnectProviderArn=$IAMoidc-provider/id.example.com",
+    ),
     ("RemoveRoleFromInstanceProfile", "InstanceProfileName=name&RoleName=name"),
     ("RemoveUserFromGroup", "GroupName=name&UserName=name"),
     ("SetDefaultPolicyVersion", "PolicyArn=$IAMpolicy/p&VersionId=v1"),
     ("SimulateCustomPolicy", "ActionNames.member.1=ecs:RunTask&PolicyInputList.member.1=x"),
     ("SimulatePrincipalPolicy", "ActionNames.member.1=ecs:RunTask&PolicySourceArn=$IAMuser/u"),
     ("TagInstanceProfile", "InstanceProfileName=name&Tags.member.1.Key=k&Tags.member.1.Value=v"),
-    ("TagOpenIDConnectProvider", "OpenIDConnectProviderArn=$IAMoidc-provider/id.example.com&Tags.member.1.Key=k&Tags.member.1.Value=v"),
+    (
+        "TagOpenIDConnectProvider",
+        "OpenIDConnectProviderArn=$IAMoidc-provider/id.example.com&Tags.member.1.Key=k&Tags.member.1.Value=v",
+    ),
     ("TagPolicy", "PolicyArn=$IAMpolicy/p&Tags.member.1.Key=k&Tags.member.1.Value=v"),
     ("TagRole", "RoleName=name&Tags.member.1.Key=k&Tags.member.1.Value=v"),
     ("TagUser", "Tags.member.1.Key=k&Tags.member.1.Value=v&UserName=name"),
     ("UntagInstanceProfile", "InstanceProfileName=name&TagKeys.member.1=x"),
-    ("UntagOpenIDConnectProvider", "OpenIDConnectProviderArn=$IAMoidc-provider/id.example.com&TagKeys.member.1=x"),
+    (
+        "UntagOpenIDConnectProvider",
+        "OpenIDConnectProviderArn=$IAMoidc-provider/id.example.com&TagKeys.member.1=x",
+    ),
     ("UntagPolicy", "PolicyArn=$IAMpolicy/p&TagKeys.member.1=x"),
     ("UntagRole", "RoleName=name&TagKeys.member.1=x"),
     ("UntagUser", "TagKeys.member.1=x&UserName=name"),
     ("UpdateAccessKey", "AccessKeyId=AKIAABCDEFGHIJKLMNOP&Status=Inactive"),
     ("UpdateAssumeRolePolicy", "PolicyDocument=name&RoleName=name"),
     ("UpdateGroup", "GroupName=name"),
-    ("UpdateOpenIDConnectProviderThumbprint", "OpenIDConnectProviderArn=$IAMoidc-provider/id.example.com&ThumbprintList.member.1=0123456789abcdef0123456789abcdef01234567"),
+    (
+        "UpdateOpenIDConnectProviderThumbprint",
+        "OpenIDConnectProviderArn=$IAMoidc-provider/id.example.com&ThumbprintList.member.1=0123456789abcdef0123456789abcdef01234567",
+    ),
     ("UpdateRole", "RoleName=name"),
     ("UpdateRoleDescription", "Description=name&RoleName=name"),
     ("UpdateUser", "UserName=name"),

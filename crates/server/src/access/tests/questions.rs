@@ -12,7 +12,8 @@ use crate::access::{Access, Asking};
 
 fn ask<O: Access>(server: &Server, input: &O::Input) -> Vec<Question> {
     let (view, scope) = (server.state.view(), scope());
-    let mut asking = Asking::new(&view, &scope, O::ENTRY.action, longshore_auth::Context::default());
+    let mut asking =
+        Asking::new(&view, &scope, O::ENTRY.action, longshore_auth::Context::default());
     O::asks(input, &mut asking);
     asking.into_questions()
 }
@@ -44,7 +45,9 @@ async fn names_and_arns_are_the_same_resource() {
     let server = server().await;
     let arn = "arn:aws:ecs:us-east-1:000000000000:";
     let expected = [format!("ecs:DescribeTasks task/default/{ID}")];
-    for cluster in ["null".to_owned(), "\"default\"".to_owned(), format!("\"{arn}cluster/default\"")] {
+    for cluster in
+        ["null".to_owned(), "\"default\"".to_owned(), format!("\"{arn}cluster/default\"")]
+    {
         for task in [ID.to_owned(), format!("{arn}task/default/{ID}")] {
             let input = format!(r#"{{"cluster": {cluster}, "tasks": ["{task}"]}}"#);
             let questions = asked::<op::DescribeTasks>(&server, &input);
@@ -56,7 +59,10 @@ async fn names_and_arns_are_the_same_resource() {
     let many = asked::<op::DescribeTasks>(&server, &many);
     assert_eq!(
         brief(&many),
-        [format!("ecs:DescribeTasks task/default/{ID}"), format!("ecs:DescribeTasks task/other/{ID}")]
+        [
+            format!("ecs:DescribeTasks task/default/{ID}"),
+            format!("ecs:DescribeTasks task/other/{ID}")
+        ]
     );
 }
 
@@ -66,11 +72,23 @@ async fn tricks_in_names_match_no_pattern_but_the_one_for_everything() {
     let arn = "arn:aws:ecs:us-east-1:000000000000:";
     for trick in ["*", "?", "task/default/*", "a/../b", "${aws:username}", "", " ", "a\\u0000"] {
         let input = format!(r#"{{"tasks": ["{trick}"]}}"#);
-        assert_eq!(brief(&asked::<op::DescribeTasks>(&server, &input)), ["ecs:DescribeTasks *"], "{trick}");
+        assert_eq!(
+            brief(&asked::<op::DescribeTasks>(&server, &input)),
+            ["ecs:DescribeTasks *"],
+            "{trick}"
+        );
         let input = format!(r#"{{"tasks": ["{arn}task/default/{trick}"]}}"#);
-        assert_eq!(brief(&asked::<op::DescribeTasks>(&server, &input)), ["ecs:DescribeTasks *"], "{trick}");
+        assert_eq!(
+            brief(&asked::<op::DescribeTasks>(&server, &input)),
+            ["ecs:DescribeTasks *"],
+            "{trick}"
+        );
         let input = format!(r#"{{"cluster": "{arn}cluster/{trick}"}}"#);
-        assert_eq!(brief(&asked::<op::DeleteCluster>(&server, &input)), ["ecs:DeleteCluster *"], "{trick}");
+        assert_eq!(
+            brief(&asked::<op::DeleteCluster>(&server, &input)),
+            ["ecs:DeleteCluster *"],
+            "{trick}"
+        );
     }
     for service in ["a//b", "..", "a/b", "prod-*"] {
         let input = format!(r#"{{"service": "{service}"}}"#);
@@ -90,7 +108,11 @@ async fn roles_are_passed_by_those_who_start_tasks() {
     let questions = asked::<op::RegisterTaskDefinition>(&server, input);
     assert_eq!(
         brief(&questions),
-        ["ecs:RegisterTaskDefinition task-definition/f:*".to_owned(), role("app"), role("path/pull")]
+        [
+            "ecs:RegisterTaskDefinition task-definition/f:*".to_owned(),
+            role("app"),
+            role("path/pull")
+        ]
     );
     for question in &questions[1..] {
         assert_eq!(key(question, "iam:PassedToService"), ["ecs-tasks.amazonaws.com"]);
@@ -111,7 +133,10 @@ async fn roles_are_passed_by_those_who_start_tasks() {
     );
     let service = r#"{"serviceName": "s", "taskDefinition": "f", "role": "balance"}"#;
     let service = asked::<op::CreateService>(&server, service);
-    assert_eq!(brief(&service), ["ecs:CreateService service/default/s".to_owned(), role("balance")]);
+    assert_eq!(
+        brief(&service),
+        ["ecs:CreateService service/default/s".to_owned(), role("balance")]
+    );
     assert_eq!(key(&service[1], "iam:PassedToService"), ["ecs.amazonaws.com"]);
     let definition = "arn:aws:ecs:us-east-1:000000000000:task-definition/f:1";
     assert_eq!(key(&service[0], "ecs:task-definition"), [definition]);
@@ -135,7 +160,10 @@ async fn what_is_created_with_tags_is_tagged() {
     let balancer = "arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/net/b/*";
     let (actions, resources): (Vec<_>, Vec<_>) =
         questions.iter().map(|q| (q.action, q.resource.as_str())).unzip();
-    assert_eq!(actions, ["elasticloadbalancing:CreateLoadBalancer", "elasticloadbalancing:AddTags"]);
+    assert_eq!(
+        actions,
+        ["elasticloadbalancing:CreateLoadBalancer", "elasticloadbalancing:AddTags"]
+    );
     assert_eq!(resources, [balancer, balancer]);
     assert_eq!(key(&questions[0], "elasticloadbalancing:Scheme"), ["internal"]);
     assert_eq!(key(&questions[1], "elasticloadbalancing:CreateAction"), ["CreateLoadBalancer"]);

@@ -63,7 +63,19 @@ impl Step {
 
     async fn ask(&self, server: &Arc<Server>, who: Option<&str>, spoilt: bool) -> String {
         let (method, target) = ("POST", "/");
-        ask(server, Asking { method, target, headers: self.headers(), body: &self.body, service: self.service.signing_name }, who, spoilt).await
+        ask(
+            server,
+            Asking {
+                method,
+                target,
+                headers: self.headers(),
+                body: &self.body,
+                service: self.service.signing_name,
+            },
+            who,
+            spoilt,
+        )
+        .await
     }
 }
 
@@ -76,7 +88,12 @@ struct Asking<'a> {
 }
 
 /// The whole answer to a request.
-async fn ask(server: &Arc<Server>, mut asking: Asking<'_>, who: Option<&str>, spoilt: bool) -> String {
+async fn ask(
+    server: &Arc<Server>,
+    mut asking: Asking<'_>,
+    who: Option<&str>,
+    spoilt: bool,
+) -> String {
     if let Some(name) = who {
         let (path, query) = asking.target.split_once('?').unwrap_or((asking.target, ""));
         let headers = asking.headers.iter().map(|(name, value)| (*name, value.as_bytes()));
@@ -153,7 +170,11 @@ async fn who_may_everything_reaches_every_operation() {
             let code = code(&answer);
             let by_policy = ["because no", "with an explicit deny"];
             assert!(!by_policy.iter().any(|why| answer.contains(why)), "{}: {answer}", step.name);
-            assert!(!code.contains("Server") && !code.contains("Internal"), "{}: {answer}", step.name);
+            assert!(
+                !code.contains("Server") && !code.contains("Internal"),
+                "{}: {answer}",
+                step.name
+            );
             assert!(!code.contains("Signature") && !code.contains("Authentication"), "{answer}");
         }
     }
@@ -161,10 +182,8 @@ async fn who_may_everything_reaches_every_operation() {
 
 #[test]
 fn the_table_has_what_is_served_and_nothing_else() {
-    let served: BTreeSet<String> = steps()
-        .iter()
-        .map(|step| format!("{}:{}", step.service.signing_name, step.name))
-        .collect();
+    let served: BTreeSet<String> =
+        steps().iter().map(|step| format!("{}:{}", step.service.signing_name, step.name)).collect();
     let known: BTreeSet<String> = entries().map(|entry| entry.action.to_owned()).collect();
     assert_eq!(served, known);
     assert_eq!(known.len(), entries().count(), "no operation has two rows");
@@ -177,8 +196,7 @@ async fn endpoints_of_our_own_are_no_way_around() {
         let server = Arc::clone(&server);
         async move {
             let headers = vec![("host", "longshore".to_owned())];
-            let asking =
-                Asking { method, target: &target, headers, body: "", service: "ecs" };
+            let asking = Asking { method, target: &target, headers, body: "", service: "ecs" };
             ask(&server, asking, who, false).await
         }
     };
@@ -212,7 +230,8 @@ async fn websockets_of_agents_are_authorized() {
                 ("sec-websocket-version", "13".to_owned()),
                 ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==".to_owned()),
             ];
-            let asking = Asking { method: "GET", target: &target, headers, body: "", service: "ecs" };
+            let asking =
+                Asking { method: "GET", target: &target, headers, body: "", service: "ecs" };
             ask(&server, asking, who, false).await
         }
     };

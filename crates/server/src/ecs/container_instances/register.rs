@@ -66,7 +66,10 @@ pub(crate) async fn register(
                 registered: registered.clone(),
                 attributes: merged,
                 version_info: version_info.clone().unwrap_or_else(|| row.version_info.clone()),
-                registered_by: row.registered_by.clone().or_else(|| Some(call.principal.arn.clone())),
+                registered_by: row
+                    .registered_by
+                    .clone()
+                    .or_else(|| Some(call.principal.arn.clone())),
                 version: row.version + 1,
                 ..row.record.clone()
             };
