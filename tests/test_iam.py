@@ -240,9 +240,7 @@ def test_hundreds_of_entities_come_in_pages(admin: Key) -> None:
         iam.add_user_to_group(GroupName="crowd", UserName=name)
     pages = iam.get_paginator("get_group").paginate(GroupName="crowd")
     assert sum(len(page["Users"]) for page in pages) == 130
-    iam.attach_group_policy(
-        GroupName="crowd", PolicyArn="arn:aws:iam::aws:policy/ReadOnlyAccess"
-    )
+    iam.attach_group_policy(GroupName="crowd", PolicyArn="arn:aws:iam::aws:policy/ReadOnlyAccess")
     with refused("DeleteConflict", "must remove users from group first"):
         iam.delete_group(GroupName="crowd")
     pages = iam.get_paginator("get_account_authorization_details").paginate(Filter=["User"])
@@ -284,9 +282,9 @@ def test_the_roles_of_the_getting_started_guide(admin: Key, tmp_path: pathlib.Pa
     ec2 = tmp_path / "ec2-trust-policy.json"
     ec2.write_text(json.dumps(TRUST_EC2))
     role = ("iam", "create-role", "--role-name")
-    made = aws(
-        *role, "ecsTaskExecutionRole", "--assume-role-policy-document", f"file://{tasks}"
-    )["Role"]
+    made = aws(*role, "ecsTaskExecutionRole", "--assume-role-policy-document", f"file://{tasks}")[
+        "Role"
+    ]
     assert made["Arn"] == f"arn:aws:iam::{ACCOUNT}:role/ecsTaskExecutionRole"
     assert made["AssumeRolePolicyDocument"] == json.loads(tasks.read_text())
     service = "arn:aws:iam::aws:policy/service-role"

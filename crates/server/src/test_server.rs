@@ -33,6 +33,7 @@ pub(crate) async fn server() -> Arc<Server> {
         identity: Box::new(Open::new(Account::default())),
         vault: Some(Arc::new(Vault::new(&MasterKey::fresh()))),
         uses: Arc::default(),
+        web_keys: crate::sts::WebKeys::default(),
         region: scope().region,
         open: true,
         fidelity: longshore_domain::fidelity::Fidelity::default(),
