@@ -38,6 +38,7 @@ pub(crate) async fn server_of(identity: Box<dyn IdentityProvider>) -> Arc<Server
         identity,
         vault: Some(Arc::new(Vault::new(&MasterKey::fresh()))),
         uses: Arc::default(),
+        web_keys: crate::sts::WebKeys::default(),
         region: scope().region,
         open: true,
         fidelity: longshore_domain::fidelity::Fidelity::default(),

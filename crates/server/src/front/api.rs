@@ -206,15 +206,14 @@ fn identified(
         return Err(not_served(&format!("{} of {service}", asked.info().name)));
     }
     let now = clock::now();
-    let principal = server
-        .identity
-        .identify(
-            &request,
-            &auth::PayloadHash::of(body),
-            &auth::Expected { region: None, service: Some(service) },
-            now.as_millis() / 1000,
-        )
-        .map_err(|error| refused(&error, *dialect))?;
+    let principal = if asked.is_unsigned() {
+        crate::sts::anybody()
+    } else {
+        let expected = auth::Expected { region: None, service: Some(service) };
+        let (body, now_s) = (auth::PayloadHash::of(body), now.as_millis() / 1000);
+        let identified = server.identity.identify(&request, &body, &expected, now_s);
+        identified.map_err(|error| refused(&error, *dialect))?
+    };
     let region = peeked.and_then(|peeked| peeked.region.parse().ok());
     let scope = Scope {
         account: principal.account.as_str().parse().map_err(|_| internal("account"))?,

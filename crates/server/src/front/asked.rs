@@ -49,6 +49,11 @@ impl Asked {
         }
     }
 
+    /// Whether requests are not signed: who makes them is shown otherwise.
+    pub(super) fn is_unsigned(self) -> bool {
+        self == Self::Sts(sts::OperationName::AssumeRoleWithWebIdentity)
+    }
+
     /// The operation that a request asks for.
     ///
     /// # Errors

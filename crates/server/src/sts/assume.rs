@@ -61,7 +61,8 @@ pub(super) async fn assume(
     if source_identity.is_some() {
         asked.check(call, "sts:SetSourceIdentity")?;
     }
-    let lasts_s = duration(&principal, role, request.duration_seconds)?;
+    let lasts_s = duration(role, request.duration_seconds)?;
+    check_chain(&principal, lasts_s)?;
     let policies = limits::policies(&view, role.account, request.policy, request.policy_arns)?;
     let issued_at_s = call.now.as_millis() / 1000;
     let expires_at_s = issued_at_s + lasts_s;
@@ -96,7 +97,7 @@ pub(super) async fn assume(
 }
 
 /// The role that an ARN names, of whichever account.
-fn find<'v>(view: &'v View, arn: &str) -> Option<&'v IamRole> {
+pub(super) fn find<'v>(view: &'v View, arn: &str) -> Option<&'v IamRole> {
     let IamArn { account, resource } = arn.parse().ok()?;
     let IamResource::Role(_, name) = resource else { return None };
     role_by_name(view, account?, &name).filter(|role| role.arn() == arn)
@@ -110,7 +111,7 @@ fn denied(principal: &Principal, action: &str, role: &str) -> ServiceError {
 }
 
 /// `[\w+=,.@-]*`
-fn check_name(text: &str, member: &str) -> Result<(), ServiceError> {
+pub(super) fn check_name(text: &str, member: &str) -> Result<(), ServiceError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
     if text.chars().all(plain) {
         return Ok(());
@@ -147,26 +148,30 @@ fn source_identity(
     }
 }
 
-/// How long a session lasts, in seconds.
-fn duration(
-    principal: &Principal,
-    role: &IamRole,
-    wanted: Option<i32>,
-) -> Result<i64, ServiceError> {
+/// How long a session of a role lasts, in seconds.
+///
+/// # Errors
+/// `ValidationError`.
+pub(super) fn duration(role: &IamRole, wanted: Option<i32>) -> Result<i64, ServiceError> {
     let wanted_s = wanted.map_or(DEFAULT_S, i64::from);
     if wanted_s > i64::from(role.max_session_s) {
         return Err(invalid(
             "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
         ));
     }
+    Ok(wanted_s)
+}
+
+/// A session that a session of a role begins is short.
+fn check_chain(principal: &Principal, lasts_s: i64) -> Result<(), ServiceError> {
     let chained = matches!(principal.kind, PrincipalKind::AssumedRole { .. });
-    if chained && wanted_s > CHAINED_S {
+    if chained && lasts_s > CHAINED_S {
         return Err(invalid(
             "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by \
              role chaining",
         ));
     }
-    Ok(wanted_s)
+    Ok(())
 }
 
 /// A role, and who wants to become it.
