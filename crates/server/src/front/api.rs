@@ -95,9 +95,11 @@ fn note(server: &Server, received: &Received<'_>, asked: Asked, outcome: &Placed
     let Received { dialect, parts, body, request_id, origin, trace } = received;
     let read_only = asked.info().read_only;
     let denied = trace.denial().is_some() && server.audit.is_kept();
-    // A caller that nobody knows is none of the account's.
-    let passed_on = parts.headers.contains_key(members::HOP) || trace.caller().is_none();
-    if passed_on || !(denied || server.audit.records(read_only)) {
+    let passed_on = parts.headers.contains_key(members::HOP);
+    // Callers that nobody knows are not recorded: anybody could fill the disk.
+    let unsigned = asked.is_unsigned() && !matches!(outcome, Placed::Here(Ok(_)));
+    let unknown = unsigned || trace.caller().is_none();
+    if passed_on || unknown || !(denied || server.audit.records(read_only)) {
         return;
     }
     let error = match outcome {

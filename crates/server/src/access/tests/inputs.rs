@@ -290,6 +290,7 @@ pub(super) const IAM: &[(&str, &str)] = &[
 
 /// Parameters of the Security Token Service.
 pub(super) const STS: &[(&str, &str)] = &[
+    ("AssumeRoleWithWebIdentity", "RoleArn=$IAMrole/r&RoleSessionName=name&WebIdentityToken=none"),
     ("AssumeRole", "RoleArn=$IAMrole/r&RoleSessionName=name"),
     ("GetAccessKeyInfo", "AccessKeyId=AKIAABCDEFGHIJKLMNOP"),
     ("GetCallerIdentity", ""),
