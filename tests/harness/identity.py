@@ -128,11 +128,13 @@ class Key:
 class Guarded:
     """A server that was initialized, and the keys of that."""
 
-    def __init__(self, folder: pathlib.Path, *options: str) -> None:
+    def __init__(self, folder: pathlib.Path, *options: str, **environment: str) -> None:
         data_dir = folder / "server"
         made = init_json(data_dir)
         self.data_dir = data_dir
-        self.server = Server(folder, "--store", "redb", *options).start()
+        self.server = Server(folder, "--store", "redb", *options)
+        self.server.environment = environment
+        self.server.start()
         self.root = self.key(made["root"])
         self.admin = self.key(made["administrator"])
 

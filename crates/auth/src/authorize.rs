@@ -1,8 +1,10 @@
 //! Whether a principal may do what it asks, and the witness that it was asked.
 
 use core::fmt;
+use std::sync::Arc;
 
 use crate::identity::Principal;
+use crate::policy::{Ask, Context, Evaluation, Layer, Permissions, Reason, evaluate};
 
 /// A request that its principal may make. Only [`authorize`] makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,89 +30,101 @@ impl<T> Authorized<T> {
     }
 }
 
+/// One thing that a request does, which must be allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// E.g. `ecs:RunTask`.
+    pub action: &'static str,
+    /// ARN, or `*` for actions without resources.
+    pub resource: String,
+    /// Condition keys; questions of one request mostly share them.
+    pub context: Arc<Context>,
+}
+
 /// A known principal that may not do what it asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denied {
     /// ARN of the principal.
     pub principal_arn: String,
-    /// E.g. `ecs:RunTask`.
-    pub action: String,
-    /// The first resource that was refused.
-    pub resource: String,
+    /// What is refused, with the condition keys under which it was asked.
+    pub question: Question,
+    /// Which policies refuse it.
+    pub reason: Reason,
+    /// How they were evaluated; nothing where policies were not asked.
+    pub evaluation: Option<Box<Evaluation>>,
 }
 
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { principal_arn, action, resource } = self;
+        let Self { principal_arn, question: Question { action, resource, .. }, .. } = self;
         write!(
             f,
-            "User: {principal_arn} is not authorized to perform: {action} on resource: {resource} \
-             because no resource-based policy allows the {action} action"
+            "User: {principal_arn} is not authorized to perform: {action} on resource: {resource} {}",
+            self.reason.clause(action)
         )
     }
 }
 
 impl core::error::Error for Denied {}
 
-/// Lets `principal` make `request`, which does `action` (e.g. `ecs:RunTask`) to `resources`.
+/// Lets `principal` make `request`, which does what `questions` says of it.
 ///
-/// A principal may do everything within its own account. A resource is `*` or an ARN; an ARN
-/// without account (as in S3) counts as the principal's own; any other text is refused.
+/// Who may do everything within its account is not asked anything: an operation finds what is in
+/// the account of its caller, and nothing else. Of everybody else each question must be allowed by
+/// its policies, and be about its own account: a resource is `*` or an ARN, and an ARN without
+/// account (as in S3) counts as the principal's own.
 ///
 /// # Errors
-/// [`Denied`] names the first resource that belongs to someone else.
+/// [`Denied`] names the first thing that is refused.
 pub fn authorize<T>(
     principal: Principal,
-    action: &str,
-    resources: &[&str],
+    permissions: &Permissions,
     request: T,
-) -> Result<Authorized<T>, Denied> {
-    let account = principal.account.as_str();
-    match resources.iter().find(|resource| !within(resource, account)) {
-        None => Ok(Authorized { principal, request }),
-        Some(resource) => Err(Denied {
-            principal_arn: principal.arn,
-            action: action.to_owned(),
-            resource: (*resource).to_owned(),
-        }),
+    questions: impl FnOnce(&T) -> Vec<Question>,
+) -> Result<Authorized<T>, Box<Denied>> {
+    if let Permissions::By(_) = permissions {
+        for question in questions(&request) {
+            allowed(&principal, permissions, question)?;
+        }
     }
+    Ok(Authorized { principal, request })
+}
+
+/// Whether a principal may do one thing; for what is no request of a client.
+///
+/// # Errors
+/// [`Denied`].
+pub fn allowed(
+    principal: &Principal,
+    permissions: &Permissions,
+    question: Question,
+) -> Result<(), Box<Denied>> {
+    let Permissions::By(policies) = permissions else { return Ok(()) };
+    let Question { action, resource, context } = &question;
+    let (reason, evaluation) = if within(resource, principal.account.as_str()) {
+        let evaluation = evaluate(policies, &Ask { action, resource, context });
+        if evaluation.is_allowed() {
+            return Ok(());
+        }
+        (evaluation.reason, Some(Box::new(evaluation)))
+    } else {
+        // None of our resources has a policy that could let in somebody of another account.
+        (Reason::NoAllow(Layer::Resource), None)
+    };
+    Err(Box::new(Denied { principal_arn: principal.arn.clone(), question, reason, evaluation }))
 }
 
 fn within(resource: &str, account: &str) -> bool {
     if resource == "*" {
         return true;
     }
-    let parts: Vec<&str> = resource.splitn(6, ':').collect();
-    matches!(parts[..], ["arn", _, _, _, owner, _] if owner.is_empty() || owner == account)
+    let mut parts = resource.splitn(6, ':');
+    let owner = parts.nth(4);
+    resource.starts_with("arn:")
+        && parts.next().is_some()
+        // AWS's own managed policies are everybody's.
+        && owner.is_some_and(|owner| owner.is_empty() || owner == account || owner == "aws")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::identity::{Account, PrincipalKind};
-
-    #[test]
-    fn a_principal_acts_within_its_own_account() {
-        let account: Account = "000000000042".parse().expect("twelve digits");
-        let user = PrincipalKind::User { name: "ann".to_owned() };
-        let ann = Principal::new(account, user, None);
-        let own = "arn:aws:ecs:us-east-1:000000000042:cluster/c";
-        let authorized =
-            authorize(ann.clone(), "ecs:RunTask", &["*", own, "arn:aws:s3:::b"], 7).expect("own");
-        assert_eq!(authorized.request(), &7);
-        assert_eq!(authorized.into_parts(), (ann.clone(), 7));
-        for other in
-            ["arn:aws:ecs:us-east-1:000000000001:cluster/c", "cluster/c", "", "arn:aws:ecs"]
-        {
-            let denied =
-                authorize(ann.clone(), "ecs:RunTask", &[own, other], ()).expect_err("not its own");
-            assert_eq!(denied.resource, other);
-        }
-        let denied = authorize(ann, "ecs:RunTask", &["x"], ()).expect_err("not an ARN");
-        assert_eq!(
-            denied.to_string(),
-            "User: arn:aws:iam::000000000042:user/ann is not authorized to perform: ecs:RunTask on \
-             resource: x because no resource-based policy allows the ecs:RunTask action"
-        );
-    }
-}
+mod tests;

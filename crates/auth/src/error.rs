@@ -61,7 +61,7 @@ pub enum AuthError {
     /// Temporary credentials that have ended.
     ExpiredToken,
     /// Known, but not allowed.
-    Denied(Denied),
+    Denied(Box<Denied>),
 }
 
 impl AuthError {
@@ -169,8 +169,8 @@ impl fmt::Display for AuthError {
 
 impl core::error::Error for AuthError {}
 
-impl From<Denied> for AuthError {
-    fn from(denied: Denied) -> Self {
+impl From<Box<Denied>> for AuthError {
+    fn from(denied: Box<Denied>) -> Self {
         Self::Denied(denied)
     }
 }

@@ -10,8 +10,7 @@
 //! be called before both questions are answered. `now` is always an argument, in seconds since
 //! the Unix epoch.
 //!
-//! What it leaves out: I/O, where keys are stored, and IAM policies: today a principal may do
-//! everything within its own account.
+//! What it leaves out: I/O, and where keys and policies are stored.
 
 mod authorize;
 mod canonical;
@@ -25,7 +24,7 @@ mod seal;
 mod sign;
 mod verify;
 
-pub use authorize::{Authorized, Denied, authorize};
+pub use authorize::{Authorized, Denied, Question, allowed, authorize};
 pub use error::{AuthError, ErrorResponse, Protocol};
 pub use identity::{
     Account, AccountError, IdentityProvider, Keys, Lent, Loan, Open, Principal, PrincipalKind,

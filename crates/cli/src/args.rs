@@ -10,6 +10,9 @@ use longshore_domain::fidelity::{self, Fidelity};
 use longshore_domain::ids::AccountId;
 use longshore_server::{Ipv4Net, Webhook};
 
+use crate::audit::AuditOptions;
+use crate::ctl::audit::AuditCommand;
+use crate::ctl::iam::IamCommand;
 use crate::output::Output;
 use crate::store::Place;
 
@@ -101,6 +104,9 @@ pub(crate) struct DevOptions {
     /// Fidelity and events.
     #[command(flatten)]
     pub(crate) fidelity: FidelityOptions,
+    /// The audit log.
+    #[command(flatten)]
+    pub(crate) audit: AuditOptions,
 }
 
 /// Where balancers listen.
@@ -232,6 +238,9 @@ pub(crate) struct ServerOptions {
     /// Fidelity and events.
     #[command(flatten)]
     pub(crate) fidelity: FidelityOptions,
+    /// The audit log.
+    #[command(flatten)]
+    pub(crate) audit: AuditOptions,
 }
 
 /// Rates that callers are held to.
@@ -357,6 +366,12 @@ pub(crate) enum CtlCommand {
     },
     /// Ask a URL at a steady rate, e.g. during a deployment, and fail if any request fails.
     Loadtest(LoadtestOptions),
+    /// Look whether anybody has changed the audit log.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Find out why a request was denied, what a principal needs, and who may do something.
+    #[command(subcommand)]
+    Iam(IamCommand),
     /// Empty a development server, and stop its containers.
     Reset,
     /// Back up, move and check what the control plane stores.

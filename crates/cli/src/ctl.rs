@@ -1,11 +1,13 @@
 //! `longshore ctl`: what the AWS CLI has no command for.
 
 mod at;
+pub(crate) mod audit;
 mod ca;
 mod consolidate;
 mod doctor;
 mod events;
 mod explain;
+pub(crate) mod iam;
 mod loadtest;
 mod servers;
 mod status;
@@ -37,6 +39,8 @@ pub(crate) async fn run(command: CtlCommand, client: &Api, output: Output) -> Re
         }
         CtlCommand::Doctor { docker_socket } => doctor::run(client, &docker_socket, output).await,
         CtlCommand::Loadtest(options) => loadtest::run(options, output).await,
+        CtlCommand::Audit(command) => audit::run(command, client, output).await,
+        CtlCommand::Iam(command) => iam::run(&command, client, output).await,
         CtlCommand::Store(command) => store::run(command, client, output).await,
         CtlCommand::Reset => {
             let what = "cannot reset the server";

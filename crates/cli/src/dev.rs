@@ -55,6 +55,7 @@ pub(crate) async fn run(options: DevOptions, region: &str) -> Result<(), Failure
         throttle: false,
         balancer_addresses: options.balancers.addresses,
         role_life: options.roles.life,
+        audit: options.audit.config(&data_dir),
     };
     let started = server::start(config, store).await?;
     let (keys, credentials) = credentials(&started, iam, account).await?;

@@ -6,6 +6,7 @@
 
 mod agent;
 mod args;
+mod audit;
 mod balancer;
 mod client;
 mod compose;

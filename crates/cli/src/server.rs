@@ -44,6 +44,7 @@ pub(crate) async fn run(options: ServerOptions, region: &str) -> Result<(), Fail
         throttle: options.throttle.is_some(),
         balancer_addresses: options.balancers.addresses,
         role_life: options.roles.life,
+        audit: options.audit.config(&data_dir),
     };
     let started = start(config, store).await?;
     output::note(&format!("longshore server listens on {}", started.url()));

@@ -105,6 +105,7 @@ fn instance(i: u32) -> ContainerInstance {
         attributes,
         registered_at: Timestamp::from_millis(0),
         capacity_provider: None,
+        registered_by: None,
         registration_token: None,
         version: 1,
         fence: std::collections::BTreeSet::new(),

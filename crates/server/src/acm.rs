@@ -39,9 +39,8 @@ pub(crate) async fn dispatch(
     macro_rules! run {
         ($op:ident, $handler:path) => {{
             let input = json::decode(body, Peer::Client).map_err(|error| decode_problem(&error))?;
-            let action = concat!("acm:", stringify!($op));
             let request: Authorized<<op::$op as Operation>::Input> = call
-                .authorize(action, input)
+                .authorize::<op::$op>(input)
                 .map_err(|denied| ErrorCode::AccessDeniedException.error(denied.message))?;
             let output: <op::$op as Operation>::Output = Box::pin($handler(call, request)).await?;
             Ok(json::encode(&output))

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use longshore_auth::{self as auth, Authorized, Principal};
+use bytes::Bytes;
+use longshore_auth::{self as auth, Authorized, Permissions, Principal};
 use longshore_domain::ids::{Arn, Resource, Scope};
 use longshore_domain::time::Timestamp;
 use longshore_wire::ServiceError;
 use longshore_wire::ecs::ErrorCode;
 
-use crate::Server;
+use crate::access::{Access, Asking, Origin};
+use crate::audit::{Event, Reason, Trace};
 use crate::members::{self, Term};
+use crate::{Server, clock};
 
 /// An authenticated request, before or within its operation.
 pub(crate) struct Call {
@@ -19,6 +22,12 @@ pub(crate) struct Call {
     pub(crate) scope: Scope,
     /// Who asks.
     pub(crate) principal: Principal,
+    /// What it may do.
+    pub(crate) permissions: Permissions,
+    /// Where it asks from.
+    pub(crate) origin: Origin,
+    /// What the audit log will say of it.
+    pub(crate) trace: Arc<Trace>,
     /// When the request came.
     pub(crate) now: Timestamp,
     /// How the caller reached us.
@@ -28,14 +37,80 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// Asks `auth` whether the principal may do `action` (e.g. `ecs:RunTask`).
-    pub(crate) fn authorize<T>(
+    /// Asks whether the principal may do all that the request does, by the row of its operation in
+    /// the table of [`crate::access`].
+    ///
+    /// # Errors
+    /// `AccessDeniedException`, with AWS's text.
+    pub(crate) fn authorize<O: Access>(
         &self,
-        action: &str,
-        request: T,
-    ) -> Result<Authorized<T>, ServiceError> {
-        auth::authorize(self.principal.clone(), action, &["*"], request)
-            .map_err(|denied| ErrorCode::AccessDeniedException.error(denied.to_string()))
+        input: O::Input,
+    ) -> Result<Authorized<O::Input>, ServiceError> {
+        let principal = self.principal.clone();
+        auth::authorize(principal, &self.permissions, input, |input| {
+            let view = self.server.state.view();
+            let keys = self.origin.keys(&self.principal, &self.scope.region, self.now);
+            let mut asking = Asking::new(&view, &self.scope, O::ENTRY.action, keys);
+            O::asks(input, &mut asking);
+            let questions = asking.into_questions();
+            if self.server.audit.records(O::INFO.read_only) {
+                self.trace.asked(&questions);
+            }
+            questions
+        })
+        .map_err(|denied| {
+            let error = ErrorCode::AccessDeniedException.error(denied.to_string());
+            self.trace.denied(denied);
+            error
+        })
+    }
+
+    /// A request that is no operation of a service: of an operator, or an agent's websocket.
+    pub(crate) fn of_ours(
+        server: &Arc<Server>,
+        origin: Origin,
+        principal: Principal,
+        scope: Scope,
+    ) -> Self {
+        let trace = Arc::<Trace>::default();
+        trace.comes_from(&principal, &scope);
+        Self {
+            permissions: server.identity.permissions(&principal),
+            server: Arc::clone(server),
+            scope,
+            principal,
+            origin,
+            trace,
+            now: clock::now(),
+            base_url: String::new(),
+            term: None,
+        }
+    }
+
+    /// Records it, as CloudTrail would call it.
+    pub(crate) fn note(
+        &self,
+        service: &'static str,
+        name: &'static str,
+        read_only: bool,
+        error: Option<Reason>,
+    ) {
+        let denied = self.trace.denial().is_some() && self.server.audit.is_kept();
+        if !(denied || self.server.audit.records(read_only)) {
+            return;
+        }
+        self.server.audit.record(Event {
+            at: self.now,
+            request_id: clock::uuid(),
+            service,
+            name,
+            read_only,
+            trace: Arc::clone(&self.trace),
+            origin: self.origin.clone(),
+            body: Bytes::new(),
+            form: false,
+            error,
+        });
     }
 
     /// The term that tasks are placed in.

@@ -47,7 +47,7 @@ use crate::call::Call;
 macro_rules! answer {
     ($call:ident, $body:ident, $op:ident, $handler:path) => {{
         let input = decode::<op::$op>($body)?;
-        let request: Authorized<_> = $call.authorize(concat!("ecs:", stringify!($op)), input)?;
+        let request: Authorized<_> = $call.authorize::<op::$op>(input)?;
         let output: <op::$op as Operation>::Output = Box::pin($handler($call, request)).await?;
         Ok(json::encode(&output))
     }};
@@ -148,6 +148,26 @@ pub(crate) async fn dispatch(
             run!(ListServicesByNamespace, services::list_by_namespace)
         }
         other => dispatch_daemons(call, other, body).await,
+    }
+}
+
+/// Whether a call that places tasks may be made at all; it is made elsewhere, or later.
+///
+/// # Errors
+/// It is malformed, or denied.
+pub(crate) fn admit(
+    call: &Call,
+    operation: OperationName,
+    body: &[u8],
+) -> Result<(), ServiceError> {
+    match operation {
+        OperationName::RunTask => {
+            call.authorize::<op::RunTask>(decode::<op::RunTask>(body)?).map(drop)
+        }
+        OperationName::StartTask => {
+            call.authorize::<op::StartTask>(decode::<op::StartTask>(body)?).map(drop)
+        }
+        other => Err(client_error(format!("{} places no tasks.", other.info().name))),
     }
 }
 

@@ -22,7 +22,9 @@ mod weights;
 
 pub(crate) use attributes::{balancer_attributes, target_group_attributes};
 pub(crate) use listener_attributes::listener_attributes;
-pub(crate) use lookup::{balancer_arn, group_by_arn, is_used, listener_arns};
+pub(crate) use lookup::{
+    balancer_arn, balancer_by_name, group_by_arn, group_by_name, is_used, listener_arns,
+};
 pub(crate) use weights::{forwards, reweigh};
 
 use longshore_auth::Authorized;
@@ -46,9 +48,8 @@ pub(crate) async fn dispatch(
     macro_rules! run {
         ($op:ident, $handler:path) => {{
             let input = form.read().map_err(|error| decode_problem(&error))?;
-            let action = concat!("elasticloadbalancing:", stringify!($op));
             let request: Authorized<<op::$op as Operation>::Input> = call
-                .authorize(action, input)
+                .authorize::<op::$op>(input)
                 .map_err(|denied| ErrorCode::AccessDenied.error(denied.message))?;
             let output: <op::$op as Operation>::Output = Box::pin($handler(call, request)).await?;
             Ok(query::encode(&output, stringify!($op), namespace(&SERVICE), request_id))

@@ -9,14 +9,16 @@ mod asked;
 mod listener;
 mod metrics;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 
 use crate::Server;
+use crate::access::Origin;
 use crate::operator::{Lines, members};
 
 pub(crate) use admission::Admission;
@@ -26,11 +28,32 @@ pub use listener::{FrontError, Listening, TlsFiles, bind};
 pub(crate) use listener::{Place, connection};
 pub(crate) use metrics::Metrics;
 
+/// Characters of a user agent that are kept (CloudTrail keeps no more of it).
+const USER_AGENT: usize = 1024;
+
 /// A whole answer.
 pub(crate) type Reply = Response<Full<Bytes>>;
 
 /// Any answer: whole, or a stream of lines.
 pub(crate) type Answer = Response<Either<Full<Bytes>, Lines>>;
+
+/// The connection that a request came by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Connection {
+    /// Whether it is encrypted.
+    pub(crate) secure: bool,
+    /// Its other end.
+    pub(crate) peer: Option<IpAddr>,
+}
+
+impl Connection {
+    /// Where a request with these headers comes from.
+    pub(crate) fn origin(&self, headers: &HeaderMap) -> Origin {
+        let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+        let user_agent = agent.map(|agent| agent.chars().take(USER_AGENT).collect());
+        Origin { address: self.peer, secure: self.secure, user_agent }
+    }
+}
 
 /// A whole answer as one of any kind.
 pub(crate) fn whole(reply: Reply) -> Answer {
@@ -40,7 +63,7 @@ pub(crate) fn whole(reply: Reply) -> Answer {
 /// Answers one request.
 pub(crate) async fn answer(
     server: Arc<Server>,
-    secure: bool,
+    from: Connection,
     request: Request<Incoming>,
 ) -> Answer {
     whole(match (request.method(), request.uri().path()) {
@@ -51,12 +74,12 @@ pub(crate) async fn answer(
             text(StatusCode::OK, metrics::CONTENT_TYPE, metrics::render(&server))
         }
         (&Method::GET, path) if path == "/ws" || path.ends_with("/ws") => {
-            crate::session::open(server, request).await
+            crate::session::open(server, &from, request).await
         }
         (_, path) if path.starts_with(crate::operator::PREFIX) => {
-            return crate::operator::answer(server, request).await;
+            return crate::operator::answer(server, &from, request).await;
         }
-        _ => api::answer(server, secure, request).await,
+        _ => api::answer(server, &from, request).await,
     })
 }
 

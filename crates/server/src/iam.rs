@@ -62,9 +62,8 @@ pub(crate) async fn dispatch(
     macro_rules! run {
         ($op:ident, $handler:path) => {{
             let input = form.read().map_err(|error| decode_problem(&error))?;
-            let action = concat!("iam:", stringify!($op));
             let request: Authorized<<op::$op as Operation>::Input> = call
-                .authorize(action, input)
+                .authorize::<op::$op>(input)
                 .map_err(|denied| ErrorCode::AccessDenied.error(denied.message))?;
             let output: <op::$op as Operation>::Output = Box::pin($handler(call, request)).await?;
             Ok(query::encode(&output, stringify!($op), namespace(&SERVICE), request_id))
@@ -213,6 +212,8 @@ fn check_session(call: &Call) -> Result<(), ServiceError> {
         )
     })
 }
+
+pub(crate) use service_linked::role_of as service_linked_role;
 
 /// The role with a name in an account.
 pub(crate) fn role_by_name<'v>(

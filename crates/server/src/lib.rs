@@ -5,7 +5,9 @@
 //! reconcile. Everything that must outlive the process is in the store; everything here can be
 //! rebuilt from it.
 
+pub mod access;
 mod acm;
+pub mod audit;
 mod balancers;
 mod call;
 mod clock;
@@ -86,6 +88,8 @@ pub struct Config {
     pub balancer_addresses: Ipv4Net,
     /// How long credentials of tasks last ([`ROLE_LIFE`]); at half of it there are others.
     pub role_life: Duration,
+    /// The audit log, if one is kept.
+    pub audit: Option<audit::Config>,
 }
 
 /// How long credentials of tasks last (ECS: six hours).
@@ -109,6 +113,9 @@ pub enum StartError {
     /// The store cannot be read.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The audit log cannot be kept.
+    #[error("cannot keep the audit log: {0}")]
+    Audit(std::io::Error),
     /// The identity key is not the one of the store, or missing.
     #[error(transparent)]
     Identity(#[from] InitError),
@@ -123,6 +130,7 @@ pub struct Server {
     identity: Box<dyn IdentityProvider>,
     vault: Option<Arc<Vault>>,
     uses: Arc<Uses>,
+    web_keys: sts::WebKeys,
     region: Region,
     open: bool,
     fidelity: Fidelity,
@@ -131,6 +139,7 @@ pub struct Server {
     sessions: session::Sessions,
     metrics: front::Metrics,
     admission: front::Admission,
+    audit: audit::Audit,
     balancers: balancers::Balancers,
     balancer_addresses: Ipv4Net,
     role_life: Duration,
@@ -202,7 +211,11 @@ pub struct Started {
 pub async fn start(config: Config, store: Arc<dyn Store>) -> Result<Started, StartError> {
     let listening = front::bind(config.listen, config.open, config.tls.as_ref()).await?;
     let listening = listening.with_connections(config.connections);
-    let server = build(config, store, &listening.url()).await?;
+    let audit = match config.audit.clone() {
+        Some(audit) => audit::Audit::open(audit).map_err(StartError::Audit)?,
+        None => audit::Audit::off(),
+    };
+    let server = build(config, store, &listening.url(), audit).await?;
     Ok(Started { server, listening })
 }
 
@@ -211,6 +224,7 @@ async fn build(
     config: Config,
     store: Arc<dyn Store>,
     url: &str,
+    audit: audit::Audit,
 ) -> Result<Arc<Server>, StartError> {
     let state = State::open(store).await?.with_journal(clock::now);
     let vault = config.identity_key.as_ref().map(|key| Arc::new(Vault::new(key)));
@@ -234,6 +248,7 @@ async fn build(
         identity,
         vault,
         uses,
+        web_keys: sts::WebKeys::default(),
         region: config.region,
         open: config.open,
         fidelity: config.fidelity,
@@ -242,6 +257,7 @@ async fn build(
         sessions: session::Sessions::default(),
         metrics: front::Metrics::default(),
         admission: front::Admission::new(config.throttle),
+        audit,
         balancers: balancers::Balancers::default(),
         balancer_addresses: config.balancer_addresses,
         role_life: config.role_life,
@@ -266,13 +282,13 @@ pub struct Detached {
     server: Arc<Server>,
 }
 
-/// Opens the store and becomes a member of the control plane; `listen` and `tls` of `config` mean
-/// nothing.
+/// Opens the store and becomes a member of the control plane; `listen`, `tls` and `audit` of
+/// `config` mean nothing.
 ///
 /// # Errors
 /// The store cannot be read.
 pub async fn start_detached(config: Config, store: Arc<dyn Store>) -> Result<Detached, StartError> {
-    Ok(Detached { server: build(config, store, "").await? })
+    Ok(Detached { server: build(config, store, "", audit::Audit::off()).await? })
 }
 
 impl Detached {
@@ -349,7 +365,8 @@ impl Started {
             members::resign(&stopping).await;
             stopping.stop();
         };
-        listening.serve(server, until).await;
+        listening.serve(Arc::clone(&server), until).await;
+        server.audit.flush().await;
         result
     }
 }

@@ -4,10 +4,12 @@
 //! instance, and `GET /_longshore/waits?cluster=C` what services and tasks wait for;
 //! `GET /_longshore/events` tells the journal as events, and `GET /_longshore/at` what a cluster was
 //! like at a time; `/_longshore/consolidate` plans to empty instances and starts it;
+//! `GET /_longshore/audit/verify` looks through the audit log, `…/iam/explain?request=ID` says why a
+//! request was denied, and `…/iam/suggest?principal=ARN` what a principal needs;
 //! `GET /_longshore/ca` gives the certificate of the local authority;
 //! `GET /_longshore/members` tells of the servers of the control plane, `GET /_longshore/backup` gives
 //! an archive of the store, and `POST /_longshore/reset` empties a development server. Requests are
-//! authenticated like any other, but those of health.
+//! authenticated and authorized like any other, but those of health.
 
 pub(crate) mod at;
 mod backup;
@@ -16,8 +18,10 @@ pub(crate) mod events;
 mod explain;
 pub(crate) mod members;
 mod reset;
+mod trail;
 mod waits;
 mod when;
+mod who_can;
 
 pub(crate) use events::Lines;
 pub(crate) use explain::Refusals;
@@ -30,8 +34,10 @@ use hyper::body::Incoming;
 use longshore_auth as auth;
 use longshore_domain::ids::Scope;
 
+use crate::access::operator::{self, Endpoint};
+use crate::audit::Reason;
 use crate::call::Call;
-use crate::front::{self, Reply, text, whole};
+use crate::front::{self, Connection, Reply, text, whole};
 use crate::members::{Caller, HOP, NOT_LEADER, Refused};
 use crate::{Server, clock};
 
@@ -44,29 +50,34 @@ const REPORT_BYTES: usize = 1024 * 1024;
 pub(crate) const PREFIX: &str = "/_longshore/";
 
 /// Answers an operator's request.
-pub(crate) async fn answer(server: Arc<Server>, request: Request<Incoming>) -> front::Answer {
+pub(crate) async fn answer(
+    server: Arc<Server>,
+    from: &Connection,
+    request: Request<Incoming>,
+) -> front::Answer {
     if request.headers().contains_key(HOP) {
         return whole(answer_hop(&server, &request));
     }
     if (request.method(), request.uri().path()) == (&Method::POST, REPORT) {
-        return whole(report(&server, request).await);
+        return whole(report(&server, from, request).await);
     }
     let (principal, scope) = match caller_of(&server, &request, b"") {
         Ok(caller) => caller,
         Err(error) => return whole(unknown_caller(&error)),
     };
     let query = crate::session::parse_query(request.uri().query().unwrap_or_default());
-    whole(match (request.method(), request.uri().path().trim_start_matches(PREFIX)) {
+    let path = request.uri().path().trim_start_matches(PREFIX);
+    let call = Call::of_ours(&server, from.origin(request.headers()), principal, scope.clone());
+    let Some(endpoint) = operator::endpoint(request.method(), path) else {
+        let error = format!("no such endpoint: {} {PREFIX}{path}", request.method());
+        return whole(json(StatusCode::NOT_FOUND, &serde_json::json!({ "error": error })));
+    };
+    if let Err(refusal) = admitted(&call, endpoint, query.get("cluster").map(String::as_str)) {
+        return whole(refusal);
+    }
+    whole(match (request.method(), path) {
         (&Method::GET, "explain") => {
             // Only the leader has tried.
-            let call = Call {
-                server: Arc::clone(&server),
-                scope: scope.clone(),
-                principal,
-                now: clock::now(),
-                base_url: String::new(),
-                term: None,
-            };
             match crate::members::look(&call, path_of(&request)).await {
                 Some((status, body)) => text(status, "application/json", body),
                 None => explain::answer(&server, &scope, &query),
@@ -74,7 +85,7 @@ pub(crate) async fn answer(server: Arc<Server>, request: Request<Incoming>) -> f
         }
         (&Method::GET, "balancers/routing") => {
             let after = query.get("after").and_then(|after| after.parse().ok());
-            crate::balancers::routing(&server, &principal, after.unwrap_or_default()).await
+            crate::balancers::routing(&call, after.unwrap_or_default()).await
         }
         (&Method::GET, "ca") => match crate::acm::authority_certificate(&server).await {
             Ok(pem) => json(StatusCode::OK, &serde_json::json!({ "certificate": pem })),
@@ -90,7 +101,7 @@ pub(crate) async fn answer(server: Arc<Server>, request: Request<Incoming>) -> f
             Ok(lines) => return lines.map(Either::Right),
             Err(refusal) => refusal,
         },
-        (&Method::GET, "backup") => match backup::answer(&server, &principal) {
+        (&Method::GET, "backup") => match backup::answer(&call) {
             Ok(lines) => return lines.map(Either::Right),
             Err(error) => json(StatusCode::FORBIDDEN, &serde_json::json!({ "error": error })),
         },
@@ -98,23 +109,48 @@ pub(crate) async fn answer(server: Arc<Server>, request: Request<Incoming>) -> f
             consolidate::answer(&server, &scope, method, &query).await
         }
         (&Method::POST, "reset") => reset::answer(&server).await,
-        (method, path) => {
-            let error = format!("no such endpoint: {method} {PREFIX}{path}");
+        (_, "audit/verify") => trail::verify(&server).await,
+        (_, "iam/explain") => trail::explain(&server, &scope, &query).await,
+        (_, "iam/suggest") => trail::suggest(&server, &scope, &query).await,
+        (_, "iam/who-can") => who_can::run(&server, &scope, &query).await,
+        (_, _) => {
+            let error = "this endpoint is not answered here";
             json(StatusCode::NOT_FOUND, &serde_json::json!({ "error": error }))
         }
     })
 }
 
+/// Whether a caller may use an endpoint; what it changes is recorded.
+fn admitted(call: &Call, endpoint: &'static Endpoint, cluster: Option<&str>) -> Result<(), Reply> {
+    let entry = &endpoint.entry;
+    let name = entry.action.trim_start_matches("longshore:");
+    let denied = call.may_use(entry, cluster).err();
+    let error = denied.map(auth::AuthError::from);
+    let reason = error.as_ref().map(|error| {
+        let answer = error.response(auth::Protocol::Json);
+        Reason { code: answer.code.to_owned(), message: answer.message }
+    });
+    call.note("longshore", name, entry.is_read(), reason);
+    error.map_or(Ok(()), |error| Err(unknown_caller(&error)))
+}
+
 /// Takes in the report of a node of balancers.
-async fn report(server: &Server, request: Request<Incoming>) -> Reply {
+async fn report(server: &Arc<Server>, from: &Connection, request: Request<Incoming>) -> Reply {
     let refused = |status, error: String| json(status, &serde_json::json!({ "error": error }));
     let (parts, body) = request.into_parts();
     let body = match Limited::new(body, REPORT_BYTES).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) => return refused(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
     };
-    if let Err(error) = caller_of(server, &Request::from_parts(parts, ()), &body) {
-        return unknown_caller(&error);
+    let request = Request::from_parts(parts, ());
+    let (principal, scope) = match caller_of(server, &request, &body) {
+        Ok(caller) => caller,
+        Err(error) => return unknown_caller(&error),
+    };
+    let call = Call::of_ours(server, from.origin(request.headers()), principal, scope);
+    let endpoint = operator::endpoint(&Method::POST, REPORT.trim_start_matches(PREFIX));
+    if let Some(Err(refusal)) = endpoint.map(|endpoint| admitted(&call, endpoint, None)) {
+        return refusal;
     }
     match serde_json::from_slice(&body) {
         Err(error) => refused(StatusCode::BAD_REQUEST, error.to_string()),

@@ -23,7 +23,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use longshore_auth as auth;
-use longshore_domain::ids::{Arn, InstanceId, Resource};
+use longshore_domain::ids::{Arn, InstanceId, Region, Resource, Scope};
 use longshore_domain::record::InstanceStatus;
 use longshore_store::tables::ContainerInstanceKey;
 use longshore_store::{StateError, View};
@@ -34,7 +34,11 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-use crate::front::{Place, Reply, text};
+use crate::access::agents;
+use crate::access::operator::{POLL, TELEMETRY};
+use crate::audit::Reason;
+use crate::call::Call;
+use crate::front::{Connection, Place, Reply, text};
 use crate::{Server, clock};
 
 /// A websocket on an upgraded connection.
@@ -99,7 +103,11 @@ struct Hello {
 }
 
 /// Answers an upgrade: authenticates, finds the instance, and starts the session.
-pub(crate) async fn open(server: Arc<Server>, mut request: Request<Incoming>) -> Reply {
+pub(crate) async fn open(
+    server: Arc<Server>,
+    from: &Connection,
+    mut request: Request<Incoming>,
+) -> Reply {
     let query = parse_query(request.uri().query().unwrap_or_default());
     let is_acs = query.contains_key("containerInstanceArn");
     let name = if is_acs { "containerInstanceArn" } else { "containerInstance" };
@@ -110,15 +118,21 @@ pub(crate) async fn open(server: Arc<Server>, mut request: Request<Incoming>) ->
         let why = "this server cannot reach its store, or is about to stop; connect to another";
         return reject(503, "ServerException", why);
     }
-    if let Err(error) = authenticate(&server, &request) {
-        let answer = error.response(auth::Protocol::Json);
-        return reject(answer.status, answer.code, &answer.message);
-    }
+    let (principal, region) = match authenticate(&server, &request) {
+        Ok(known) => known,
+        Err(error) => return refuse(&error),
+    };
     let arn = query.get(name).map(String::as_str).unwrap_or_default();
     let Ok(Arn { scope, resource: Resource::ContainerInstance(cluster, id) }) = arn.parse() else {
         return reject(400, "InvalidParameterException", "no container instance is named");
     };
     let key = ContainerInstanceKey { scope, cluster, id };
+    let call = call_of(&server, from, &request, principal, region);
+    let entry = if is_acs { &POLL } else { &TELEMETRY };
+    if let Err(denied) = call.may_connect(entry, &key) {
+        note_denied(&call, entry.action, &denied);
+        return refuse(&denied.into());
+    }
     match is_active(&server, &key).await {
         Ok(true) => {}
         // An instance that we never saw must register anew, like one that was deregistered.
@@ -131,6 +145,15 @@ pub(crate) async fn open(server: Arc<Server>, mut request: Request<Incoming>) ->
             let why = "this server cannot reach its store; connect to another";
             return reject(503, "ServerException", why);
         }
+    }
+    let owned = server
+        .state
+        .view()
+        .container_instances
+        .get(&key)
+        .map_or(Ok(()), |row| agents::speaks_for(&call.principal, row, entry.action));
+    if let Err(error) = owned {
+        return reject(error.status, error.code, &error.message);
     }
     let place = request.extensions_mut().remove::<Arc<Place>>();
     let text_of = |name: &str| query.get(name).filter(|text| !text.is_empty()).cloned();
@@ -207,14 +230,42 @@ fn accept_key(request: &Request<Incoming>) -> Option<HeaderValue> {
 fn authenticate(
     server: &Server,
     request: &Request<Incoming>,
-) -> Result<auth::Principal, auth::AuthError> {
+) -> Result<(auth::Principal, Region), auth::AuthError> {
     let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let uri = request.uri();
     let parts =
         auth::RequestParts::new("GET", uri.path(), uri.query().unwrap_or_default(), headers);
     let expected = auth::Expected { region: None, service: Some(ecs::SERVICE.signing_name) };
     let now_s = clock::now().as_millis() / 1000;
-    server.identity.identify(&parts, &auth::PayloadHash::of(b""), &expected, now_s)
+    let body = auth::PayloadHash::of(b"");
+    let principal = server.identity.identify(&parts, &body, &expected, now_s)?;
+    let region = auth::peek(&parts).and_then(|peeked| peeked.region.parse().ok());
+    Ok((principal, region.unwrap_or_else(|| server.region.clone())))
+}
+
+/// What an agent asks, as a call.
+fn call_of(
+    server: &Arc<Server>,
+    from: &Connection,
+    request: &Request<Incoming>,
+    principal: auth::Principal,
+    region: Region,
+) -> Call {
+    let scope = Scope { account: principal.account.as_str().parse().unwrap_or_default(), region };
+    Call::of_ours(server, from.origin(request.headers()), principal, scope)
+}
+
+/// A session that policies do not let an agent have. That it tries again and again is worth a line
+/// each time: agents wait longer and longer.
+fn note_denied(call: &Call, action: &'static str, denied: &auth::Denied) {
+    let name = action.split(':').next_back().unwrap_or_default();
+    let reason = Reason { code: "AccessDeniedException".to_owned(), message: denied.to_string() };
+    call.note("ecs", name, false, Some(reason));
+}
+
+fn refuse(error: &auth::AuthError) -> Reply {
+    let answer = error.response(auth::Protocol::Json);
+    reject(answer.status, answer.code, &answer.message)
 }
 
 fn reject(status: u16, code: &str, message: &str) -> Reply {

@@ -4,10 +4,16 @@
 mod assume;
 mod caller;
 pub(crate) mod coverage;
+mod jwt;
 mod limits;
 mod session_token;
 #[cfg(test)]
 mod tests;
+mod web_identity;
+mod web_keys;
+
+pub(crate) use web_identity::anybody;
+pub(crate) use web_keys::WebKeys;
 
 use longshore_auth::{Authorized, PrincipalKind};
 use longshore_wire::codec::query;
@@ -32,9 +38,8 @@ pub(crate) async fn dispatch(
     macro_rules! run {
         ($op:ident, $handler:path) => {{
             let input = form.read().map_err(|error| decode_problem(&error))?;
-            let action = concat!("sts:", stringify!($op));
             let request: Authorized<<op::$op as Operation>::Input> = call
-                .authorize(action, input)
+                .authorize::<op::$op>(input)
                 .map_err(|denied| ErrorCode::AccessDenied.error(denied.message))?;
             let output: <op::$op as Operation>::Output = Box::pin($handler(call, request)).await?;
             Ok(query::encode(&output, stringify!($op), namespace(&SERVICE), request_id))
@@ -42,6 +47,9 @@ pub(crate) async fn dispatch(
     }
     match operation {
         O::AssumeRole => run!(AssumeRole, assume::assume),
+        O::AssumeRoleWithWebIdentity => {
+            run!(AssumeRoleWithWebIdentity, web_identity::assume)
+        }
         O::GetAccessKeyInfo => run!(GetAccessKeyInfo, caller::key_info),
         O::GetCallerIdentity => run!(GetCallerIdentity, caller::identity),
         O::GetSessionToken => run!(GetSessionToken, session_token::get),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use longshore_auth::{Account, Open, Principal, PrincipalKind};
+use longshore_auth::{Account, IdentityProvider, Open, Principal, PrincipalKind};
 use longshore_domain::lifecycle::{self, ContainerReport, TaskReport};
 use longshore_domain::record::{
     AgentConnection, ContainerInstance, ContainerStatus, DesiredStatus, Task,
@@ -26,13 +26,19 @@ const TERM: Duration = Duration::from_secs(3600);
 
 /// A server with the cluster `default` and the task definition `web:1`, which needs 100 CPU units.
 pub(crate) async fn server() -> Arc<Server> {
+    server_of(Box::new(Open::new(Account::default()))).await
+}
+
+/// The same with another identity provider.
+pub(crate) async fn server_of(identity: Box<dyn IdentityProvider>) -> Arc<Server> {
     let state = State::open(Arc::new(MemoryStore::default())).await.expect("opens");
     let state = state.with_journal(clock::now);
     let server = Arc::new(Server {
         state,
-        identity: Box::new(Open::new(Account::default())),
+        identity,
         vault: Some(Arc::new(Vault::new(&MasterKey::fresh()))),
         uses: Arc::default(),
+        web_keys: crate::sts::WebKeys::default(),
         region: scope().region,
         open: true,
         fidelity: longshore_domain::fidelity::Fidelity::default(),
@@ -41,6 +47,7 @@ pub(crate) async fn server() -> Arc<Server> {
         sessions: session::Sessions::default(),
         metrics: front::Metrics::default(),
         admission: front::Admission::new(false),
+        audit: crate::audit::Audit::off(),
         balancers: crate::balancers::Balancers::default(),
         balancer_addresses: "127.0.2.0/29".parse().expect("a block"),
         role_life: crate::ROLE_LIFE,
@@ -76,6 +83,9 @@ pub(crate) async fn ask(
         server: Arc::clone(server),
         scope: scope(),
         principal: Principal::new(Account::default(), PrincipalKind::Root, None),
+        permissions: longshore_auth::Permissions::Account,
+        origin: crate::access::Origin::default(),
+        trace: Arc::default(),
         now: clock::now(),
         base_url: "http://127.0.0.1:4566".to_owned(),
         term: server.members.term(),
@@ -98,14 +108,29 @@ pub(crate) async fn add_instance(server: &Arc<Server>, cpu_units: u32) -> String
     let resources = [integer("CPU", cpu_units), integer("MEMORY", 8192)];
     let input = json!({"totalResources": resources});
     let output = ask(server, "RegisterContainerInstance", input).await.expect("an instance");
+    connect_all(server).await;
+    let arn = &output["containerInstance"]["containerInstanceArn"];
+    arn.as_str().expect("an ARN").to_owned()
+}
+
+/// All agents have sessions.
+pub(crate) async fn connect_all(server: &Server) {
     let view = server.state.view();
     for row in view.container_instances.iter().filter(|row| !row.connection.connected) {
         let connection = AgentConnection { connected: true, since: clock::now(), server: 1 };
         let connected = ContainerInstance { connection, ..row.record.clone() };
         write(server, |txn| _ = txn.update(row, &connected)).await;
     }
-    let arn = &output["containerInstance"]["containerInstanceArn"];
-    arn.as_str().expect("an ARN").to_owned()
+}
+
+/// All instances are as if an older longshore had registered them.
+#[cfg(test)]
+pub(crate) async fn forget_owners(server: &Server) {
+    let view = server.state.view();
+    for row in view.container_instances.iter() {
+        let older = ContainerInstance { registered_by: None, ..row.record.clone() };
+        write(server, |txn| _ = txn.update(row, &older)).await;
+    }
 }
 
 /// Commits a change that nobody else is in the way of.

@@ -216,6 +216,7 @@ impl Cluster {
                 throttle: false,
                 balancer_addresses: "127.0.2.0/24".parse().expect("a block"),
                 role_life: longshore_server::ROLE_LIFE,
+                audit: None,
             };
             let started = async {
                 let server = start_detached(config, Arc::new(handle)).await.ok()?;

@@ -42,6 +42,10 @@ pub struct ContainerInstance {
     pub registered_at: Timestamp,
     /// Capacity provider that launched it.
     pub capacity_provider: Option<String>,
+    /// ARN of the principal that registered it, the only one that may speak for it; instances of
+    /// older versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registered_by: Option<String>,
     /// Client token of the registration, so that a repeated call gives the same instance.
     pub registration_token: Option<String>,
     /// Number that grows on every change that emits an event.

@@ -53,6 +53,7 @@ pub(crate) fn instance(id: u128, zone: &str) -> ContainerInstance {
         ]),
         registered_at: Timestamp::from_millis(1_529_361_408_500),
         capacity_provider: None,
+        registered_by: None,
         registration_token: None,
         version: 1,
         fence: alloc::collections::BTreeSet::new(),

@@ -1,10 +1,8 @@
 //! What nodes ask and say.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use longshore_auth::Principal;
 use longshore_domain::record::{Seen, Target};
 use longshore_domain::route::{Action, Health, Report, Snapshot, TargetReport};
 use longshore_store::tables::TargetKey;
@@ -12,6 +10,7 @@ use longshore_store::{RecordTxn, View};
 use longshore_wire::ServiceError;
 
 use super::{demand, nodes, snapshot};
+use crate::call::Call;
 use crate::elbv2::group_by_arn;
 use crate::front::{Reply, text};
 use crate::{Server, clock};
@@ -22,15 +21,17 @@ const WAIT: Duration = Duration::from_secs(25);
 const AT_ONCE: usize = 100;
 
 /// The snapshot, as soon as it is newer than `after`; nothing, if it is not for long. Private keys and
-/// secrets are everybody's, so they are for the root of the only account that has keys alone.
-pub(crate) async fn routing(server: &Arc<Server>, principal: &Principal, after: u64) -> Reply {
+/// secrets are everybody's, so they are for the only account that has keys alone: for its root, and
+/// for whom policies let have them.
+pub(crate) async fn routing(call: &Call, after: u64) -> Reply {
+    let server = &call.server;
     let mut changes = server.state.changes();
     let mut shutdown = server.shutdown.subscribe();
     let end = tokio::time::Instant::now() + WAIT;
     loop {
         let snapshot = server.balancers.snapshot(&server.state.view());
         if snapshot.version != after {
-            let body = if server.identity.owns_all(principal) {
+            let body = if server.identity.owns_all(&call.principal) {
                 serde_json::to_vec(&*snapshot)
             } else {
                 serde_json::to_vec(&without_secrets((*snapshot).clone()))

@@ -18,6 +18,7 @@ use longshore_wire::ecs::{
 use super::page::PageRequest;
 use super::references::instance_ref;
 use super::{invalid_parameter, lookup};
+use crate::access::agents;
 use crate::call::Call;
 
 /// Attributes that the agent and ECS own; they count toward no limit and cannot be changed.
@@ -91,7 +92,8 @@ pub(crate) async fn put(
         }
         Ok(())
     };
-    change(call, request.cluster.as_deref(), &request.attributes, set).await?;
+    let cluster = request.cluster.as_deref();
+    change(call, "ecs:PutAttributes", cluster, &request.attributes, set).await?;
     Ok(PutAttributesResponse { attributes: Some(request.attributes) })
 }
 
@@ -106,13 +108,15 @@ pub(crate) async fn delete(
         instance.attributes.remove(&attribute.name);
         Ok(())
     };
-    change(call, request.cluster.as_deref(), &request.attributes, remove).await?;
+    let cluster = request.cluster.as_deref();
+    change(call, "ecs:DeleteAttributes", cluster, &request.attributes, remove).await?;
     Ok(DeleteAttributesResponse { attributes: Some(request.attributes) })
 }
 
 /// Changes all named instances in one transaction.
 async fn change(
     call: &Call,
+    action: &str,
     cluster: Option<&str>,
     attributes: &[Attribute],
     apply: impl Fn(&mut ContainerInstance, &Attribute) -> Result<(), ServiceError>,
@@ -124,6 +128,7 @@ async fn change(
         let mut changed: Vec<(&Arc<Row<ContainerInstance>>, ContainerInstance)> = Vec::new();
         for attribute in attributes {
             let row = target(call, view, cluster, attribute)?;
+            agents::manages(view, &call.principal, row, action)?;
             let index = changed.iter().position(|(r, _)| r.id == row.id);
             let index = index.unwrap_or_else(|| {
                 changed.push((row, row.record.clone()));

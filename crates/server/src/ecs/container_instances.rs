@@ -24,6 +24,7 @@ use longshore_wire::ecs::{
 use super::page::PageRequest;
 use super::references::instance_ref;
 use super::{client_error, encode, invalid_parameter, lookup, placement};
+use crate::access::agents;
 use crate::call::Call;
 
 /// Instances that one UpdateContainerInstancesState call takes (ECS API).
@@ -150,6 +151,7 @@ pub(crate) async fn update_state(
                 failures.push(missing(call, &cluster.name, name.clone()));
                 continue;
             };
+            agents::manages(view, &call.principal, row, "ecs:UpdateContainerInstancesState")?;
             if row.status == InstanceStatus::Inactive {
                 failures.push(Failure {
                     reason: Some("INACTIVE".to_owned()),
@@ -188,6 +190,7 @@ pub(crate) async fn deregister(
     let force = request.force.unwrap_or(false);
     let decide = |view: &View, txn: &mut RecordTxn| {
         let row = find(call, view, request.cluster.as_deref(), &request.container_instance)?;
+        agents::manages(view, &call.principal, row, "ecs:DeregisterContainerInstance")?;
         if row.status == InstanceStatus::Inactive {
             return Ok(row.record.clone());
         }
@@ -222,6 +225,7 @@ pub(crate) async fn update_agent(
     let (_, request) = request.into_parts();
     let view = call.server.state.view();
     let row = find(call, &view, request.cluster.as_deref(), &request.container_instance)?;
+    agents::manages(&view, &call.principal, row, "ecs:UpdateContainerAgent")?;
     if row.version_info.agent_version.is_none() {
         return Err(ErrorCode::MissingVersionException.error(
             "Agent version is missing on the instance; it is known once the agent has connected.",

@@ -4,9 +4,11 @@
 //! for ever otherwise.
 
 use longshore_auth::Authorized;
-use longshore_domain::ids::{Arn, ClusterName, Resource, Scope, TaskId};
+use longshore_domain::ids::{Arn, ClusterName, Resource, TaskId};
 use longshore_domain::lifecycle::{self, ContainerReport, TaskReport};
-use longshore_domain::record::{ContainerStatus, NetworkBinding, Protocol, TaskDefinition};
+use longshore_domain::record::{
+    ContainerInstance, ContainerStatus, NetworkBinding, Protocol, Task, TaskDefinition,
+};
 use longshore_domain::time::Timestamp;
 use longshore_store::tables::{ContainerInstanceIndex, DaemonTaskDefinitionKey, TaskDefinitionKey};
 use longshore_store::{RecordTxn, View};
@@ -21,6 +23,7 @@ use longshore_wire::ecs::{
 
 use super::references::task_ref;
 use super::{ClusterRef, invalid_parameter, lookup};
+use crate::access::agents;
 use crate::call::Call;
 
 const ACKNOWLEDGED: &str = "ACK";
@@ -45,7 +48,8 @@ pub(crate) async fn task(
         pull_stopped_at: request.pull_stopped_at.map(timestamp),
         execution_stopped_at: request.execution_stopped_at.map(timestamp),
     };
-    record(call, request.cluster.as_deref(), request.task.as_deref(), &report).await?;
+    let cluster = request.cluster.as_deref();
+    record(call, "ecs:SubmitTaskStateChange", cluster, request.task.as_deref(), &report).await?;
     Ok(SubmitTaskStateChangeResponse { acknowledgment: Some(ACKNOWLEDGED.to_owned()) })
 }
 
@@ -66,7 +70,9 @@ pub(crate) async fn container(
     };
     let containers = vec![container_report(container)];
     let report = TaskReport { containers, ..TaskReport::default() };
-    record(call, request.cluster.as_deref(), request.task.as_deref(), &report).await?;
+    let cluster = request.cluster.as_deref();
+    record(call, "ecs:SubmitContainerStateChange", cluster, request.task.as_deref(), &report)
+        .await?;
     Ok(SubmitContainerStateChangeResponse { acknowledgment: Some(ACKNOWLEDGED.to_owned()) })
 }
 
@@ -82,6 +88,7 @@ pub(crate) async fn attachments(
 
 async fn record(
     call: &Call,
+    action: &str,
     cluster: Option<&str>,
     task: Option<&str>,
     report: &TaskReport,
@@ -95,9 +102,12 @@ async fn record(
     let Some(id) = task_ref(&call.scope, &cluster, text) else { return Ok(()) };
     let decide = |view: &View, txn: &mut RecordTxn| -> Result<(), ServiceError> {
         if report.status == Some(ContainerStatus::Stopped) {
-            lift_fence(view, txn, &call.scope, id);
+            lift_fence(call, view, txn, action, id)?;
         }
         let Some(row) = lookup::task(view, &call.scope, &cluster, id) else { return Ok(()) };
+        if let Some(instance) = instance_of(view, row) {
+            agents::speaks_for(&call.principal, instance, action)?;
+        }
         let Some(definition) = definition_of(view, row) else { return Ok(()) };
         if let Some(next) = lifecycle::reported(row, &definition.spec, report, call.now) {
             let (from, to) = (row.observed.status.as_str(), next.observed.status.as_str());
@@ -110,21 +120,32 @@ async fn record(
 }
 
 /// A task that was given up has stopped after all: its instance need not wait for it any more.
-fn lift_fence(view: &View, txn: &mut RecordTxn, scope: &Scope, id: TaskId) {
+fn lift_fence(
+    call: &Call,
+    view: &View,
+    txn: &mut RecordTxn,
+    action: &str,
+    id: TaskId,
+) -> Result<(), ServiceError> {
     let fenced = view.container_instances.by(&ContainerInstanceIndex::Fence(id));
-    for row in fenced.filter(|row| row.scope == *scope) {
+    for row in fenced.filter(|row| row.scope == call.scope) {
+        agents::speaks_for(&call.principal, row, action)?;
         let mut instance = row.record.clone();
         instance.fence.remove(&id);
         instance.version += 1;
         txn.update(row, &instance);
     }
+    Ok(())
+}
+
+/// The instance that a task is on.
+fn instance_of<'v>(view: &'v View, task: &Task) -> Option<&'v ContainerInstance> {
+    let row = lookup::instance(view, &task.scope, &task.cluster, task.instance)?;
+    Some(&row.record)
 }
 
 /// The task definition of a task; it stays as long as the task does.
-pub(crate) fn definition_of<'a>(
-    view: &'a View,
-    task: &longshore_domain::record::Task,
-) -> Option<&'a TaskDefinition> {
+pub(crate) fn definition_of<'a>(view: &'a View, task: &Task) -> Option<&'a TaskDefinition> {
     let (scope, family) = (task.scope.clone(), task.family.clone());
     if task.daemon().is_some() {
         let key = DaemonTaskDefinitionKey { scope, family, revision: task.revision };

@@ -24,7 +24,7 @@ fn resource(scope: &Scope, text: &str, what: &str) -> Result<ElbResource, Servic
     }
 }
 
-pub(super) fn balancer_by_name<'v>(
+pub(crate) fn balancer_by_name<'v>(
     view: &'v View,
     scope: &Scope,
     name: &str,
@@ -88,7 +88,7 @@ pub(super) fn rule<'v>(
     found.ok_or_else(|| ErrorCode::RuleNotFound.error(format!("Rule '{arn}' not found")))
 }
 
-pub(super) fn group_by_name<'v>(
+pub(crate) fn group_by_name<'v>(
     view: &'v View,
     scope: &Scope,
     name: &str,

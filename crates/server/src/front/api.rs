@@ -14,8 +14,10 @@ use longshore_wire::ecs::ErrorCode;
 use longshore_wire::{ServiceError, ServiceInfo, elbv2};
 use tracing::Instrument;
 
-use super::Reply;
 use super::asked::{Asked, Dialect, is_served, not_served};
+use super::{Connection, Reply};
+use crate::access::Origin;
+use crate::audit::{Event, Reason, Trace};
 use crate::call::Call;
 use crate::members::{self, Caller, NOT_LEADER, Passed, Placed, Refused};
 use crate::{Server, clock};
@@ -26,7 +28,11 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 pub(crate) const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
 /// Answers a request to any AWS API; never fails, never takes the server down.
-pub(super) async fn answer(server: Arc<Server>, secure: bool, request: Request<Incoming>) -> Reply {
+pub(super) async fn answer(
+    server: Arc<Server>,
+    from: &Connection,
+    request: Request<Incoming>,
+) -> Reply {
     let started = Instant::now();
     let request_id = clock::uuid();
     let (parts, body) = request.into_parts();
@@ -43,13 +49,25 @@ pub(super) async fn answer(server: Arc<Server>, secure: bool, request: Request<I
     let operation = asked.as_ref().map_or("-", |asked| asked.info().name);
     let service = asked.as_ref().map_or(&elbv2::SERVICE, |asked| asked.service());
     let span = tracing::debug_span!("request", operation, request_id);
-    let request = Received { secure, dialect, parts: &parts, body: &body, request_id: &request_id };
-    let outcome = serve(&server, &request, asked).instrument(span).await;
+    let (origin, trace) = (from.origin(&parts.headers), Arc::default());
+    let received = Received {
+        dialect,
+        parts: &parts,
+        body: &body,
+        request_id: &request_id,
+        origin: &origin,
+        trace: &trace,
+    };
+    let known = asked.as_ref().ok().copied();
+    let outcome = serve(&server, &received, asked).instrument(span).await;
     let code = match &outcome {
         Placed::Here(outcome) => outcome.as_ref().map_or_else(|error| error.code, |_| "OK"),
         Placed::There(_) => "Forwarded",
     };
     server.metrics.request(operation, code, started.elapsed());
+    if let Some(asked) = known {
+        note(&server, &received, asked, &outcome);
+    }
     let mut reply = match outcome {
         Placed::Here(outcome) => reply(outcome, dialect, service, &request_id),
         Placed::There(passed) => pass_on(passed, &request_id),
@@ -63,11 +81,46 @@ pub(super) async fn answer(server: Arc<Server>, secure: bool, request: Request<I
 
 /// A request that was read to its end.
 struct Received<'r> {
-    secure: bool,
     dialect: Dialect,
     parts: &'r Parts,
     body: &'r Bytes,
     request_id: &'r str,
+    origin: &'r Origin,
+    trace: &'r Arc<Trace>,
+}
+
+/// Records a call: one that may have changed something, or that was denied. The server that its
+/// caller has reached does, so one that was passed on is recorded once.
+fn note(server: &Server, received: &Received<'_>, asked: Asked, outcome: &Placed) {
+    let Received { dialect, parts, body, request_id, origin, trace } = received;
+    let read_only = asked.info().read_only;
+    let denied = trace.denial().is_some() && server.audit.is_kept();
+    let passed_on = parts.headers.contains_key(members::HOP);
+    // Callers that nobody knows are not recorded: anybody could fill the disk.
+    let unsigned = asked.is_unsigned() && !matches!(outcome, Placed::Here(Ok(_)));
+    let unknown = unsigned || trace.caller().is_none();
+    if passed_on || unknown || !(denied || server.audit.records(read_only)) {
+        return;
+    }
+    let error = match outcome {
+        Placed::Here(Ok(_)) => None,
+        Placed::Here(Err(error)) => {
+            Some(Reason { code: error.code.to_owned(), message: error.message.clone() })
+        }
+        Placed::There(passed) => passed.reason(),
+    };
+    server.audit.record(Event {
+        at: clock::now(),
+        request_id: (*request_id).to_owned(),
+        service: asked.service().signing_name,
+        name: asked.info().name,
+        read_only,
+        trace: Arc::clone(trace),
+        origin: (*origin).clone(),
+        body: (*body).clone(),
+        form: *dialect == Dialect::Query,
+        error,
+    });
 }
 
 async fn serve(
@@ -91,7 +144,7 @@ async fn serve(
     };
     let hop = parts.headers.contains_key(members::HOP);
     let known = if hop {
-        came_by_hop(server, parts, body, asked).await
+        came_by_hop(server, request, asked).await
     } else {
         identified(server, request, asked)
     };
@@ -138,7 +191,7 @@ fn identified(
     received: &Received<'_>,
     asked: Result<Asked, ServiceError>,
 ) -> Result<(Call, Asked), ServiceError> {
-    let Received { secure, dialect, parts, body, .. } = received;
+    let Received { dialect, parts, body, .. } = received;
     let path = parts.uri.path();
     let query = parts.uri.query().unwrap_or_default();
     let headers = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
@@ -155,42 +208,46 @@ fn identified(
         return Err(not_served(&format!("{} of {service}", asked.info().name)));
     }
     let now = clock::now();
-    let principal = server
-        .identity
-        .identify(
-            &request,
-            &auth::PayloadHash::of(body),
-            &auth::Expected { region: None, service: Some(service) },
-            now.as_millis() / 1000,
-        )
-        .map_err(|error| refused(&error, *dialect))?;
+    let principal = if asked.is_unsigned() {
+        crate::sts::anybody()
+    } else {
+        let expected = auth::Expected { region: None, service: Some(service) };
+        let (body, now_s) = (auth::PayloadHash::of(body), now.as_millis() / 1000);
+        let identified = server.identity.identify(&request, &body, &expected, now_s);
+        identified.map_err(|error| refused(&error, *dialect))?
+    };
     let region = peeked.and_then(|peeked| peeked.region.parse().ok());
     let scope = Scope {
         account: principal.account.as_str().parse().map_err(|_| internal("account"))?,
         region: region.unwrap_or_else(|| server.region.clone()),
     };
+    received.trace.comes_from(&principal, &scope);
     let admitted = server.admission.throttle(&principal, &scope, asked, now);
     admitted.inspect_err(|_| server.metrics.refused("throttled"))?;
     let call = Call {
         server: Arc::clone(server),
         scope,
+        permissions: server.identity.permissions(&principal),
         principal,
+        origin: received.origin.clone(),
+        trace: Arc::clone(received.trace),
         now,
-        base_url: base_url(parts, *secure),
+        base_url: base_url(parts, received.origin.secure),
         term: None,
     };
     Ok((call, asked))
 }
 
-/// The call that another server has passed on to this one as the leader.
+/// The call that another server has passed on to this one as the leader. That one has asked whether
+/// its caller may; what it says is sealed.
 async fn came_by_hop(
     server: &Arc<Server>,
-    parts: &Parts,
-    body: &Bytes,
+    received: &Received<'_>,
     asked: Result<Asked, ServiceError>,
 ) -> Result<(Call, Asked), ServiceError> {
     let misdirected = || ServiceError { status: NOT_LEADER.as_u16(), ..members::moved() };
     let asked = asked?;
+    let Received { parts, body, .. } = received;
     let target = parts.headers.get(TARGET).and_then(|value| value.to_str().ok());
     let caller = server.members.caller(&parts.headers, target.unwrap_or_default(), body);
     let Caller { principal, scope, base_url, revision } = caller.map_err(|why| match why {
@@ -210,7 +267,18 @@ async fn came_by_hop(
     // leads no longer either.
     server.state.reached(revision).await.map_err(|_| misdirected())?;
     let (server, now) = (Arc::clone(server), clock::now());
-    Ok((Call { server, scope, principal, now, base_url, term }, asked))
+    let call = Call {
+        server,
+        scope,
+        principal,
+        permissions: auth::Permissions::Account,
+        origin: received.origin.clone(),
+        trace: Arc::clone(received.trace),
+        now,
+        base_url,
+        term,
+    };
+    Ok((call, asked))
 }
 
 async fn collect(body: Incoming) -> Result<Bytes, ServiceError> {

@@ -39,7 +39,7 @@ impl Asked {
     }
 
     /// Its service.
-    pub(super) fn service(self) -> &'static ServiceInfo {
+    pub(crate) fn service(self) -> &'static ServiceInfo {
         match self {
             Self::Acm(_) => &acm::SERVICE,
             Self::Ecs(_) => &ecs::SERVICE,
@@ -47,6 +47,11 @@ impl Asked {
             Self::Iam(_) => &iam::SERVICE,
             Self::Sts(_) => &sts::SERVICE,
         }
+    }
+
+    /// Whether requests are not signed: who makes them is shown otherwise.
+    pub(super) fn is_unsigned(self) -> bool {
+        self == Self::Sts(sts::OperationName::AssumeRoleWithWebIdentity)
     }
 
     /// The operation that a request asks for.

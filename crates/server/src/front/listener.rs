@@ -18,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
+use super::Connection;
 use crate::Server;
 
 /// How long a client may take to send its headers.
@@ -237,6 +238,7 @@ pub(crate) async fn connection(
     mut stop: watch::Receiver<bool>,
 ) {
     let mut scarce = place.scarce.clone();
+    let from = Connection { secure, peer: place.peer };
     let asked = Arc::new(Notify::new());
     let asks = Arc::clone(&asked);
     let service = service_fn(move |mut request: Request<Incoming>| {
@@ -248,7 +250,7 @@ pub(crate) async fn connection(
         // Boxed: hyper keeps the place of the future for as long as the connection lives, and thousands of
         // connections are idle.
         Box::pin(async move {
-            Ok::<_, std::convert::Infallible>(super::answer(server, secure, request).await)
+            Ok::<_, std::convert::Infallible>(super::answer(server, from, request).await)
         })
     });
     let serving = http1::Builder::new()

@@ -47,6 +47,9 @@ const COMMIT_SECONDS: Named = ("store_commit_seconds", "Time that transactions w
 const VIEW_SECONDS: Named = ("view_wait_seconds", "Time that answers waited for the view");
 const REVISION: Named = ("store_revision", "Newest revision of the store that was heard of");
 const LAG: Named = ("view_lag_revisions", "Revisions that the view is behind the store");
+const AUDITED: Named = ("audit_records", "Records written to the audit log");
+const AUDIT_LOST: Named =
+    ("audit_records_lost", "Records that the audit log had no room for, or that its disk refused");
 const RECORDS: Named = ("records", "Records in the view, by kind");
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -190,6 +193,8 @@ fn current(server: &Server) -> Registry {
     counter(COMMITS, figures.commits);
     counter(CONFLICTS, figures.conflicts);
     counter(FAILURES, figures.failures);
+    counter(AUDITED, server.audit.counts().written());
+    counter(AUDIT_LOST, server.audit.counts().lost());
     let mut seconds = |name: Named, value: Duration| {
         registered(&mut registry, name, Counter::<f64, AtomicU64>::default())
             .inc_by(value.as_secs_f64());

@@ -23,6 +23,20 @@ const SERVICES: &[(&str, &str, &[&str])] = &[
     ("elasticloadbalancing.amazonaws.com", "AWSServiceRoleForElasticLoadBalancing", &[]),
 ];
 
+/// Path and name of a role that belongs to a service.
+#[derive(Debug)]
+pub(crate) struct Linked {
+    pub(crate) path: String,
+    pub(crate) name: String,
+}
+
+/// What the role of a service is called; of one that has none, what it would be called.
+pub(crate) fn role_of(service: &str) -> Linked {
+    let known = SERVICES.iter().find(|(name, ..)| *name == service);
+    let name = known.map_or_else(|| "AWSServiceRole".to_owned(), |(_, name, _)| (*name).to_owned());
+    Linked { path: format!("{}{service}/", IamRole::SERVICE_PATH), name }
+}
+
 /// CreateServiceLinkedRole.
 pub(super) async fn create(
     call: &Call,

@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
+use longshore_auth::Permissions;
 use longshore_store::StoreRevision;
 use longshore_wire::ServiceError;
+use longshore_wire::codec::json;
 use longshore_wire::ecs::{self, ErrorCode, OperationName};
 use tokio::time::Instant;
 
@@ -18,6 +20,7 @@ use super::hop::What;
 use super::network::PeerError;
 use super::term::has_moved;
 use super::{Member, NOT_LEADER, REVISION, Term, moved};
+use crate::audit::Reason;
 use crate::call::Call;
 
 /// How long a call waits for a leader: twice the time in which one is elected.
@@ -42,6 +45,15 @@ pub(crate) struct Passed {
     pub(crate) body: Bytes,
 }
 
+impl Passed {
+    /// Why the call failed, if it did.
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        let code = self.error.as_ref()?.to_str().ok()?.to_owned();
+        let (_, message) = json::decode_error(&self.body).unwrap_or_default();
+        Some(Reason { code, message })
+    }
+}
+
 /// How a call that places tasks was answered.
 #[derive(Debug)]
 pub(crate) enum Placed {
@@ -64,12 +76,18 @@ pub(crate) fn places(operation: OperationName) -> bool {
 }
 
 /// Answers a call that places tasks.
-pub(crate) async fn place(call: Call, operation: OperationName, body: &Bytes) -> Placed {
+pub(crate) async fn place(mut call: Call, operation: OperationName, body: &Bytes) -> Placed {
     let server = Arc::clone(&call.server);
+    if let Permissions::By(_) = call.permissions {
+        // Here, whoever leads: the leader believes this server, and nothing is asked twice.
+        if let Err(error) = crate::ecs::admit(&call, operation, body) {
+            return Placed::Here(Err(error));
+        }
+        call.permissions = Permissions::Account;
+    }
     let members = &server.members;
     let deadline = Instant::now() + PATIENCE;
     let (mut terms, mut roster) = (members.term.subscribe(), members.roster_changes());
-    let mut call = call;
     loop {
         // What changes from here on is not missed.
         terms.mark_unchanged();

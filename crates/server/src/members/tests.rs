@@ -94,6 +94,7 @@ impl World {
             throttle: false,
             balancer_addresses: "127.0.2.0/24".parse().expect("a block"),
             role_life: crate::ROLE_LIFE,
+            audit: None,
             membership: Membership {
                 name: name.to_owned(),
                 advertise: Some(format!("http://{name}")),
@@ -304,6 +305,9 @@ fn hop(world: &World, from: &str, to: &str, operation: OperationName) -> Request
         server: Arc::clone(&from),
         scope: scope(),
         principal: Principal::new(Account::default(), PrincipalKind::Root, None),
+        permissions: longshore_auth::Permissions::Account,
+        origin: crate::access::Origin::default(),
+        trace: Arc::default(),
         now: clock::now(),
         base_url: String::new(),
         term: None,

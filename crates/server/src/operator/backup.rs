@@ -10,18 +10,15 @@ use http::Response;
 use http::header::{self, HeaderValue};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
-use longshore_auth::Principal;
 use longshore_store::archive;
 
 use super::Lines;
-use crate::Server;
+use crate::call::Call;
 
 /// The archive, or why the caller may not have it.
-pub(super) fn answer(
-    server: &Server,
-    principal: &Principal,
-) -> Result<Response<Lines>, &'static str> {
-    if !server.identity.owns_all(principal) {
+pub(super) fn answer(call: &Call) -> Result<Response<Lines>, &'static str> {
+    let server = &call.server;
+    if !server.identity.owns_all(&call.principal) {
         return Err("a backup is for the root of the only account that has keys here; use a key \
              without a user, or export the store itself on the control plane's machine (longshore \
              ctl store export, with the server stopped where it is redb)");

@@ -1,8 +1,8 @@
 //! AssumeRole: the trust policy of the role and the caller's own policies decide together.
 
 use longshore_auth::{
-    Ask, Attached, Authorized, Context, Permissions, Policy, PolicyKind, Principal, PrincipalKind,
-    ResourceRule, ResourceSide, Session, Who, evaluate_with, trusts,
+    Ask, Attached, Authorized, Context, Denied, Permissions, Policy, PolicyKind, Principal,
+    PrincipalKind, Question, ResourceRule, ResourceSide, Session, Who, evaluate_with, trusts,
 };
 use longshore_domain::ids::{AccountId, IamArn, IamResource};
 use longshore_domain::record::IamRole;
@@ -61,7 +61,8 @@ pub(super) async fn assume(
     if source_identity.is_some() {
         asked.check(call, "sts:SetSourceIdentity")?;
     }
-    let lasts_s = duration(&principal, role, request.duration_seconds)?;
+    let lasts_s = duration(role, request.duration_seconds)?;
+    check_chain(&principal, lasts_s)?;
     let policies = limits::policies(&view, role.account, request.policy, request.policy_arns)?;
     let issued_at_s = call.now.as_millis() / 1000;
     let expires_at_s = issued_at_s + lasts_s;
@@ -96,7 +97,7 @@ pub(super) async fn assume(
 }
 
 /// The role that an ARN names, of whichever account.
-fn find<'v>(view: &'v View, arn: &str) -> Option<&'v IamRole> {
+pub(super) fn find<'v>(view: &'v View, arn: &str) -> Option<&'v IamRole> {
     let IamArn { account, resource } = arn.parse().ok()?;
     let IamResource::Role(_, name) = resource else { return None };
     role_by_name(view, account?, &name).filter(|role| role.arn() == arn)
@@ -110,7 +111,7 @@ fn denied(principal: &Principal, action: &str, role: &str) -> ServiceError {
 }
 
 /// `[\w+=,.@-]*`
-fn check_name(text: &str, member: &str) -> Result<(), ServiceError> {
+pub(super) fn check_name(text: &str, member: &str) -> Result<(), ServiceError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
     if text.chars().all(plain) {
         return Ok(());
@@ -147,26 +148,30 @@ fn source_identity(
     }
 }
 
-/// How long a session lasts, in seconds.
-fn duration(
-    principal: &Principal,
-    role: &IamRole,
-    wanted: Option<i32>,
-) -> Result<i64, ServiceError> {
+/// How long a session of a role lasts, in seconds.
+///
+/// # Errors
+/// `ValidationError`.
+pub(super) fn duration(role: &IamRole, wanted: Option<i32>) -> Result<i64, ServiceError> {
     let wanted_s = wanted.map_or(DEFAULT_S, i64::from);
     if wanted_s > i64::from(role.max_session_s) {
         return Err(invalid(
             "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
         ));
     }
+    Ok(wanted_s)
+}
+
+/// A session that a session of a role begins is short.
+fn check_chain(principal: &Principal, lasts_s: i64) -> Result<(), ServiceError> {
     let chained = matches!(principal.kind, PrincipalKind::AssumedRole { .. });
-    if chained && wanted_s > CHAINED_S {
+    if chained && lasts_s > CHAINED_S {
         return Err(invalid(
             "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by \
              role chaining",
         ));
     }
-    Ok(wanted_s)
+    Ok(())
 }
 
 /// A role, and who wants to become it.
@@ -182,7 +187,7 @@ struct Asked<'a> {
 impl Asked<'_> {
     /// # Errors
     /// `AccessDenied`.
-    fn check(&self, call: &Call, action: &str) -> Result<(), ServiceError> {
+    fn check(&self, call: &Call, action: &'static str) -> Result<(), ServiceError> {
         let arn = self.role.arn();
         let refused = || denied(self.principal, action, &arn);
         let policy = Policy::parse_as(&self.role.trust, PolicyKind::Trust).map_err(|error| {
@@ -211,7 +216,20 @@ impl Asked<'_> {
                 evaluate_with(&policies, &side, &ask)
             }
         };
-        if evaluation.is_allowed() { Ok(()) } else { Err(refused()) }
+        if evaluation.is_allowed() {
+            return Ok(());
+        }
+        call.trace.denied(Box::new(Denied {
+            principal_arn: self.principal.arn.clone(),
+            question: Question {
+                action,
+                resource: arn.clone(),
+                context: std::sync::Arc::new(context),
+            },
+            reason: evaluation.reason,
+            evaluation: Some(Box::new(evaluation)),
+        }));
+        Err(refused())
     }
 
     /// Condition keys of the question.

@@ -13,7 +13,9 @@ pub(crate) const fn of(operation: OperationName) -> Coverage {
         O::GetSessionToken => Partial("no MFA"),
         O::GetAccessKeyInfo => Partial("keys of users and of root, and the caller's own"),
         O::GetCallerIdentity => Built,
-        O::AssumeRoleWithWebIdentity => Missing("sessions for tokens of OpenID Connect"),
+        O::AssumeRoleWithWebIdentity => {
+            Partial("tokens of registered providers of OpenID Connect, signed by RS256 or ES256")
+        }
         O::DecodeAuthorizationMessage => Missing("encoded messages"),
         O::AssumeRoleWithSAML => Missing("sessions for assertions of SAML"),
         O::AssumeRoot => Missing("sessions of member accounts"),

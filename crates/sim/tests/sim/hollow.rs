@@ -7,7 +7,7 @@ use longshore_agent::Credentials;
 use longshore_agent::hollow::{Fleet, Options};
 use longshore_auth::{Account, Open};
 use longshore_domain::ids::{ClusterName, Scope};
-use longshore_server::{Config, Membership, Retention};
+use longshore_server::{Config, Identity, Membership, Retention};
 use longshore_store::{MemoryStore, Range, Store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -20,7 +20,8 @@ fn config(scope: &Scope) -> Config {
         listen: ([127, 0, 0, 1], 0).into(),
         tls: None,
         region: scope.region.clone(),
-        identity: Box::new(Open::new(Account::default())),
+        identity: Identity::Given(Box::new(Open::new(Account::default()))),
+        identity_key: None,
         open: true,
         retention: Retention::default(),
         fidelity: longshore_domain::fidelity::Fidelity::default(),
@@ -30,6 +31,7 @@ fn config(scope: &Scope) -> Config {
         throttle: false,
         balancer_addresses: "127.0.2.0/24".parse().expect("a block"),
         role_life: longshore_server::ROLE_LIFE,
+        audit: None,
     }
 }
 

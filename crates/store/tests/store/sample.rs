@@ -78,6 +78,7 @@ pub(crate) fn container_instance(id: u128) -> ContainerInstance {
         status_reason: Some("asked for".into()),
         connection: AgentConnection { connected: true, since: at(1), server: 7 },
         address: None,
+        registered_by: Some("arn:aws:iam::000000000042:user/agent".into()),
         version_info: VersionInfo {
             agent_version: Some("1.105.1".into()),
             agent_hash: Some("8dfceca6".into()),

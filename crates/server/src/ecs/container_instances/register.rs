@@ -18,6 +18,7 @@ use longshore_wire::ecs::{
 };
 use sha2::{Digest, Sha256};
 
+use crate::access::agents;
 use crate::call::Call;
 use crate::clock::RandomIds;
 use crate::ecs::attributes::is_custom;
@@ -55,6 +56,7 @@ pub(crate) async fn register(
             None => repeated(call, view, &cluster.name, token),
         };
         if let Some(row) = again {
+            agents::speaks_for(&call.principal, row, "ecs:RegisterContainerInstance")?;
             // Attributes that people put stay; of those that agents have, what is not sent now is
             // not there any more.
             let mut merged = row.attributes.clone();
@@ -64,6 +66,10 @@ pub(crate) async fn register(
                 registered: registered.clone(),
                 attributes: merged,
                 version_info: version_info.clone().unwrap_or_else(|| row.version_info.clone()),
+                registered_by: row
+                    .registered_by
+                    .clone()
+                    .or_else(|| Some(call.principal.arn.clone())),
                 version: row.version + 1,
                 ..row.record.clone()
             };
@@ -87,6 +93,7 @@ pub(crate) async fn register(
             attributes: attributes.clone(),
             registered_at: call.now,
             capacity_provider: None,
+            registered_by: Some(call.principal.arn.clone()),
             registration_token: token.map(str::to_owned),
             version: 1,
             fence: BTreeSet::new(),

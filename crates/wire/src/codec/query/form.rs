@@ -55,6 +55,11 @@ impl<'a> Form<'a> {
         self.parameters.get("Version").map(|version| &**version)
     }
 
+    /// All parameters, by name.
+    pub fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.parameters.iter().map(|(name, value)| (&**name, &**value))
+    }
+
     /// Reads the parameters as a shape.
     ///
     /// # Errors

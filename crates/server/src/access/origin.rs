@@ -1,0 +1,79 @@
+//! Where a request comes from, and the condition keys that every request has.
+
+use std::net::IpAddr;
+
+use longshore_auth::{Context, Principal, PrincipalKind};
+use longshore_domain::ids::Region;
+use longshore_domain::time::Timestamp;
+
+/// Where a request comes from.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Origin {
+    /// The other end of the connection.
+    pub(crate) address: Option<IpAddr>,
+    /// Whether the connection is encrypted.
+    pub(crate) secure: bool,
+    /// What it says that it is.
+    pub(crate) user_agent: Option<String>,
+}
+
+impl Origin {
+    /// The keys of a request by `principal`.
+    pub(crate) fn keys(&self, principal: &Principal, region: &Region, now: Timestamp) -> Context {
+        let mut keys = Context::default();
+        if let Some(address) = self.address {
+            // An address of version 4 that came over version 6 is the same address.
+            keys.add("aws:SourceIp", address.to_canonical().to_string());
+        }
+        keys.add("aws:SecureTransport", if self.secure { "true" } else { "false" });
+        keys.add("aws:ViaAWSService", "false");
+        if let Some(agent) = &self.user_agent {
+            keys.add("aws:UserAgent", agent.as_str());
+        }
+        let seconds = now.as_millis().div_euclid(1000);
+        keys.add("aws:EpochTime", seconds.to_string());
+        if let Ok(time) = jiff::Timestamp::from_second(seconds) {
+            keys.add("aws:CurrentTime", time.to_string());
+        }
+        keys.add("aws:RequestedRegion", region.to_string());
+        of_principal(principal, &mut keys);
+        keys
+    }
+}
+
+fn of_principal(principal: &Principal, keys: &mut Context) {
+    let account = principal.account.as_str();
+    keys.add("aws:PrincipalAccount", account);
+    let kind = match &principal.kind {
+        PrincipalKind::Root => {
+            keys.add("aws:PrincipalArn", principal.arn.as_str());
+            "Account"
+        }
+        PrincipalKind::User { name } => {
+            keys.add("aws:PrincipalArn", principal.arn.as_str());
+            keys.add("aws:username", name.rsplit('/').next().unwrap_or_default());
+            "User"
+        }
+        PrincipalKind::AssumedRole { role, .. } => {
+            // Of a session it is the ARN of its role.
+            let arn = principal.session.as_ref().and_then(|session| session.role_arn.clone());
+            let arn = arn.unwrap_or_else(|| format!("arn:aws:iam::{account}:role/{role}"));
+            keys.add("aws:PrincipalArn", arn);
+            "AssumedRole"
+        }
+    };
+    keys.add("aws:PrincipalType", kind);
+    if !principal.unique_id.is_empty() {
+        keys.add("aws:userid", principal.unique_id.as_str());
+    }
+    for (key, value) in &principal.tags {
+        keys.add(&format!("aws:PrincipalTag/{key}"), value.as_str());
+    }
+    let Some(session) = &principal.session else { return };
+    if let Ok(issued) = jiff::Timestamp::from_second(session.issued_at_s) {
+        keys.add("aws:TokenIssueTime", issued.to_string());
+    }
+    if let Some(identity) = &session.source_identity {
+        keys.add("aws:SourceIdentity", identity.as_str());
+    }
+}

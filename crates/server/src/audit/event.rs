@@ -1,0 +1,178 @@
+//! One record, in the shape of CloudTrail's.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use longshore_auth::{Decision, Denied, Principal, PrincipalKind, StatementRef};
+use longshore_domain::ids::Scope;
+use longshore_domain::time::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::Trace;
+use super::redact;
+use crate::access::Origin;
+use crate::clock;
+
+/// Version of CloudTrail's shape.
+const VERSION: &str = "1.11";
+/// Largest request that is kept with its record: a task definition of full size.
+const PARAMETERS_BYTES: usize = 64 * 1024;
+
+/// What happened, as it is handed over; the record is made of it where nobody waits.
+#[derive(Debug)]
+pub(crate) struct Event {
+    /// When.
+    pub(crate) at: Timestamp,
+    /// Id of the request.
+    pub(crate) request_id: String,
+    /// First part of CloudTrail's `eventSource`, e.g. `ecs`.
+    pub(crate) service: &'static str,
+    /// The operation.
+    pub(crate) name: &'static str,
+    /// Whether it only reads.
+    pub(crate) read_only: bool,
+    /// Who, what was asked of the policies, and why they denied it.
+    pub(crate) trace: Arc<Trace>,
+    /// From where.
+    pub(crate) origin: Origin,
+    /// The request.
+    pub(crate) body: Bytes,
+    /// Whether the request is a form; otherwise it is JSON.
+    pub(crate) form: bool,
+    /// Why it failed, if it did.
+    pub(crate) error: Option<Reason>,
+}
+
+/// Code and text of an error.
+#[derive(Clone, Debug)]
+pub(crate) struct Reason {
+    pub(crate) code: String,
+    pub(crate) message: String,
+}
+
+impl Event {
+    /// The record, without its place in the log.
+    pub(super) fn record(&self) -> Map<String, Value> {
+        let mut record = Map::new();
+        let mut put = |name: &str, value: Value| _ = record.insert(name.to_owned(), value);
+        put("eventVersion", VERSION.into());
+        put("eventTime", time(self.at).into());
+        put("eventSource", format!("{}.amazonaws.com", self.service).into());
+        put("eventName", self.name.into());
+        put("eventType", "AwsApiCall".into());
+        put("eventCategory", "Management".into());
+        put("managementEvent", true.into());
+        put("readOnly", self.read_only.into());
+        put("requestID", self.request_id.as_str().into());
+        put("eventID", clock::uuid().into());
+        let address = self.origin.address.map(|address| address.to_canonical().to_string());
+        put("sourceIPAddress", address.unwrap_or_default().into());
+        put("userAgent", self.origin.user_agent.as_deref().unwrap_or_default().into());
+        put("requestParameters", self.parameters());
+        put("responseElements", Value::Null);
+        if let Some((principal, scope)) = self.trace.caller() {
+            put("awsRegion", scope.region.to_string().into());
+            put("recipientAccountId", scope.account.to_string().into());
+            put("userIdentity", identity(principal, scope));
+        }
+        if let Some(error) = &self.error {
+            put("errorCode", error.code.as_str().into());
+            put("errorMessage", error.message.as_str().into());
+        }
+        let mut more = Map::new();
+        let asked = self.trace.all_asked().iter().map(|asked| {
+            let mut value = json!({ "action": asked.action, "resource": asked.resource });
+            if let Some(service) = &asked.passed_to {
+                value["passedTo"] = service.as_str().into();
+            }
+            value
+        });
+        more.insert("asked".to_owned(), asked.collect());
+        if let Some(denied) = self.trace.denial() {
+            more.insert("denial".to_owned(), denial(denied));
+        }
+        put("additionalEventData", more.into());
+        record
+    }
+
+    fn parameters(&self) -> Value {
+        if self.body.len() > PARAMETERS_BYTES {
+            return json!({ "omitted": format!("a request of {} bytes", self.body.len()) });
+        }
+        if self.form { redact::form(&self.body) } else { redact::json(&self.body) }
+    }
+}
+
+/// A time as CloudTrail writes it, to the second.
+pub(super) fn time(at: Timestamp) -> String {
+    let time = jiff::Timestamp::from_second(at.as_millis().div_euclid(1000));
+    time.map(|time| time.to_string()).unwrap_or_default()
+}
+
+fn identity(principal: &Principal, Scope { account, .. }: &Scope) -> Value {
+    let mut identity = json!({
+        "arn": principal.arn,
+        "accountId": account.to_string(),
+        "accessKeyId": principal.access_key_id.as_deref().unwrap_or_default(),
+    });
+    match &principal.kind {
+        PrincipalKind::Root => {
+            identity["type"] = "Root".into();
+            identity["principalId"] = account.to_string().into();
+        }
+        PrincipalKind::User { name } => {
+            identity["type"] = "IAMUser".into();
+            identity["userName"] = name.rsplit('/').next().unwrap_or_default().into();
+        }
+        PrincipalKind::AssumedRole { role, session } => {
+            identity["type"] = "AssumedRole".into();
+            identity["principalId"] = format!("{role}:{session}").into();
+            identity["sessionContext"] = json!({"sessionIssuer": {
+                "type": "Role",
+                "arn": format!("arn:aws:iam::{account}:role/{role}"),
+                "accountId": account.to_string(),
+                "userName": role.rsplit('/').next().unwrap_or_default(),
+            }});
+        }
+    }
+    identity
+}
+
+/// The whole of a denial, for those who may have it explained.
+fn denial(denied: &Denied) -> Value {
+    let question = &denied.question;
+    let context: Map<String, Value> =
+        question.context.iter().map(|(key, values)| (key.to_owned(), json!(values))).collect();
+    let mut value = json!({
+        "action": question.action,
+        "resource": question.resource,
+        "text": denied.to_string(),
+        "context": context,
+    });
+    let Some(evaluation) = &denied.evaluation else {
+        value["decision"] = "otherAccount".into();
+        return value;
+    };
+    let named = |statement: &StatementRef| json!({ "layer": statement.layer.name(), "statement": statement.to_string() });
+    let missing: Vec<&str> = evaluation.missing.iter().map(|layer| layer.name()).collect();
+    let near = evaluation.near.iter().map(|near| {
+        let why: Vec<String> = near.why.iter().map(ToString::to_string).collect();
+        let mut value = named(&near.statement);
+        value["why"] = json!(why);
+        value
+    });
+    value["near"] = near.collect();
+    value["missing"] = json!(missing);
+    if evaluation.decision == Decision::ExplicitDeny {
+        value["decision"] = "explicitDeny".into();
+        value["deniedBy"] = evaluation.statements.iter().map(named).collect();
+    } else {
+        value["decision"] = "implicitDeny".into();
+        value["allowedBy"] = json!({
+            "Effect": "Allow",
+            "Action": question.action,
+            "Resource": question.resource,
+        });
+    }
+    value
+}
