@@ -115,7 +115,10 @@ impl Template {
         match self {
             Self::Fixed(pattern) => pattern.matches(text).into(),
             Self::Open { pieces, style } => match expand(pieces, context) {
-                Some(bytes) => Pattern::new(bytes, *style).matches(text).into(),
+                Some(mut bytes) => {
+                    let shape = compile(&mut bytes, *style);
+                    fits(shape, &bytes, text).into()
+                }
                 None => Match::Unresolved,
             },
         }
@@ -205,36 +208,43 @@ impl Pattern {
     }
 
     fn new(mut bytes: Vec<u8>, style: Style) -> Self {
-        let whole = bytes == [MANY];
-        match style {
-            Style::Exact | Style::Like => {}
-            Style::Folded => {
-                let text = String::from_utf8_lossy(&bytes).to_lowercase();
-                bytes = text.into_bytes();
-            }
-            Style::Resource | Style::Arn => {
-                let segments = stay_inside(&mut bytes, style);
-                // A lone `*` is everything; any other pattern of fewer than six segments is no ARN.
-                if style == Style::Arn && segments < ARN_SEGMENTS && !whole {
-                    return Self { bytes: Box::default(), shape: Shape::Never };
-                }
-                if whole {
-                    bytes = vec![MANY];
-                }
-            }
-        }
-        Self { shape: shape(&bytes), bytes: bytes.into() }
+        let shape = compile(&mut bytes, style);
+        Self { bytes: bytes.into(), shape }
     }
 
     pub(super) fn matches(&self, text: &str) -> bool {
-        let (pattern, text) = (&*self.bytes, text.as_bytes());
-        match self.shape {
-            Shape::Never => false,
-            Shape::Exact => pattern == text,
-            Shape::Prefix => text.starts_with(&pattern[..pattern.len() - 1]),
-            Shape::Greedy => greedy(pattern, text),
-            Shape::Mixed => mixed(pattern, text),
+        fits(self.shape, &self.bytes, text)
+    }
+}
+
+/// Makes bytes ready to be matched.
+fn compile(bytes: &mut Vec<u8>, style: Style) -> Shape {
+    match style {
+        Style::Exact | Style::Like => {}
+        Style::Folded => {
+            let text = String::from_utf8_lossy(bytes).to_lowercase();
+            *bytes = text.into_bytes();
         }
+        // A lone `*` is everything.
+        Style::Resource | Style::Arn if **bytes == [MANY] => {}
+        Style::Resource | Style::Arn => {
+            // Any other pattern of fewer than six segments is no ARN.
+            if stay_inside(bytes, style) < ARN_SEGMENTS && style == Style::Arn {
+                return Shape::Never;
+            }
+        }
+    }
+    shape(bytes)
+}
+
+fn fits(shape: Shape, pattern: &[u8], text: &str) -> bool {
+    let text = text.as_bytes();
+    match shape {
+        Shape::Never => false,
+        Shape::Exact => pattern == text,
+        Shape::Prefix => text.starts_with(&pattern[..pattern.len() - 1]),
+        Shape::Greedy => greedy(pattern, text),
+        Shape::Mixed => mixed(pattern, text),
     }
 }
 

@@ -72,6 +72,9 @@ fn resources() {
     resource(r#""arn:aws:ecs:us-east-1?111122223333:task/web/0123:*""#, TASK, false);
     resource(r#""arn:aws:ecs:*:1*3:task/*""#, TASK, true);
     resource(r#""arn:aws:ecs:*:1*4:task/*""#, TASK, false);
+    // The first wildcard must take more than the least, for the second to stay in its segment.
+    resource(r#""arn:aws:ecs:a*:b*c:x""#, "arn:aws:ecs:a:bz:q:bwc:x", true);
+    resource(r#""arn:aws:ecs:a*:b*c:x""#, "arn:aws:ecs:a:bz:q:bwc", false);
     // A name may hold colons.
     let family = "arn:aws:ecs:us-east-1:111122223333:task-definition/web:3";
     resource(r#""arn:aws:ecs:us-east-1:111122223333:task-definition/web:*""#, family, true);
