@@ -10,11 +10,13 @@
 //! be called before both questions are answered. `now` is always an argument, in seconds since
 //! the Unix epoch.
 //!
-//! What it leaves out: I/O, where keys are stored, and IAM policies: today a principal may do
-//! everything within its own account.
+//! [`Policy`] and [`evaluate`] are IAM's language of policies and what they say of a request.
+//!
+//! What it leaves out: I/O, and where keys and policies are stored.
 
 mod authorize;
 mod canonical;
+mod chunked;
 mod date;
 mod error;
 mod identity;
@@ -26,6 +28,7 @@ mod sign;
 mod verify;
 
 pub use authorize::{Authorized, Denied, authorize};
+pub use chunked::{Chunked, verify_chunked};
 pub use error::{AuthError, ErrorResponse, Protocol};
 pub use identity::{
     Account, AccountError, IdentityProvider, Keys, Open, Principal, PrincipalKind, StaticKey,

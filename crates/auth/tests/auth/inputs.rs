@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use longshore_auth::{
     Ask, Attached, Context, Expected, PayloadHash, Policies, Policy, PolicyKind, RequestParts, Who,
-    evaluate, peek, trusts, verify,
+    evaluate, peek, trusts, verify, verify_chunked,
 };
 
+const NOW_S: i64 = 1_440_938_160;
 const ROLE: &str = "arn:aws:iam::111122223333:role/app";
 
 /// Reads a text as a policy of every kind, and asks whatever was read.
@@ -64,7 +65,8 @@ pub fn signature(bytes: &[u8]) {
     // A secret that no input knows.
     let secret = |_: &str| Some(("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_owned(), ()));
     let payload = PayloadHash::of(body.as_bytes());
-    assert!(verify(&parts, &payload, &Expected::default(), 1_440_938_160, secret).is_err());
+    assert!(verify(&parts, &payload, &Expected::default(), NOW_S, secret).is_err());
+    assert!(verify_chunked(&parts, body.as_bytes(), &Expected::default(), NOW_S, secret).is_err());
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The boundary of the crate: vectors from botocore, the refusals of AWS, and properties.
 
+mod attacks;
+mod chunks;
 mod identity;
 mod inputs;
 mod model;

@@ -113,7 +113,7 @@ fn same(operator: &str, seen: &str, wanted: &str, keys: &Keys) -> Option<bool> {
         "StringLike" => resolve(wanted, keys, true).map(|tokens| like(&tokens, &chars)),
         "ArnEquals" | "ArnLike" => resolve(wanted, keys, true).map(|tokens| arn(&tokens, seen)),
         // Dates of this test are seconds, which compare as numbers do.
-        "NumericEquals" | "DateEquals" => order(|a, b| a == b),
+        "NumericEquals" | "DateEquals" => order(|a, b| a.total_cmp(&b).is_eq()),
         "NumericLessThan" | "DateLessThan" => order(|a, b| a < b),
         "NumericLessThanEquals" | "DateLessThanEquals" => order(|a, b| a <= b),
         "NumericGreaterThan" | "DateGreaterThan" => order(|a, b| a > b),
@@ -190,7 +190,7 @@ fn applies(statement: &Value, question: &Question) -> bool {
     let resources = match statement.get("NotResource") {
         Some(list) => {
             let found = found(list);
-            !found.contains(&Some(true)) && !(allows && found.contains(&None))
+            !(found.contains(&Some(true)) || allows && found.contains(&None))
         }
         None => found(&statement["Resource"]).contains(&Some(true)),
     };
@@ -393,7 +393,9 @@ proptest! {
         };
         let mut context = Context::default();
         for (key, values) in &question.keys {
-            values.iter().for_each(|value| context.add(key, value));
+            for value in values {
+                context.add(key, value);
+            }
         }
         let ask = Ask { action: &question.action, resource: &question.resource, context: &context };
         let found = evaluate(&policies, &ask);
