@@ -2,7 +2,7 @@
 //!
 //! A signed RunTask is verified and asked of 10 policies of 20 statements; only the last statement
 //! allows it, so every one is looked at. Printed is the median of many rounds, for each half and
-//! for both, and what the policies of many principals hold in memory is up to `make bench-auth`.
+//! for both, and what many policies take in memory.
 
 #![expect(clippy::print_stdout, reason = "a bench reports to whoever runs it")]
 
@@ -45,7 +45,7 @@ fn main() {
         });
         black_box(verified).expect("signed");
     };
-    let policies = policies();
+    let policies = policies(10);
     let ask_all = || {
         let mut context = Context::default();
         for (key, value) in [
@@ -75,6 +75,17 @@ fn main() {
             ask_all();
         })
     );
+    let before = resident_mib();
+    let many = self::policies(5_000);
+    let taken = resident_mib().saturating_sub(before);
+    println!("{:<34} {taken:>6} MiB", format!("{} policies x 20", many.identity.len()));
+}
+
+/// Memory of this process in MiB, as Linux counts it.
+fn resident_mib() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = statm.split(' ').nth(1).and_then(|n| n.parse().ok()).unwrap_or_default();
+    pages * 4096 / (1024 * 1024)
 }
 
 fn p50(mut work: impl FnMut()) -> Duration {
@@ -90,7 +101,7 @@ fn p50(mut work: impl FnMut()) -> Duration {
 }
 
 /// Statements of all sorts, two thirds of them about the service that is asked.
-fn policies() -> Policies {
+fn policies(count: usize) -> Policies {
     let policy = |at: usize| {
         let mut statements = String::new();
         for n in 0..20 {
@@ -108,7 +119,7 @@ fn policies() -> Policies {
                     ),
                 ),
             };
-            let last = at == 9 && n == 19;
+            let last = at + 1 == count && n == 19;
             let condition = if last { String::new() } else { condition };
             let effect = if n % 7 == 3 { "Deny" } else { "Allow" };
             let separator = if n == 0 { "" } else { "," };
@@ -122,5 +133,5 @@ fn policies() -> Policies {
         let policy = Policy::parse(&text).unwrap_or_else(|e| panic!("{}", e.detail));
         Attached { source: format!("policy/{at}"), policy: Arc::new(policy) }
     };
-    Policies { identity: (0..10).map(policy).collect(), ..Policies::default() }
+    Policies { identity: (0..count).map(policy).collect(), ..Policies::default() }
 }

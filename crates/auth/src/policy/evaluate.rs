@@ -7,7 +7,7 @@ use super::principal::{Grant, Who};
 use super::trace::{Mismatch, NearMiss, StatementRef};
 use super::{
     Ask, Attached, Context, Decision, Effect, Evaluation, Layer, List, NEAR_MAX, Policies, Policy,
-    Reason, Statement,
+    PolicyKind, Reason, Statement,
 };
 
 /// What the owner of a resource says.
@@ -48,24 +48,31 @@ pub fn evaluate_with(policies: &Policies, side: &ResourceSide<'_>, ask: &Ask<'_>
 pub fn trusts(policy: &Attached, who: &Who<'_>, ask: &Ask<'_>) -> Evaluation {
     let asked = Asked::new(ask, Some(who));
     let policies = core::slice::from_ref(policy);
-    let found = asked.layer(Layer::Resource, policies);
+    let layer = layer_of(policies);
+    let found = asked.layer(layer, policies);
     let mut evaluation = match (found.deny, found.allow) {
         (Some(deny), _) => denied(deny),
         (None, Some((allow, _))) => allowed(vec![allow]),
-        (None, None) => lacking(vec![Layer::Resource]),
+        (None, None) => lacking(vec![layer]),
     };
     evaluation.grant = found.grant.filter(|_| evaluation.decision == Decision::Allowed);
     if evaluation.decision == Decision::ImplicitDeny {
-        asked.near(Layer::Resource, policies, &mut evaluation.near);
+        asked.near(layer, policies, &mut evaluation.near);
     }
     evaluation
+}
+
+/// Trust policies are the resource policies of roles, under a name of their own.
+fn layer_of(policies: &[Attached]) -> Layer {
+    let trust = policies.iter().any(|attached| attached.policy.kind == PolicyKind::Trust);
+    if trust { Layer::Trust } else { Layer::Resource }
 }
 
 fn decide(policies: &Policies, side: Option<&ResourceSide<'_>>, ask: &Ask<'_>) -> Evaluation {
     let asked = Asked::new(ask, side.map(|side| &side.who));
     let boundary = policies.boundary.as_ref().map(core::slice::from_ref);
     let layers: [(Layer, Option<&[Attached]>); 4] = [
-        (Layer::Resource, side.map(|side| side.policies)),
+        (side.map_or(Layer::Resource, |side| layer_of(side.policies)), side.map(|s| s.policies)),
         (Layer::Identity, Some(&policies.identity)),
         (Layer::Boundary, boundary),
         (Layer::Session, policies.session.as_deref()),
@@ -86,7 +93,8 @@ fn decide(policies: &Policies, side: Option<&ResourceSide<'_>>, ask: &Ask<'_>) -
         .map(|((layer, _), _)| *layer)
         .collect();
     if missing.is_empty() {
-        let counts = |layer: Layer| needed.contains(&layer) || layer == Layer::Resource;
+        let of_resource = |layer| matches!(layer, Layer::Resource | Layer::Trust);
+        let counts = |layer: Layer| needed.contains(&layer) || of_resource(layer);
         let found = found.into_iter().flatten().filter_map(|found| found.allow);
         let statements = found.map(|(allow, _)| allow).filter(|allow| counts(allow.layer));
         return Evaluation { grant, ..allowed(statements.collect()) };
@@ -102,10 +110,10 @@ fn decide(policies: &Policies, side: Option<&ResourceSide<'_>>, ask: &Ask<'_>) -
 
 /// Layers that must allow, given what the resource says. A layer that is not there lacks nothing.
 fn needed(rule: Option<ResourceRule>, grant: Option<Grant>) -> &'static [Layer] {
-    use Layer::{Boundary, Identity, Resource, Session};
+    use Layer::{Boundary, Identity, Resource, Session, Trust};
     match (rule, grant) {
-        (Some(ResourceRule::Both), _) => &[Resource, Identity, Boundary, Session],
-        (Some(ResourceRule::ResourceMust), None) => &[Resource],
+        (Some(ResourceRule::Both), _) => &[Resource, Trust, Identity, Boundary, Session],
+        (Some(ResourceRule::ResourceMust), None) => &[Resource, Trust],
         // "not limited by an implicit deny in an identity-based policy, a permissions boundary, or
         // session policy" (policy evaluation logic: user, role session)
         (Some(_), Some(Grant::Direct)) => &[],

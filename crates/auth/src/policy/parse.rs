@@ -164,7 +164,8 @@ impl Reader {
         };
         let resources = match found.resources {
             Some(resources) if !resources.written.is_empty() => Some(resources),
-            _ if trust => None,
+            // Without one, what it is attached to is meant; so ECR writes its policies.
+            None if self.kind != PolicyKind::Identity => None,
             _ => {
                 let text = "Policy statement must contain resources.";
                 return Err(self.error(text, "Resource is missing"));

@@ -114,6 +114,9 @@ impl Template {
     pub(super) fn matches(&self, text: &str, context: &Context) -> Match {
         match self {
             Self::Fixed(pattern) => pattern.matches(text).into(),
+            Self::Open { .. } if self.unresolved(context).is_some() => Match::Unresolved,
+            // Most that do not match differ at once, which needs no value of a variable.
+            Self::Open { pieces, style } if differs(pieces, *style, text) => Match::No,
             Self::Open { pieces, style } => match expand(pieces, context) {
                 Some(mut bytes) => {
                     let shape = compile(&mut bytes, *style);
@@ -161,6 +164,15 @@ fn variable(name: &str) -> Result<Piece, BadVariable> {
         return Err(BadVariable);
     }
     Ok(Piece::Variable { key: key.to_ascii_lowercase().into(), default })
+}
+
+/// Whether the text does not begin as the pattern does before its first wildcard or variable.
+fn differs(pieces: &[Piece], style: Style, text: &str) -> bool {
+    let Some(Piece::Text(first)) = pieces.first().filter(|_| style != Style::Folded) else {
+        return false;
+    };
+    let literal = first.iter().position(|byte| *byte >= ONE_INSIDE).unwrap_or(first.len());
+    !first.get(..literal).is_some_and(|start| text.as_bytes().starts_with(start))
 }
 
 /// Values go in as they are: what looks like a variable or a wildcard in them is neither.

@@ -36,6 +36,7 @@ pub fn policy(text: &str) {
             }
         };
         policy.context_keys();
+        assert!(Policy::position(text, 0).is_some());
         let attached = Attached { source: "p".to_owned(), policy: Arc::new(policy) };
         let policies = Policies { identity: vec![attached.clone()], ..Policies::default() };
         for resource in [ROLE, "*", text] {

@@ -170,6 +170,23 @@ fn roles_trust_whom_they_name() {
         let evaluation = trusts(&trust(principal, condition), &who, &ask);
         assert_eq!(evaluation.grant, grant, "{principal}{condition} {who:?}");
         assert_eq!(evaluation.is_allowed(), grant.is_some());
+        let clause = "because no role trust policy allows the sts:AssumeRole action";
+        let expected = if grant.is_some() { "" } else { clause };
+        assert_eq!(evaluation.clause(ask.action), expected);
+    }
+    let deny = r#"{"Effect":"Deny","Principal":"*","Action":"sts:AssumeRole"}"#;
+    let deny = attached_as("trust policy of role/app", &document(deny), PolicyKind::Trust);
+    let context = context(&[]);
+    let ask = Ask { action: "sts:AssumeRole", resource: ROLE, context: &context };
+    let side = ResourceSide {
+        who: user,
+        policies: std::slice::from_ref(&deny),
+        rule: ResourceRule::ResourceMust,
+    };
+    for evaluation in [trusts(&deny, &user, &ask), evaluate_with(&Policies::default(), &side, &ask)]
+    {
+        let clause = "with an explicit deny in the role trust policy";
+        assert_eq!(evaluation.clause(ask.action), clause);
     }
 }
 
@@ -216,6 +233,11 @@ fn people_are_told_why() {
     assert_eq!(
         stop.reason.clause("ecs:StopTask"),
         "with an explicit deny in an identity-based policy"
+    );
+    assert_eq!(
+        stop.clause("ecs:StopTask"),
+        "with an explicit deny in an identity-based policy: \
+         arn:aws:iam::111122223333:policy/p"
     );
     let list = evaluate(&policies, &Ask { action: "ecs:ListTasks", ..ask });
     assert_eq!(list.statements[0].index, 1);
