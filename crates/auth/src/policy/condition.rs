@@ -36,8 +36,9 @@ pub(super) struct Form {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Set {
-    /// No qualifier. Of a key with several values one that matches is enough, and a negated
-    /// operator holds if none does; AWS leaves this open and asks for a qualifier.
+    /// No qualifier, for keys with one value. Of several AWS asks for a qualifier, and without one the
+    /// condition does not hold. So here, where the statement allows; one that denies applies if any
+    /// value would do: else a tag in two spellings, `env` and `ENV`, would be a way around it.
     Plain,
     ForAllValues,
     ForAnyValue,
@@ -181,7 +182,7 @@ impl Condition {
         let satisfied = |value: &String| self.satisfied(value, context, effect);
         match set {
             Set::Plain if values.is_empty() => if_exists || negated,
-            Set::Plain if negated => values.iter().all(satisfied),
+            Set::Plain if values.len() > 1 && effect == Effect::Allow => false,
             Set::Plain => values.iter().any(satisfied),
             // "a null dataset, such as an empty string" counts as no value: true for all, and
             // false for any, with IfExists too.

@@ -105,9 +105,13 @@ impl fmt::Display for Mismatch {
             Self::Principal => f.write_str("it names other principals"),
             Self::Condition { operator, key, wanted, seen } => {
                 write!(f, "{operator} wants {key} {}, and the request has ", listed(wanted))?;
-                match seen {
-                    Some(values) => f.write_str(&listed(values)),
+                match seen.as_deref() {
                     None => f.write_str("no such key"),
+                    Some(values @ [_, _, ..]) if !operator.contains(':') => {
+                        let values = values.join(", ");
+                        write!(f, "{values}: several need ForAllValues: or ForAnyValue:")
+                    }
+                    Some(values) => f.write_str(&values.join(", ")),
                 }
             }
             Self::Variable(key) => write!(f, "${{{key}}} has no value in this request"),

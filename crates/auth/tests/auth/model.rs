@@ -153,7 +153,7 @@ fn condition(operator: &str, key: &str, wanted: &Value, keys: &Keys, allows: boo
         "ForAllValues" => filled.iter().all(holds),
         "ForAnyValue" => filled.iter().any(holds),
         _ if seen.is_empty() => if_exists || negated,
-        _ if negated => seen.iter().all(|value| holds(&value)),
+        _ if seen.len() > 1 && allows => false,
         _ => seen.iter().any(|value| holds(&value)),
     }
 }

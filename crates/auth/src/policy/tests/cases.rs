@@ -303,7 +303,33 @@ fn sets() {
     condition(&all.replace("Equals", "EqualsIfExists"), &[], true);
     condition(r#""ForAnyValue:StringLike":{"aws:TagKeys":"c*"}"#, ac, true);
     condition(r#""ForAllValues:ArnLike":{"a:b":"arn:aws:ecs:*:*:task/*"}"#, &[("a:b", TASK)], true);
-    // Without a qualifier.
-    condition(r#""StringEquals":{"aws:TagKeys":"a"}"#, ac, true);
-    condition(r#""StringNotEquals":{"aws:TagKeys":"a"}"#, ac, false);
+    // Without a qualifier, of several values, none is the value.
+    condition(r#""StringEquals":{"aws:TagKeys":"a"}"#, a, true);
+    condition(r#""StringEquals":{"aws:TagKeys":"a"}"#, ac, false);
+    condition(r#""StringNotEquals":{"aws:TagKeys":"x"}"#, ac, false);
+    condition(r#""StringEqualsIfExists":{"aws:TagKeys":"a"}"#, ac, false);
+}
+
+#[test]
+fn what_denies_is_not_escaped() {
+    let denied = |condition: &str, keys: &[(&str, &str)]| {
+        let text = document(&format!(
+            r#"{{"Effect":"Deny","Action":"*","Resource":"*","Condition":{{{condition}}}}}"#
+        ));
+        let policies = Policies { identity: vec![attached("p", &text)], ..Policies::default() };
+        let context = context(keys);
+        let ask = Ask { action: "ecs:X", resource: TASK, context: &context };
+        evaluate(&policies, &ask).decision == Decision::ExplicitDeny
+    };
+    // By a tag in two spellings.
+    let (key, other) = ("aws:RequestTag/env", "aws:RequestTag/ENV");
+    let prod = r#""StringEquals":{"aws:RequestTag/env":"prod"}"#;
+    assert!(denied(prod, &[(key, "prod"), (other, "x")]));
+    assert!(denied(&prod.replace("Equals", "NotEquals"), &[(key, "prod"), (other, "x")]));
+    assert!(!denied(prod, &[(key, "x"), (other, "y")]));
+    // By a variable without a value.
+    let same = r#""StringNotEquals":{"aws:ResourceTag/t":"${aws:PrincipalTag/t}"}"#;
+    assert!(denied(same, &[("aws:ResourceTag/t", "a")]));
+    assert!(denied(same, &[]));
+    assert!(!denied(&same.replace("NotEquals", "Equals"), &[("aws:ResourceTag/t", "a")]));
 }

@@ -245,6 +245,22 @@ fn people_are_told_why() {
 }
 
 #[test]
+fn people_are_told_of_qualifiers() {
+    let text = document(
+        r#"{"Effect":"Allow","Action":"*","Resource":"*",
+            "Condition":{"StringEquals":{"aws:TagKeys":["a","b"]}}}"#,
+    );
+    let policies = Policies { identity: vec![attached("p", &text)], ..Policies::default() };
+    let context = context(&[("aws:TagKeys", "a"), ("aws:TagKeys", "b")]);
+    let ask = Ask { action: "ecs:RunTask", resource: "*", context: &context };
+    assert_eq!(
+        evaluate(&policies, &ask).near[0].to_string(),
+        "statement 1 of p does not apply: StringEquals wants aws:TagKeys a or b, and the request \
+         has a, b: several need ForAllValues: or ForAnyValue:"
+    );
+}
+
+#[test]
 fn the_smallest_statement_allows() {
     let context = context(&[]);
     for resource in ["*", CLUSTER, "arn:aws:ecs:r:1:task/a*b?${c}\"\\"] {
