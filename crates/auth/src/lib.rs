@@ -10,13 +10,10 @@
 //! be called before both questions are answered. `now` is always an argument, in seconds since
 //! the Unix epoch.
 //!
-//! [`Policy`] and [`evaluate`] are IAM's language of policies and what they say of a request.
-//!
 //! What it leaves out: I/O, and where keys and policies are stored.
 
 mod authorize;
 mod canonical;
-mod chunked;
 mod date;
 mod error;
 mod identity;
@@ -28,7 +25,6 @@ mod sign;
 mod verify;
 
 pub use authorize::{Authorized, Denied, authorize};
-pub use chunked::{Chunked, verify_chunked};
 pub use error::{AuthError, ErrorResponse, Protocol};
 pub use identity::{
     Account, AccountError, IdentityProvider, Keys, Open, Principal, PrincipalKind, StaticKey,
@@ -43,7 +39,7 @@ pub use request::{PayloadHash, RequestParts};
 pub use scheme::{Peeked, Scope, peek};
 pub use seal::{SealKey, SealKeyError, Window};
 pub use sign::{Credentials, PresignError, presign, sign};
-pub use verify::{Expected, Verified, verify};
+pub use verify::{Chunked, Expected, Verified, verify, verify_chunked};
 
 /// Longest life of a presigned URL, in seconds (AWS: seven days).
 pub const PRESIGN_MAX_S: u32 = 7 * 24 * 3600;

@@ -1,5 +1,7 @@
 //! Checks the signature of a request against a secret that the caller looks up.
 
+mod chunked;
+
 use subtle::ConstantTimeEq;
 
 use crate::canonical::{self, Covered, SigningKey};
@@ -7,6 +9,8 @@ use crate::error::AuthError;
 use crate::request::{PayloadHash, RequestParts, UNSIGNED_PAYLOAD};
 use crate::scheme::{Claim, Credential};
 use crate::{CLOCK_SKEW_S, date};
+
+pub use chunked::{Chunked, verify_chunked};
 
 /// What the credential scope must name; `None` takes any.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,16 +57,16 @@ pub fn verify<K>(
 const NO_SECRET: &str = "0000000000000000000000000000000000000000";
 
 /// What a checked signature leaves for those that continue it.
-pub(crate) struct Seed {
-    pub(crate) key: SigningKey,
+struct Seed {
+    key: SigningKey,
     /// `date/region/service/aws4_request`
-    pub(crate) scope: String,
-    pub(crate) amz_date: String,
-    pub(crate) signature: String,
+    scope: String,
+    amz_date: String,
+    signature: String,
 }
 
 /// Verifies a request whose last line of the canonical request is `payload`.
-pub(crate) fn check<K>(
+fn check<K>(
     parts: &RequestParts<'_>,
     payload: impl FnOnce(&Claim) -> Result<String, AuthError>,
     expected: &Expected<'_>,
@@ -99,7 +103,7 @@ pub(crate) fn check<K>(
 }
 
 /// Compares in constant time.
-pub(crate) fn same_signature(ours: &str, theirs: &str) -> bool {
+fn same_signature(ours: &str, theirs: &str) -> bool {
     ours.as_bytes().ct_eq(theirs.as_bytes()).into()
 }
 

@@ -80,6 +80,23 @@ fn resources() {
     resource(r#""arn:aws:ecs:us-east-1:111122223333:task-definition/web:*""#, family, true);
     resource(r#""arn:aws:ecs:us-east-1:111122223333:task-definition/w*3""#, family, true);
     resource(r#""arn:aws:ecs:us-east-1:111122223333:task-definition/w?b?3""#, family, true);
+    // Names are compared as they stand: nothing is decoded, folded or walked up.
+    let web = r#""arn:aws:ecs:us-east-1:111122223333:task/web/*""#;
+    for trick in [
+        "arn:aws:ecs:us-east-1:111122223333:task/db/../web/1",
+        "arn:aws:ecs:us-east-1:111122223333:task//web/1",
+        "arn:aws:ecs:us-east-1:111122223333:task%2Fweb/1",
+        "arn:aws:ecs:us-east-1:111122223333:Task/web/1",
+        "arn:aws:ecs:us-east-1:111122223333: task/web/1",
+        "arn:aws:ecs:us-east-1:999999999999:task/web/1",
+        "arn:aws:ecs:us-east-1::task/web/1",
+        "arn:aws:ecs:us-east-1:111122223333:x:111122223333:task/web/1",
+        "x:arn:aws:ecs:us-east-1:111122223333:task/web/1",
+        "task/web/1",
+        "",
+    ] {
+        resource(web, trick, false);
+    }
     let not = |written: &str, asked: &str, expected| {
         check(&format!(r#""Action":"ecs:*","NotResource":{written}"#), "ecs:X", asked, expected);
     };

@@ -11,10 +11,10 @@
 
 use sha2::{Digest, Sha256};
 
+use super::{Expected, Seed, Verified, check, same_signature};
 use crate::canonical::ALGORITHM;
 use crate::error::AuthError;
 use crate::request::RequestParts;
-use crate::verify::{Expected, Seed, Verified, check, same_signature};
 
 const PAYLOAD: &str = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD";
 const WITH_TRAILER: &str = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER";
