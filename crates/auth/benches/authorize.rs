@@ -46,7 +46,7 @@ fn main() {
         black_box(verified).expect("signed");
     };
     let policies = policies(10);
-    let ask_all = || {
+    let ask = |resource: &str, expected: bool| {
         let mut context = Context::default();
         for (key, value) in [
             ("aws:username", "ann"),
@@ -61,12 +61,15 @@ fn main() {
         ] {
             context.add(key, value);
         }
-        let ask = Ask { action: "ecs:RunTask", resource: TASK, context: &context };
-        assert!(black_box(evaluate(&policies, &ask)).is_allowed());
+        let ask = Ask { action: "ecs:RunTask", resource, context: &context };
+        assert_eq!(black_box(evaluate(&policies, &ask)).is_allowed(), expected);
     };
+    let ask_all = || ask(TASK, true);
     println!("{:<34} {:>10}", "", "p50");
     println!("{:<34} {:>10.2?}", "verify", p50(authenticate));
     println!("{:<34} {:>10.2?}", "evaluate, 10 policies x 20", p50(ask_all));
+    let refused = || ask("arn:aws:ecs:us-east-1:111122223333", false);
+    println!("{:<34} {:>10.2?}", "evaluate, refused and explained", p50(refused));
     println!(
         "{:<34} {:>10.2?}",
         "verify + evaluate",
