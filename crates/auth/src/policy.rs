@@ -73,7 +73,7 @@ struct Statement {
     sid: Option<Box<str>>,
     effect: Effect,
     principals: Option<principal::Principals>,
-    actions: List<pattern::Pattern>,
+    actions: List<pattern::Action>,
     /// `None` where what the policy is attached to is meant, as in trust policies.
     resources: Option<List<pattern::Template>>,
     conditions: Box<[condition::Condition]>,
@@ -84,8 +84,6 @@ struct Statement {
 struct List<P> {
     negated: bool,
     patterns: Box<[P]>,
-    /// As the document has them.
-    written: Box<[Box<str>]>,
 }
 
 /// Why a text is no policy.

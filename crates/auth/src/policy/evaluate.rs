@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::pattern::{Match, Template};
+use super::pattern::{Action, Match, Style, Template};
 use super::principal::{Grant, Who};
 use super::trace::{Mismatch, NearMiss, StatementRef};
 use super::{
@@ -261,13 +261,14 @@ impl<'a> Asked<'a> {
                 for (index, statement) in attached.policy.statements.iter().enumerate() {
                     let matched = self.action(statement);
                     let same_service = || {
-                        let mut written = statement.actions.written.iter();
-                        let vendor = |action: &str| action.split(':').next().map(str::to_owned);
+                        let mut written = statement.actions.patterns.iter();
+                        let vendor = |action: &Action| {
+                            let vendor = action.0.split(':').next();
+                            vendor.is_some_and(|vendor| vendor.eq_ignore_ascii_case(service))
+                        };
                         !statement.actions.negated
                             && self.resource(statement) == Match::Yes
-                            && written.any(|action| {
-                                vendor(action).is_some_and(|v| v.eq_ignore_ascii_case(service))
-                            })
+                            && written.any(vendor)
                     };
                     let wanted = if about_action { matched } else { !matched && same_service() };
                     if statement.effect == Effect::Allow && wanted && near.len() < NEAR_MAX {
@@ -282,19 +283,20 @@ impl<'a> Asked<'a> {
 
     fn mismatches(&self, statement: &Statement) -> Vec<Mismatch> {
         let mut why = Vec::new();
-        let texts = |texts: &[Box<str>]| texts.iter().map(|text| String::from(&**text)).collect();
         if !self.action(statement) {
+            let actions = statement.actions.patterns.iter();
             why.push(Mismatch::Action {
                 asked: self.written.to_owned(),
-                patterns: texts(&statement.actions.written),
+                patterns: actions.map(|action| String::from(&*action.0)).collect(),
                 negated: statement.actions.negated,
             });
         }
         let others = |_: &&List<Template>| self.resource(statement) != Match::Yes;
         if let Some(resources) = statement.resources.as_ref().filter(others) {
+            let templates = resources.patterns.iter();
             why.push(Mismatch::Resource {
                 asked: self.resource.to_owned(),
-                patterns: texts(&resources.written),
+                patterns: templates.map(|template| template.text(Style::Resource)).collect(),
                 negated: resources.negated,
             });
             let mut open = resources.patterns.iter();
@@ -308,9 +310,9 @@ impl<'a> Asked<'a> {
         for condition in &statement.conditions {
             if !condition.holds(self.context, statement.effect) {
                 why.push(Mismatch::Condition {
-                    operator: String::from(&*condition.operator),
+                    operator: condition.operator(),
                     key: String::from(&*condition.name),
-                    wanted: texts(&condition.wanted),
+                    wanted: condition.wanted(),
                     seen: condition.seen(self.context).map(<[String]>::to_vec),
                 });
                 let variable = condition.unresolved(self.context);

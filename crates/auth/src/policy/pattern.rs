@@ -127,6 +127,20 @@ impl Template {
         }
     }
 
+    /// How a document writes it, but for the case of what is compared without.
+    pub(super) fn text(&self, style: Style) -> String {
+        let pieces = match self {
+            Self::Fixed(pattern) => return written(&pattern.bytes, style),
+            Self::Open { pieces, .. } => pieces,
+        };
+        let piece = |piece: &Piece| match piece {
+            Piece::Text(bytes) => written(bytes, style),
+            Piece::Variable { key, default: None } => format!("${{{key}}}"),
+            Piece::Variable { key, default: Some(text) } => format!("${{{key}, '{text}'}}"),
+        };
+        pieces.iter().map(piece).collect()
+    }
+
     /// Keys, in lower case, whose values it needs.
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
         let pieces: &[Piece] = match self {
@@ -147,6 +161,21 @@ impl Template {
             _ => None,
         })
     }
+}
+
+fn written(bytes: &[u8], style: Style) -> String {
+    let wild = !matches!(style, Style::Exact | Style::Folded);
+    let mut out = Vec::with_capacity(bytes.len());
+    for byte in bytes {
+        match *byte {
+            MANY | RUN => out.push(b'*'),
+            ONE | ONE_INSIDE => out.push(b'?'),
+            b'*' if wild => out.extend_from_slice(b"${*}"),
+            b'?' if wild => out.extend_from_slice(b"${?}"),
+            other => out.push(other),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// `key` or `key, 'default'`.
@@ -190,6 +219,37 @@ fn expand(pieces: &[Piece], context: &Context) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// An action as a policy has it: with wildcards anywhere, whatever its case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Action(pub(super) Box<str>);
+
+impl Action {
+    /// As [`greedy`], over an action in lower case.
+    pub(super) fn matches(&self, asked: &str) -> bool {
+        let (pattern, text) = (self.0.as_bytes(), asked.as_bytes());
+        let (mut at, mut from) = (0, 0);
+        let mut last: Option<(usize, usize)> = None;
+        while let Some(byte) = text.get(from) {
+            match pattern.get(at) {
+                Some(b'*') => {
+                    last = Some((at + 1, from));
+                    at += 1;
+                }
+                Some(own) if *own == b'?' || own.to_ascii_lowercase() == *byte => {
+                    at += 1;
+                    from += 1;
+                }
+                _ => {
+                    let Some((behind, end)) = last else { return false };
+                    last = Some((behind, end + 1));
+                    (at, from) = (behind, end + 1);
+                }
+            }
+        }
+        pattern.get(at..).is_some_and(|rest| rest.iter().all(|byte| *byte == b'*'))
+    }
+}
+
 /// A text with wildcards, without variables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pattern {
@@ -209,16 +269,6 @@ enum Shape {
 }
 
 impl Pattern {
-    /// An action in lower case, or part of one, with wildcards.
-    pub(super) fn action(lower: &str) -> Self {
-        let wild = |byte| match byte {
-            b'*' => MANY,
-            b'?' => ONE,
-            other => other,
-        };
-        Self::new(lower.bytes().map(wild).collect(), Style::Like)
-    }
-
     fn new(mut bytes: Vec<u8>, style: Style) -> Self {
         let shape = compile(&mut bytes, style);
         Self { bytes: bytes.into(), shape }

@@ -350,3 +350,25 @@ fn what_denies_is_not_escaped() {
     assert!(denied(same, &[]));
     assert!(!denied(&same.replace("NotEquals", "Equals"), &[("aws:ResourceTag/t", "a")]));
 }
+
+#[test]
+fn patterns_are_told_as_they_were_written() {
+    use crate::policy::pattern::{Style, Template, Variables};
+    for text in [
+        "",
+        "*",
+        "a*b?c",
+        "arn:aws:ecs:us-*-1:*:task/*/?",
+        "é${*}${?}*",
+        "${aws:username}",
+        "a-${aws:principaltag/t, 'd e'}-*",
+        "short:*:a?b*c",
+    ] {
+        for style in [Style::Like, Style::Resource, Style::Arn] {
+            let template = Template::parse(text, style, Variables::Substituted).expect("a pattern");
+            assert_eq!(template.text(style), text, "{style:?}");
+        }
+    }
+    let plain = Template::parse("a*${", Style::Exact, Variables::Literal).expect("a text");
+    assert_eq!(plain.text(Style::Exact), "a*${");
+}
