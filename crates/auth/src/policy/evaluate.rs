@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::pattern::{Action, Match, Style, Template};
-use super::principal::{Grant, Who};
+use super::principal::{Grant, Principals, Who};
 use super::trace::{Mismatch, NearMiss, StatementRef};
 use super::{
     Ask, Attached, Context, Decision, Effect, Evaluation, Layer, List, NEAR_MAX, Policies, Policy,
@@ -303,9 +303,14 @@ impl<'a> Asked<'a> {
             let variable = open.find_map(|template| template.unresolved(self.context));
             why.extend(variable.map(|key| Mismatch::Variable(key.to_owned())));
         }
-        let named = statement.principals.as_ref();
-        if named.is_some_and(|named| self.who.and_then(|who| named.grant(who)).is_none()) {
-            why.push(Mismatch::Principal);
+        let unnamed = |all: &&Principals| self.who.and_then(|who| all.grant(who)).is_none();
+        if let Some(principals) = statement.principals.as_ref().filter(unnamed) {
+            let named = principals.named.iter();
+            why.push(Mismatch::Principal {
+                asked: self.who.map(Who::name).unwrap_or_default().to_owned(),
+                named: named.map(|named| format!("{} {}", named.kind, named.value)).collect(),
+                negated: principals.negated,
+            });
         }
         for condition in &statement.conditions {
             if !condition.holds(self.context, statement.effect) {

@@ -174,6 +174,14 @@ fn roles_trust_whom_they_name() {
         let expected = if grant.is_some() { "" } else { clause };
         assert_eq!(evaluation.clause(ask.action), expected);
     }
+    let context_of_ecs = context(&[]);
+    let ask = Ask { action: "sts:AssumeRole", resource: ROLE, context: &context_of_ecs };
+    let told = trusts(&trust(r#"{"Service":"ec2.amazonaws.com"}"#, ""), &ecs, &ask);
+    assert_eq!(
+        told.near[0].to_string(),
+        "statement 1 of trust policy of role/app does not apply: Principal is Service \
+         ec2.amazonaws.com, and ecs-tasks.amazonaws.com asks"
+    );
     let deny = r#"{"Effect":"Deny","Principal":"*","Action":"sts:AssumeRole"}"#;
     let deny = attached_as("trust policy of role/app", &document(deny), PolicyKind::Trust);
     let context = context(&[]);
