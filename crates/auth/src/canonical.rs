@@ -1,7 +1,7 @@
 //! Canonical request, string to sign, signing key and signature of SigV4.
 //!
-//! Plain functions over request parts; signing and verifying both call [`signature`], so they
-//! cannot drift apart.
+//! Plain functions over request parts; signing and verifying both call [`sign`], so they cannot drift
+//! apart.
 
 use hmac::{Hmac, KeyInit, Mac};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
@@ -39,12 +39,26 @@ pub(crate) struct Covered<'a> {
     pub(crate) payload: &'a str,
 }
 
-/// The signature, 64 lower-case hexadecimal digits.
-pub(crate) fn signature(parts: &RequestParts<'_>, covered: &Covered<'_>, secret: &str) -> String {
-    let request = canonical_request(parts, covered);
-    let to_sign = string_to_sign(covered, &request);
-    let key = signing_key(secret, covered.scope);
-    hex::encode(hmac(&key, to_sign.as_bytes()))
+/// What a secret signs with on one day, for one region and service.
+pub(crate) struct SigningKey([u8; 32]);
+
+impl SigningKey {
+    pub(crate) fn new(secret: &str, scope: &Scope<'_>) -> Self {
+        let date = hmac(format!("AWS4{secret}").as_bytes(), scope.date.as_bytes());
+        let region = hmac(&date, scope.region.as_bytes());
+        let service = hmac(&region, scope.service.as_bytes());
+        Self(hmac(&service, TERMINATOR.as_bytes()))
+    }
+
+    /// The signature of a text, 64 lower-case hexadecimal digits.
+    pub(crate) fn sign(&self, text: &str) -> String {
+        hex::encode(hmac(&self.0, text.as_bytes()))
+    }
+}
+
+/// The signature of a request.
+pub(crate) fn sign(parts: &RequestParts<'_>, covered: &Covered<'_>, key: &SigningKey) -> String {
+    key.sign(&string_to_sign(covered, &canonical_request(parts, covered)))
 }
 
 /// Bytes, not text: header values need not be UTF-8.
@@ -70,13 +84,6 @@ pub(crate) fn canonical_request(parts: &RequestParts<'_>, covered: &Covered<'_>)
 fn string_to_sign(covered: &Covered<'_>, request: &[u8]) -> String {
     let hash = hex::encode(Sha256::digest(request));
     format!("{ALGORITHM}\n{}\n{}\n{hash}", covered.amz_date, covered.scope.path())
-}
-
-fn signing_key(secret: &str, scope: &Scope<'_>) -> [u8; 32] {
-    let date = hmac(format!("AWS4{secret}").as_bytes(), scope.date.as_bytes());
-    let region = hmac(&date, scope.region.as_bytes());
-    let service = hmac(&region, scope.service.as_bytes());
-    hmac(&service, TERMINATOR.as_bytes())
 }
 
 fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {

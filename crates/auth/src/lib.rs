@@ -33,14 +33,14 @@ pub use identity::{
 pub use policy::{
     Ask, Attached, Context, DOCUMENT_MAX, Decision, Effect, Evaluation, Grant, Layer,
     MANAGED_POLICY_MAX, Mismatch, NEAR_MAX, NearMiss, Permissions, Policies, Policy, PolicyError,
-    PolicyKind, PrincipalType, Reason, ResourceRule, ResourceSide, StatementRef, Who, evaluate,
-    evaluate_with, trusts,
+    PolicyKind, Position, PrincipalType, Reason, ResourceRule, ResourceSide, StatementRef, Who,
+    evaluate, evaluate_with, trusts,
 };
 pub use request::{PayloadHash, RequestParts};
 pub use scheme::{Peeked, Scope, peek, session_token};
 pub use seal::{SealKey, SealKeyError, Window};
 pub use sign::{Credentials, PresignError, presign, sign};
-pub use verify::{Expected, Verified, verify};
+pub use verify::{Chunked, Expected, Verified, verify, verify_chunked};
 
 /// Longest life of a presigned URL, in seconds (AWS: seven days).
 pub const PRESIGN_MAX_S: u32 = 7 * 24 * 3600;

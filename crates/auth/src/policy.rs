@@ -53,7 +53,7 @@ pub struct Policy {
 pub enum PolicyKind {
     /// To a user, group, role or session, or as boundary: no `Principal`.
     Identity,
-    /// To a resource: with `Principal`.
+    /// To a resource: with `Principal`; without `Resource` it means what it is attached to.
     Resource,
     /// To a role, as its trust policy: with `Principal`, without `Resource`, `sts:` actions only.
     Trust,
@@ -73,8 +73,8 @@ struct Statement {
     sid: Option<Box<str>>,
     effect: Effect,
     principals: Option<principal::Principals>,
-    actions: List<pattern::Pattern>,
-    /// `None` in trust policies: the role itself.
+    actions: List<pattern::Action>,
+    /// `None` where what the policy is attached to is meant, as in trust policies.
     resources: Option<List<pattern::Template>>,
     conditions: Box<[condition::Condition]>,
 }
@@ -84,8 +84,6 @@ struct Statement {
 struct List<P> {
     negated: bool,
     patterns: Box<[P]>,
-    /// As the document has them.
-    written: Box<[Box<str>]>,
 }
 
 /// Why a text is no policy.
@@ -212,8 +210,10 @@ fn literal(text: &str) -> String {
 /// Where a policy stands in an evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Layer {
-    /// Policies of the resource, or the trust policy of the role.
+    /// Policies of the resource.
     Resource,
+    /// The trust policy of a role.
+    Trust,
     /// Policies of the user and its groups, or of the role.
     Identity,
     /// The permission boundary.
@@ -227,6 +227,7 @@ impl Layer {
     pub fn name(self) -> &'static str {
         match self {
             Self::Resource => "resource-based policy",
+            Self::Trust => "role trust policy",
             Self::Identity => "identity-based policy",
             Self::Boundary => "permissions boundary",
             Self::Session => "session policy",
@@ -263,13 +264,34 @@ impl Reason {
         match self {
             Self::Allowed => String::new(),
             Self::ExplicitDeny(layer) => {
-                let article = if layer == Layer::Identity { "an" } else { "a" };
+                let article = match layer {
+                    Layer::Identity => "an",
+                    Layer::Trust => "the",
+                    Layer::Resource | Layer::Boundary | Layer::Session => "a",
+                };
                 format!("with an explicit deny in {article} {}", layer.name())
             }
             Self::NoAllow(layer) => {
                 format!("because no {} allows the {action} action", layer.name())
             }
         }
+    }
+}
+
+/// A place in a document, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The line.
+    pub line: usize,
+    /// The character of the line.
+    pub column: usize,
+}
+
+impl Position {
+    fn of(document: &str, at: usize) -> Option<Self> {
+        let before = document.get(..at)?;
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        Some(Self { line: before.matches('\n').count() + 1, column: line.chars().count() + 1 })
     }
 }
 
@@ -295,6 +317,18 @@ impl Evaluation {
     /// Whether it is allowed.
     pub fn is_allowed(&self) -> bool {
         self.decision == Decision::Allowed
+    }
+
+    /// How AWS ends its text today: as [`Reason::clause`], with the ARN of a managed policy that
+    /// denies.
+    pub fn clause(&self, action: &str) -> String {
+        let clause = self.reason.clause(action);
+        match self.statements.first().filter(|_| self.decision == Decision::ExplicitDeny) {
+            Some(statement) if statement.source.starts_with("arn:") => {
+                format!("{clause}: {}", statement.source)
+            }
+            _ => clause,
+        }
     }
 }
 
@@ -328,6 +362,12 @@ impl Policy {
     /// Characters of the document as IAM counts them: without white space.
     pub fn size(&self) -> usize {
         self.size
+    }
+
+    /// Where in a document a statement begins and ends, as SimulatePrincipalPolicy tells it.
+    pub fn position(document: &str, index: usize) -> Option<(Position, Position)> {
+        let place = json::statements(document).get(index)?.clone();
+        Some((Position::of(document, place.start)?, Position::of(document, place.end)?))
     }
 
     /// Whom a trust or resource policy names: sort and text, as written. Whether they exist is for

@@ -51,6 +51,11 @@ impl PayloadHash {
         Self::Sha256(Sha256::digest(body).into())
     }
 
+    /// Whether it is the hash of an empty body.
+    pub(crate) fn is_of_nothing(&self) -> bool {
+        *self == Self::of(b"")
+    }
+
     /// The form in the canonical request and in `x-amz-content-sha256`.
     pub(crate) fn text(&self) -> String {
         match self {

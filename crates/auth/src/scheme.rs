@@ -127,6 +127,11 @@ impl Claim {
             (0, false) => Err(AuthError::Missing),
             (0, true) => Self::from_query(parts),
             (1, false) => Self::from_header(parts),
+            (_, true) => Err(AuthError::Invalid(
+                "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP \
+                 header."
+                    .to_owned(),
+            )),
             _ => Err(AuthError::Incomplete(
                 "Request carries more than one authorization; only one is allowed.".to_owned(),
             )),
@@ -135,11 +140,14 @@ impl Claim {
 
     fn from_header(parts: &RequestParts<'_>) -> Result<Self, AuthError> {
         let header = parts.header("authorization").unwrap_or_default();
-        let Some(rest) = header.strip_prefix(ALGORITHM) else {
-            return Err(AuthError::Incomplete(format!(
-                "Authorization header requires the algorithm '{ALGORITHM}'."
-            )));
-        };
+        // Another scheme is no signature at all, as AWS has it.
+        if !header.starts_with("AWS4-") {
+            return Err(AuthError::Missing);
+        }
+        let (algorithm, rest) =
+            header.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((header, ""));
+        check_algorithm(algorithm)?;
+        check_once(parts)?;
         let fields = fields(rest)?;
         let date = parts.header("x-amz-date").or_else(|| parts.header("date"));
         let mut missing = Vec::new();
@@ -162,6 +170,12 @@ impl Claim {
         if !missing.is_empty() {
             return Err(AuthError::Incomplete(missing.join(" ")));
         }
+        let known = ["Credential", "SignedHeaders", "Signature"];
+        if let Some(name) = fields.keys().find(|name| !known.contains(name)) {
+            return Err(AuthError::Incomplete(format!(
+                "'{name}' is not a parameter of the Authorization header."
+            )));
+        }
         Ok(Self {
             credential: Credential::parse(credential)?,
             signed_headers: signed_headers(signed)?,
@@ -179,11 +193,8 @@ impl Claim {
                 AuthError::Incomplete(format!("AWS query-string parameters must include '{name}'."))
             })
         };
-        if need("X-Amz-Algorithm")? != ALGORITHM {
-            return Err(AuthError::Incomplete(format!(
-                "X-Amz-Algorithm requires the algorithm '{ALGORITHM}'."
-            )));
-        }
+        check_algorithm(&need("X-Amz-Algorithm")?)?;
+        check_once(parts)?;
         let expires = need("X-Amz-Expires")?;
         let expires_s = expires.parse::<u32>().ok().filter(|s| (1..=PRESIGN_MAX_S).contains(s));
         Ok(Self {
@@ -199,6 +210,26 @@ impl Claim {
             })?),
             session_token: fields.get("X-Amz-Security-Token").cloned(),
         })
+    }
+}
+
+/// There is one; anything else would be a way around it.
+fn check_algorithm(algorithm: &str) -> Result<(), AuthError> {
+    if algorithm == ALGORITHM {
+        return Ok(());
+    }
+    Err(AuthError::Incomplete(format!("Unsupported AWS 'algorithm': '{algorithm}'.")))
+}
+
+/// Headers that a signature is read from stand once: of two, one could be signed and the other meant.
+fn check_once(parts: &RequestParts<'_>) -> Result<(), AuthError> {
+    const ONCE: [&str; 5] =
+        ["date", "host", "x-amz-content-sha256", "x-amz-date", "x-amz-security-token"];
+    match ONCE.into_iter().find(|name| parts.values(name).count() > 1) {
+        None => Ok(()),
+        Some(name) => Err(AuthError::Incomplete(format!(
+            "Request carries more than one '{name}' header; only one is allowed."
+        ))),
     }
 }
 
@@ -230,15 +261,17 @@ fn fields(rest: &str) -> Result<BTreeMap<&str, &str>, AuthError> {
     Ok(fields)
 }
 
+/// The list is signed as it stands, and signers write it in lower case, sorted and without repeats;
+/// so any other form cannot be what was signed.
 fn signed_headers(text: &str) -> Result<Vec<String>, AuthError> {
-    let mut names: Vec<String> =
-        text.split(';').take(SIGNED_HEADERS_MAX + 1).map(str::to_ascii_lowercase).collect();
+    let names: Vec<String> =
+        text.split(';').take(SIGNED_HEADERS_MAX + 1).map(str::to_owned).collect();
     if names.len() > SIGNED_HEADERS_MAX {
         return Err(AuthError::Incomplete("SignedHeaders names too many headers.".to_owned()));
     }
-    names.sort();
-    names.dedup();
-    Ok(names)
+    let lower = names.iter().all(|name| !name.bytes().any(|b| b.is_ascii_uppercase()));
+    let sorted = names.is_sorted_by(|a, b| a < b);
+    if lower && sorted { Ok(names) } else { Err(AuthError::Mismatch) }
 }
 
 /// The `X-Amz-*` parameters of a query; one that repeats is refused rather than chosen from.

@@ -3,7 +3,7 @@
 
 use core::fmt;
 
-use crate::canonical::{self, ALGORITHM, Covered, encode};
+use crate::canonical::{self, ALGORITHM, Covered, SigningKey, encode};
 use crate::request::{PayloadHash, RequestParts};
 use crate::scheme::Scope;
 use crate::{PRESIGN_MAX_S, date};
@@ -74,7 +74,8 @@ pub fn sign(
         signed_headers: &names,
         payload: &payload.text(),
     };
-    let signature = canonical::signature(&parts, &covered, &credentials.secret_access_key);
+    let key = SigningKey::new(&credentials.secret_access_key, &scope);
+    let signature = canonical::sign(&parts, &covered, &key);
     let authorization = format!(
         "{ALGORITHM} Credential={}/{}, SignedHeaders={}, Signature={signature}",
         credentials.access_key_id,
@@ -128,7 +129,8 @@ pub fn presign(
         signed_headers: &names,
         payload: &payload.text(),
     };
-    let signature = canonical::signature(&unsigned, &covered, &credentials.secret_access_key);
+    let key = SigningKey::new(&credentials.secret_access_key, &scope);
+    let signature = canonical::sign(&unsigned, &covered, &key);
     Ok(format!("{query}&X-Amz-Signature={signature}"))
 }
 

@@ -13,12 +13,8 @@ use super::{Context, Effect};
 /// One key under one operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Condition {
-    /// As written, e.g. `ForAnyValue:StringLikeIfExists`.
-    pub(super) operator: Box<str>,
     /// As written.
     pub(super) name: Box<str>,
-    /// As written.
-    pub(super) wanted: Box<[Box<str>]>,
     /// Lower case.
     key: Box<str>,
     form: Form,
@@ -29,6 +25,7 @@ pub(super) struct Condition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Form {
     set: Set,
+    base: &'static str,
     if_exists: bool,
     negated: bool,
     kind: Kind,
@@ -36,8 +33,9 @@ pub(super) struct Form {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Set {
-    /// No qualifier. Of a key with several values one that matches is enough, and a negated
-    /// operator holds if none does; AWS leaves this open and asks for a qualifier.
+    /// No qualifier, for keys with one value. Of several AWS asks for a qualifier, and without one the
+    /// condition does not hold. So here, where the statement allows; one that denies applies if any
+    /// value would do: else a tag in two spellings, `env` and `ENV`, would be a way around it.
     Plain,
     ForAllValues,
     ForAnyValue,
@@ -108,66 +106,84 @@ impl Form {
         };
         let (base, if_exists) =
             rest.strip_suffix("IfExists").map_or((rest, false), |base| (base, true));
-        let (kind, negated) = kind(base)?;
+        let (base, kind, negated) = *OPERATORS.iter().find(|(name, ..)| *name == base)?;
         // "any condition operator name except the Null condition"
         let null = kind == Kind::Null && if_exists;
-        (!null).then_some(Self { set, if_exists, negated, kind })
+        (!null).then_some(Self { set, base, if_exists, negated, kind })
     }
 }
 
-fn kind(base: &str) -> Option<(Kind, bool)> {
-    let ordered = |rest: &str| {
-        Some(match rest {
-            "Equals" => (Order::Equal, false),
-            "NotEquals" => (Order::Equal, true),
-            "LessThan" => (Order::Less, false),
-            "LessThanEquals" => (Order::LessOrEqual, false),
-            "GreaterThan" => (Order::Greater, false),
-            "GreaterThanEquals" => (Order::GreaterOrEqual, false),
-            _ => return None,
-        })
-    };
-    if let Some((order, negated)) = base.strip_prefix("Numeric").and_then(ordered) {
-        return Some((Kind::Number(order), negated));
-    }
-    if let Some((order, negated)) = base.strip_prefix("Date").and_then(ordered) {
-        return Some((Kind::Date(order), negated));
-    }
-    Some(match base {
-        "StringEquals" => (Kind::Text(Style::Exact), false),
-        "StringNotEquals" => (Kind::Text(Style::Exact), true),
-        "StringEqualsIgnoreCase" => (Kind::Text(Style::Folded), false),
-        "StringNotEqualsIgnoreCase" => (Kind::Text(Style::Folded), true),
-        "StringLike" => (Kind::Text(Style::Like), false),
-        "StringNotLike" => (Kind::Text(Style::Like), true),
-        "ArnEquals" | "ArnLike" => (Kind::Text(Style::Arn), false),
-        "ArnNotEquals" | "ArnNotLike" => (Kind::Text(Style::Arn), true),
-        "Bool" => (Kind::Bool, false),
-        "BinaryEquals" => (Kind::Binary, false),
-        "IpAddress" => (Kind::Ip, false),
-        "NotIpAddress" => (Kind::Ip, true),
-        "Null" => (Kind::Null, false),
-        _ => return None,
-    })
-}
+/// Every operator, what it compares, and whether it is negated.
+const OPERATORS: [(&str, Kind, bool); 27] = [
+    ("StringEquals", Kind::Text(Style::Exact), false),
+    ("StringNotEquals", Kind::Text(Style::Exact), true),
+    ("StringEqualsIgnoreCase", Kind::Text(Style::Folded), false),
+    ("StringNotEqualsIgnoreCase", Kind::Text(Style::Folded), true),
+    ("StringLike", Kind::Text(Style::Like), false),
+    ("StringNotLike", Kind::Text(Style::Like), true),
+    ("ArnEquals", Kind::Text(Style::Arn), false),
+    ("ArnNotEquals", Kind::Text(Style::Arn), true),
+    ("ArnLike", Kind::Text(Style::Arn), false),
+    ("ArnNotLike", Kind::Text(Style::Arn), true),
+    ("NumericEquals", Kind::Number(Order::Equal), false),
+    ("NumericNotEquals", Kind::Number(Order::Equal), true),
+    ("NumericLessThan", Kind::Number(Order::Less), false),
+    ("NumericLessThanEquals", Kind::Number(Order::LessOrEqual), false),
+    ("NumericGreaterThan", Kind::Number(Order::Greater), false),
+    ("NumericGreaterThanEquals", Kind::Number(Order::GreaterOrEqual), false),
+    ("DateEquals", Kind::Date(Order::Equal), false),
+    ("DateNotEquals", Kind::Date(Order::Equal), true),
+    ("DateLessThan", Kind::Date(Order::Less), false),
+    ("DateLessThanEquals", Kind::Date(Order::LessOrEqual), false),
+    ("DateGreaterThan", Kind::Date(Order::Greater), false),
+    ("DateGreaterThanEquals", Kind::Date(Order::GreaterOrEqual), false),
+    ("Bool", Kind::Bool, false),
+    ("BinaryEquals", Kind::Binary, false),
+    ("IpAddress", Kind::Ip, false),
+    ("NotIpAddress", Kind::Ip, true),
+    ("Null", Kind::Null, false),
+];
 
 impl Condition {
     pub(super) fn new(
-        operator: &str,
         form: Form,
         name: &str,
-        wanted: Vec<String>,
+        wanted: &[String],
         variables: Variables,
     ) -> Result<Self, BadValue> {
-        let test = test(form, &wanted, variables)?;
-        Ok(Self {
-            operator: operator.into(),
-            name: name.into(),
-            wanted: wanted.into_iter().map(String::into_boxed_str).collect(),
-            key: name.to_ascii_lowercase().into(),
-            form,
-            test,
-        })
+        let test = test(form, wanted, variables)?;
+        Ok(Self { name: name.into(), key: name.to_ascii_lowercase().into(), form, test })
+    }
+
+    /// E.g. `ForAnyValue:StringLikeIfExists`.
+    pub(super) fn operator(&self) -> String {
+        let Form { set, base, if_exists, .. } = self.form;
+        let set = match set {
+            Set::Plain => "",
+            Set::ForAllValues => "ForAllValues:",
+            Set::ForAnyValue => "ForAnyValue:",
+        };
+        format!("{set}{base}{}", if if_exists { "IfExists" } else { "" })
+    }
+
+    /// Its values, for people.
+    pub(super) fn wanted(&self) -> Vec<String> {
+        fn shown<T: ToString>(values: &[T]) -> Vec<String> {
+            values.iter().map(ToString::to_string).collect()
+        }
+        match &self.test {
+            Test::Texts(templates) => {
+                let style = match self.form.kind {
+                    Kind::Text(style) => style,
+                    _ => Style::Exact,
+                };
+                templates.iter().map(|template| template.text(style)).collect()
+            }
+            Test::Numbers(_, numbers) => numbers.iter().map(|n| n.0.to_string()).collect(),
+            Test::Dates(_, dates) => shown(dates),
+            Test::Blocks(blocks) => shown(blocks),
+            Test::Absent(wanted) => shown(wanted),
+        }
     }
 
     /// Whether it holds. A statement that allows does not apply where a variable has no value; in
@@ -181,7 +197,7 @@ impl Condition {
         let satisfied = |value: &String| self.satisfied(value, context, effect);
         match set {
             Set::Plain if values.is_empty() => if_exists || negated,
-            Set::Plain if negated => values.iter().all(satisfied),
+            Set::Plain if values.len() > 1 && effect == Effect::Allow => false,
             Set::Plain => values.iter().any(satisfied),
             // "a null dataset, such as an empty string" counts as no value: true for all, and
             // false for any, with IfExists too.

@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::pattern::{Match, Template};
-use super::principal::{Grant, Who};
+use super::pattern::{Action, Match, Style, Template};
+use super::principal::{Grant, Principals, Who};
 use super::trace::{Mismatch, NearMiss, StatementRef};
 use super::{
     Ask, Attached, Context, Decision, Effect, Evaluation, Layer, List, NEAR_MAX, Policies, Policy,
-    Reason, Statement,
+    PolicyKind, Reason, Statement,
 };
 
 /// What the owner of a resource says.
@@ -48,24 +48,31 @@ pub fn evaluate_with(policies: &Policies, side: &ResourceSide<'_>, ask: &Ask<'_>
 pub fn trusts(policy: &Attached, who: &Who<'_>, ask: &Ask<'_>) -> Evaluation {
     let asked = Asked::new(ask, Some(who));
     let policies = core::slice::from_ref(policy);
-    let found = asked.layer(Layer::Resource, policies);
+    let layer = layer_of(policies);
+    let found = asked.layer(layer, policies);
     let mut evaluation = match (found.deny, found.allow) {
         (Some(deny), _) => denied(deny),
         (None, Some((allow, _))) => allowed(vec![allow]),
-        (None, None) => lacking(vec![Layer::Resource]),
+        (None, None) => lacking(vec![layer]),
     };
     evaluation.grant = found.grant.filter(|_| evaluation.decision == Decision::Allowed);
     if evaluation.decision == Decision::ImplicitDeny {
-        asked.near(Layer::Resource, policies, &mut evaluation.near);
+        asked.near(layer, policies, &mut evaluation.near);
     }
     evaluation
+}
+
+/// Trust policies are the resource policies of roles, under a name of their own.
+fn layer_of(policies: &[Attached]) -> Layer {
+    let trust = policies.iter().any(|attached| attached.policy.kind == PolicyKind::Trust);
+    if trust { Layer::Trust } else { Layer::Resource }
 }
 
 fn decide(policies: &Policies, side: Option<&ResourceSide<'_>>, ask: &Ask<'_>) -> Evaluation {
     let asked = Asked::new(ask, side.map(|side| &side.who));
     let boundary = policies.boundary.as_ref().map(core::slice::from_ref);
     let layers: [(Layer, Option<&[Attached]>); 4] = [
-        (Layer::Resource, side.map(|side| side.policies)),
+        (side.map_or(Layer::Resource, |side| layer_of(side.policies)), side.map(|s| s.policies)),
         (Layer::Identity, Some(&policies.identity)),
         (Layer::Boundary, boundary),
         (Layer::Session, policies.session.as_deref()),
@@ -86,7 +93,8 @@ fn decide(policies: &Policies, side: Option<&ResourceSide<'_>>, ask: &Ask<'_>) -
         .map(|((layer, _), _)| *layer)
         .collect();
     if missing.is_empty() {
-        let counts = |layer: Layer| needed.contains(&layer) || layer == Layer::Resource;
+        let of_resource = |layer| matches!(layer, Layer::Resource | Layer::Trust);
+        let counts = |layer: Layer| needed.contains(&layer) || of_resource(layer);
         let found = found.into_iter().flatten().filter_map(|found| found.allow);
         let statements = found.map(|(allow, _)| allow).filter(|allow| counts(allow.layer));
         return Evaluation { grant, ..allowed(statements.collect()) };
@@ -102,10 +110,10 @@ fn decide(policies: &Policies, side: Option<&ResourceSide<'_>>, ask: &Ask<'_>) -
 
 /// Layers that must allow, given what the resource says. A layer that is not there lacks nothing.
 fn needed(rule: Option<ResourceRule>, grant: Option<Grant>) -> &'static [Layer] {
-    use Layer::{Boundary, Identity, Resource, Session};
+    use Layer::{Boundary, Identity, Resource, Session, Trust};
     match (rule, grant) {
-        (Some(ResourceRule::Both), _) => &[Resource, Identity, Boundary, Session],
-        (Some(ResourceRule::ResourceMust), None) => &[Resource],
+        (Some(ResourceRule::Both), _) => &[Resource, Trust, Identity, Boundary, Session],
+        (Some(ResourceRule::ResourceMust), None) => &[Resource, Trust],
         // "not limited by an implicit deny in an identity-based policy, a permissions boundary, or
         // session policy" (policy evaluation logic: user, role session)
         (Some(_), Some(Grant::Direct)) => &[],
@@ -253,13 +261,14 @@ impl<'a> Asked<'a> {
                 for (index, statement) in attached.policy.statements.iter().enumerate() {
                     let matched = self.action(statement);
                     let same_service = || {
-                        let mut written = statement.actions.written.iter();
-                        let vendor = |action: &str| action.split(':').next().map(str::to_owned);
+                        let mut written = statement.actions.patterns.iter();
+                        let vendor = |action: &Action| {
+                            let vendor = action.0.split(':').next();
+                            vendor.is_some_and(|vendor| vendor.eq_ignore_ascii_case(service))
+                        };
                         !statement.actions.negated
                             && self.resource(statement) == Match::Yes
-                            && written.any(|action| {
-                                vendor(action).is_some_and(|v| v.eq_ignore_ascii_case(service))
-                            })
+                            && written.any(vendor)
                     };
                     let wanted = if about_action { matched } else { !matched && same_service() };
                     if statement.effect == Effect::Allow && wanted && near.len() < NEAR_MAX {
@@ -274,35 +283,41 @@ impl<'a> Asked<'a> {
 
     fn mismatches(&self, statement: &Statement) -> Vec<Mismatch> {
         let mut why = Vec::new();
-        let texts = |texts: &[Box<str>]| texts.iter().map(|text| String::from(&**text)).collect();
         if !self.action(statement) {
+            let actions = statement.actions.patterns.iter();
             why.push(Mismatch::Action {
                 asked: self.written.to_owned(),
-                patterns: texts(&statement.actions.written),
+                patterns: actions.map(|action| String::from(&*action.0)).collect(),
                 negated: statement.actions.negated,
             });
         }
         let others = |_: &&List<Template>| self.resource(statement) != Match::Yes;
         if let Some(resources) = statement.resources.as_ref().filter(others) {
+            let templates = resources.patterns.iter();
             why.push(Mismatch::Resource {
                 asked: self.resource.to_owned(),
-                patterns: texts(&resources.written),
+                patterns: templates.map(|template| template.text(Style::Resource)).collect(),
                 negated: resources.negated,
             });
             let mut open = resources.patterns.iter();
             let variable = open.find_map(|template| template.unresolved(self.context));
             why.extend(variable.map(|key| Mismatch::Variable(key.to_owned())));
         }
-        let named = statement.principals.as_ref();
-        if named.is_some_and(|named| self.who.and_then(|who| named.grant(who)).is_none()) {
-            why.push(Mismatch::Principal);
+        let unnamed = |all: &&Principals| self.who.and_then(|who| all.grant(who)).is_none();
+        if let Some(principals) = statement.principals.as_ref().filter(unnamed) {
+            let named = principals.named.iter();
+            why.push(Mismatch::Principal {
+                asked: self.who.map(Who::name).unwrap_or_default().to_owned(),
+                named: named.map(|named| format!("{} {}", named.kind, named.value)).collect(),
+                negated: principals.negated,
+            });
         }
         for condition in &statement.conditions {
             if !condition.holds(self.context, statement.effect) {
                 why.push(Mismatch::Condition {
-                    operator: String::from(&*condition.operator),
+                    operator: condition.operator(),
                     key: String::from(&*condition.name),
-                    wanted: texts(&condition.wanted),
+                    wanted: condition.wanted(),
                     seen: condition.seen(self.context).map(<[String]>::to_vec),
                 });
                 let variable = condition.unresolved(self.context);

@@ -1,8 +1,10 @@
 //! JSON as policies need it: bounded, and without a key that is there twice.
 
 use core::fmt;
+use core::ops::Range;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 /// A JSON value. Numbers and booleans keep their text: conditions compare them as such.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,5 +80,54 @@ impl<'de> Visitor<'de> for AnyJson {
             members.push((name, value));
         }
         Ok(Json::Object(members))
+    }
+}
+
+/// Where each statement of a document stands in it, in bytes; nothing for what is no document.
+pub(super) fn statements(text: &str) -> Vec<Range<usize>> {
+    let place = |raw: &RawValue| {
+        let start = raw.get().as_ptr().addr().checked_sub(text.as_ptr().addr())?;
+        Some(start..start + raw.get().len())
+    };
+    let Ok(Document(Some(all))) = serde_json::from_str::<Document<'_>>(text) else {
+        return Vec::new();
+    };
+    match serde_json::from_str::<Vec<&RawValue>>(all.get()) {
+        Ok(list) => list.into_iter().filter_map(place).collect(),
+        Err(_) => place(all).into_iter().collect(),
+    }
+}
+
+/// A document of which only `Statement` counts.
+struct Document<'a>(Option<&'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Document<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = Document<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(
+                self,
+                mut access: A,
+            ) -> Result<Document<'de>, A::Error> {
+                let mut found = None;
+                while let Some(name) = access.next_key::<String>()? {
+                    if name == "Statement" {
+                        found = Some(access.next_value()?);
+                    } else {
+                        access.next_value::<IgnoredAny>()?;
+                    }
+                }
+                Ok(Document(found))
+            }
+        }
+
+        deserializer.deserialize_map(Members)
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::condition::{Condition, Form};
 use super::json::Json;
-use super::pattern::{Pattern, Style, Template, Variables};
+use super::pattern::{Action, Style, Template, Variables};
 use super::principal::{Named, PrincipalType, Principals, is_principal};
 use super::{DOCUMENT_MAX, Effect, List, Policy, PolicyError, PolicyKind, Statement};
 
@@ -155,7 +155,7 @@ impl Reader {
             };
             return Err(self.error(text, "a trust policy names whom it trusts"));
         }
-        let Some(actions) = found.actions.filter(|actions| !actions.written.is_empty()) else {
+        let Some(actions) = found.actions.filter(|actions| !actions.patterns.is_empty()) else {
             let text = match self.kind {
                 PolicyKind::Trust => "Missing required field Action",
                 _ => "Policy statement must contain actions.",
@@ -163,8 +163,9 @@ impl Reader {
             return Err(self.error(text, "Action is missing"));
         };
         let resources = match found.resources {
-            Some(resources) if !resources.written.is_empty() => Some(resources),
-            _ if trust => None,
+            Some(resources) if !resources.patterns.is_empty() => Some(resources),
+            // Without one, what it is attached to is meant; so ECR writes its policies.
+            None if self.kind != PolicyKind::Identity => None,
             _ => {
                 let text = "Policy statement must contain resources.";
                 return Err(self.error(text, "Resource is missing"));
@@ -205,13 +206,13 @@ impl Reader {
         Err(self.error(text, "Effect is Allow or Deny"))
     }
 
-    fn actions(&self, value: Json, negated: bool) -> Result<List<Pattern>, PolicyError> {
+    fn actions(&self, value: Json, negated: bool) -> Result<List<Action>, PolicyError> {
         let written = self.texts(value, "Action")?;
         for action in &written {
             self.check_action(action)?;
         }
-        let patterns = written.iter().map(|text| Pattern::action(&text.to_ascii_lowercase()));
-        Ok(List { negated, patterns: patterns.collect(), written: boxed(written) })
+        let patterns = written.into_iter().map(|text| Action(text.into()));
+        Ok(List { negated, patterns: patterns.collect() })
     }
 
     fn check_action(&self, action: &str) -> Result<(), PolicyError> {
@@ -253,7 +254,7 @@ impl Reader {
             let template = Template::parse(resource, Style::Resource, self.variables);
             patterns.push(template.map_err(|_| self.bad_variable(resource))?);
         }
-        Ok(List { negated, patterns: patterns.into(), written: boxed(written) })
+        Ok(List { negated, patterns: patterns.into() })
     }
 
     fn check_resource(&self, resource: &str) -> Result<(), PolicyError> {
@@ -334,7 +335,7 @@ impl Reader {
                 }
                 let wanted = self.scalars(wanted, &name)?;
                 let shown = format!("a value of `{name}` does not suit {operator}: {wanted:?}");
-                let condition = Condition::new(&operator, form, &name, wanted, self.variables);
+                let condition = Condition::new(form, &name, &wanted, self.variables);
                 conditions.push(condition.map_err(|_| self.syntax(shown))?);
             }
         }
@@ -414,11 +415,7 @@ struct Elements {
     sid: Option<Box<str>>,
     effect: Option<Effect>,
     principals: Option<Principals>,
-    actions: Option<List<Pattern>>,
+    actions: Option<List<Action>>,
     resources: Option<List<Template>>,
     conditions: Vec<Condition>,
-}
-
-fn boxed(texts: Vec<String>) -> Box<[Box<str>]> {
-    texts.into_iter().map(String::into_boxed_str).collect()
 }

@@ -114,11 +114,31 @@ impl Template {
     pub(super) fn matches(&self, text: &str, context: &Context) -> Match {
         match self {
             Self::Fixed(pattern) => pattern.matches(text).into(),
+            Self::Open { .. } if self.unresolved(context).is_some() => Match::Unresolved,
+            // Most that do not match differ at once, which needs no value of a variable.
+            Self::Open { pieces, style } if differs(pieces, *style, text) => Match::No,
             Self::Open { pieces, style } => match expand(pieces, context) {
-                Some(bytes) => Pattern::new(bytes, *style).matches(text).into(),
+                Some(mut bytes) => {
+                    let shape = compile(&mut bytes, *style);
+                    fits(shape, &bytes, text).into()
+                }
                 None => Match::Unresolved,
             },
         }
+    }
+
+    /// How a document writes it, but for the case of what is compared without.
+    pub(super) fn text(&self, style: Style) -> String {
+        let pieces = match self {
+            Self::Fixed(pattern) => return written(&pattern.bytes, style),
+            Self::Open { pieces, .. } => pieces,
+        };
+        let piece = |piece: &Piece| match piece {
+            Piece::Text(bytes) => written(bytes, style),
+            Piece::Variable { key, default: None } => format!("${{{key}}}"),
+            Piece::Variable { key, default: Some(text) } => format!("${{{key}, '{text}'}}"),
+        };
+        pieces.iter().map(piece).collect()
     }
 
     /// Keys, in lower case, whose values it needs.
@@ -143,6 +163,21 @@ impl Template {
     }
 }
 
+fn written(bytes: &[u8], style: Style) -> String {
+    let wild = !matches!(style, Style::Exact | Style::Folded);
+    let mut out = Vec::with_capacity(bytes.len());
+    for byte in bytes {
+        match *byte {
+            MANY | RUN => out.push(b'*'),
+            ONE | ONE_INSIDE => out.push(b'?'),
+            b'*' if wild => out.extend_from_slice(b"${*}"),
+            b'?' if wild => out.extend_from_slice(b"${?}"),
+            other => out.push(other),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// `key` or `key, 'default'`.
 fn variable(name: &str) -> Result<Piece, BadVariable> {
     let (key, default) = match name.split_once(',') {
@@ -160,6 +195,15 @@ fn variable(name: &str) -> Result<Piece, BadVariable> {
     Ok(Piece::Variable { key: key.to_ascii_lowercase().into(), default })
 }
 
+/// Whether the text does not begin as the pattern does before its first wildcard or variable.
+fn differs(pieces: &[Piece], style: Style, text: &str) -> bool {
+    let Some(Piece::Text(first)) = pieces.first().filter(|_| style != Style::Folded) else {
+        return false;
+    };
+    let literal = first.iter().position(|byte| *byte >= ONE_INSIDE).unwrap_or(first.len());
+    !first.get(..literal).is_some_and(|start| text.as_bytes().starts_with(start))
+}
+
 /// Values go in as they are: what looks like a variable or a wildcard in them is neither.
 fn expand(pieces: &[Piece], context: &Context) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(96);
@@ -173,6 +217,37 @@ fn expand(pieces: &[Piece], context: &Context) -> Option<Vec<u8>> {
         }
     }
     Some(bytes)
+}
+
+/// An action as a policy has it: with wildcards anywhere, whatever its case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Action(pub(super) Box<str>);
+
+impl Action {
+    /// As [`greedy`], over an action in lower case.
+    pub(super) fn matches(&self, asked: &str) -> bool {
+        let (pattern, text) = (self.0.as_bytes(), asked.as_bytes());
+        let (mut at, mut from) = (0, 0);
+        let mut last: Option<(usize, usize)> = None;
+        while let Some(byte) = text.get(from) {
+            match pattern.get(at) {
+                Some(b'*') => {
+                    last = Some((at + 1, from));
+                    at += 1;
+                }
+                Some(own) if *own == b'?' || own.to_ascii_lowercase() == *byte => {
+                    at += 1;
+                    from += 1;
+                }
+                _ => {
+                    let Some((behind, end)) = last else { return false };
+                    last = Some((behind, end + 1));
+                    (at, from) = (behind, end + 1);
+                }
+            }
+        }
+        pattern.get(at..).is_some_and(|rest| rest.iter().all(|byte| *byte == b'*'))
+    }
 }
 
 /// A text with wildcards, without variables.
@@ -194,47 +269,44 @@ enum Shape {
 }
 
 impl Pattern {
-    /// An action in lower case, or part of one, with wildcards.
-    pub(super) fn action(lower: &str) -> Self {
-        let wild = |byte| match byte {
-            b'*' => MANY,
-            b'?' => ONE,
-            other => other,
-        };
-        Self::new(lower.bytes().map(wild).collect(), Style::Like)
-    }
-
     fn new(mut bytes: Vec<u8>, style: Style) -> Self {
-        let whole = bytes == [MANY];
-        match style {
-            Style::Exact | Style::Like => {}
-            Style::Folded => {
-                let text = String::from_utf8_lossy(&bytes).to_lowercase();
-                bytes = text.into_bytes();
-            }
-            Style::Resource | Style::Arn => {
-                let segments = stay_inside(&mut bytes, style);
-                // A lone `*` is everything; any other pattern of fewer than six segments is no ARN.
-                if style == Style::Arn && segments < ARN_SEGMENTS && !whole {
-                    return Self { bytes: Box::default(), shape: Shape::Never };
-                }
-                if whole {
-                    bytes = vec![MANY];
-                }
-            }
-        }
-        Self { shape: shape(&bytes), bytes: bytes.into() }
+        let shape = compile(&mut bytes, style);
+        Self { bytes: bytes.into(), shape }
     }
 
     pub(super) fn matches(&self, text: &str) -> bool {
-        let (pattern, text) = (&*self.bytes, text.as_bytes());
-        match self.shape {
-            Shape::Never => false,
-            Shape::Exact => pattern == text,
-            Shape::Prefix => text.starts_with(&pattern[..pattern.len() - 1]),
-            Shape::Greedy => greedy(pattern, text),
-            Shape::Mixed => mixed(pattern, text),
+        fits(self.shape, &self.bytes, text)
+    }
+}
+
+/// Makes bytes ready to be matched.
+fn compile(bytes: &mut Vec<u8>, style: Style) -> Shape {
+    match style {
+        Style::Exact | Style::Like => {}
+        Style::Folded => {
+            let text = String::from_utf8_lossy(bytes).to_lowercase();
+            *bytes = text.into_bytes();
         }
+        // A lone `*` is everything.
+        Style::Resource | Style::Arn if **bytes == [MANY] => {}
+        Style::Resource | Style::Arn => {
+            // Any other pattern of fewer than six segments is no ARN.
+            if stay_inside(bytes, style) < ARN_SEGMENTS && style == Style::Arn {
+                return Shape::Never;
+            }
+        }
+    }
+    shape(bytes)
+}
+
+fn fits(shape: Shape, pattern: &[u8], text: &str) -> bool {
+    let text = text.as_bytes();
+    match shape {
+        Shape::Never => false,
+        Shape::Exact => pattern == text,
+        Shape::Prefix => text.starts_with(&pattern[..pattern.len() - 1]),
+        Shape::Greedy => greedy(pattern, text),
+        Shape::Mixed => mixed(pattern, text),
     }
 }
 

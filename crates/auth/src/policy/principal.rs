@@ -71,6 +71,14 @@ impl<'a> Who<'a> {
             Self::Service(_) | Self::Federated(_) => None,
         }
     }
+
+    /// ARN, or the name of a service.
+    pub fn name(&self) -> &'a str {
+        match self {
+            Self::User { arn, .. } | Self::Session { arn, .. } => arn,
+            Self::Service(name) | Self::Federated(name) => name,
+        }
+    }
 }
 
 /// How directly a policy of a resource speaks of someone. Within one account the more direct, the

@@ -72,7 +72,14 @@ pub enum Mismatch {
         negated: bool,
     },
     /// `Principal` or `NotPrincipal`.
-    Principal,
+    Principal {
+        /// Who asks: an ARN, or the name of a service.
+        asked: String,
+        /// Whom the statement names, e.g. `AWS 111122223333`.
+        named: Vec<String>,
+        /// Whether that is `NotPrincipal`.
+        negated: bool,
+    },
     /// One key of `Condition`.
     Condition {
         /// E.g. `StringEquals`.
@@ -102,12 +109,19 @@ impl fmt::Display for Mismatch {
                 let element = if *negated { "NotResource" } else { "Resource" };
                 write!(f, "{element} is {}, and the request is for {asked}", listed(patterns))
             }
-            Self::Principal => f.write_str("it names other principals"),
+            Self::Principal { asked, named, negated } => {
+                let element = if *negated { "NotPrincipal" } else { "Principal" };
+                write!(f, "{element} is {}, and {asked} asks", listed(named))
+            }
             Self::Condition { operator, key, wanted, seen } => {
                 write!(f, "{operator} wants {key} {}, and the request has ", listed(wanted))?;
-                match seen {
-                    Some(values) => f.write_str(&listed(values)),
+                match seen.as_deref() {
                     None => f.write_str("no such key"),
+                    Some(values @ [_, _, ..]) if !operator.contains(':') => {
+                        let values = values.join(", ");
+                        write!(f, "{values}: several need ForAllValues: or ForAnyValue:")
+                    }
+                    Some(values) => f.write_str(&values.join(", ")),
                 }
             }
             Self::Variable(key) => write!(f, "${{{key}}} has no value in this request"),

@@ -1,6 +1,10 @@
 //! The boundary of the crate: vectors from botocore, the refusals of AWS, and properties.
 
+mod attacks;
+mod chunks;
 mod identity;
+mod inputs;
+mod model;
 mod properties;
 mod refusals;
 mod vectors;

@@ -72,11 +72,31 @@ fn resources() {
     resource(r#""arn:aws:ecs:us-east-1?111122223333:task/web/0123:*""#, TASK, false);
     resource(r#""arn:aws:ecs:*:1*3:task/*""#, TASK, true);
     resource(r#""arn:aws:ecs:*:1*4:task/*""#, TASK, false);
+    // The first wildcard must take more than the least, for the second to stay in its segment.
+    resource(r#""arn:aws:ecs:a*:b*c:x""#, "arn:aws:ecs:a:bz:q:bwc:x", true);
+    resource(r#""arn:aws:ecs:a*:b*c:x""#, "arn:aws:ecs:a:bz:q:bwc", false);
     // A name may hold colons.
     let family = "arn:aws:ecs:us-east-1:111122223333:task-definition/web:3";
     resource(r#""arn:aws:ecs:us-east-1:111122223333:task-definition/web:*""#, family, true);
     resource(r#""arn:aws:ecs:us-east-1:111122223333:task-definition/w*3""#, family, true);
     resource(r#""arn:aws:ecs:us-east-1:111122223333:task-definition/w?b?3""#, family, true);
+    // Names are compared as they stand: nothing is decoded, folded or walked up.
+    let web = r#""arn:aws:ecs:us-east-1:111122223333:task/web/*""#;
+    for trick in [
+        "arn:aws:ecs:us-east-1:111122223333:task/db/../web/1",
+        "arn:aws:ecs:us-east-1:111122223333:task//web/1",
+        "arn:aws:ecs:us-east-1:111122223333:task%2Fweb/1",
+        "arn:aws:ecs:us-east-1:111122223333:Task/web/1",
+        "arn:aws:ecs:us-east-1:111122223333: task/web/1",
+        "arn:aws:ecs:us-east-1:999999999999:task/web/1",
+        "arn:aws:ecs:us-east-1::task/web/1",
+        "arn:aws:ecs:us-east-1:111122223333:x:111122223333:task/web/1",
+        "x:arn:aws:ecs:us-east-1:111122223333:task/web/1",
+        "task/web/1",
+        "",
+    ] {
+        resource(web, trick, false);
+    }
     let not = |written: &str, asked: &str, expected| {
         check(&format!(r#""Action":"ecs:*","NotResource":{written}"#), "ecs:X", asked, expected);
     };
@@ -300,7 +320,55 @@ fn sets() {
     condition(&all.replace("Equals", "EqualsIfExists"), &[], true);
     condition(r#""ForAnyValue:StringLike":{"aws:TagKeys":"c*"}"#, ac, true);
     condition(r#""ForAllValues:ArnLike":{"a:b":"arn:aws:ecs:*:*:task/*"}"#, &[("a:b", TASK)], true);
-    // Without a qualifier.
-    condition(r#""StringEquals":{"aws:TagKeys":"a"}"#, ac, true);
-    condition(r#""StringNotEquals":{"aws:TagKeys":"a"}"#, ac, false);
+    // Without a qualifier, of several values, none is the value.
+    condition(r#""StringEquals":{"aws:TagKeys":"a"}"#, a, true);
+    condition(r#""StringEquals":{"aws:TagKeys":"a"}"#, ac, false);
+    condition(r#""StringNotEquals":{"aws:TagKeys":"x"}"#, ac, false);
+    condition(r#""StringEqualsIfExists":{"aws:TagKeys":"a"}"#, ac, false);
+}
+
+#[test]
+fn what_denies_is_not_escaped() {
+    let denied = |condition: &str, keys: &[(&str, &str)]| {
+        let text = document(&format!(
+            r#"{{"Effect":"Deny","Action":"*","Resource":"*","Condition":{{{condition}}}}}"#
+        ));
+        let policies = Policies { identity: vec![attached("p", &text)], ..Policies::default() };
+        let context = context(keys);
+        let ask = Ask { action: "ecs:X", resource: TASK, context: &context };
+        evaluate(&policies, &ask).decision == Decision::ExplicitDeny
+    };
+    // By a tag in two spellings.
+    let (key, other) = ("aws:RequestTag/env", "aws:RequestTag/ENV");
+    let prod = r#""StringEquals":{"aws:RequestTag/env":"prod"}"#;
+    assert!(denied(prod, &[(key, "prod"), (other, "x")]));
+    assert!(denied(&prod.replace("Equals", "NotEquals"), &[(key, "prod"), (other, "x")]));
+    assert!(!denied(prod, &[(key, "x"), (other, "y")]));
+    // By a variable without a value.
+    let same = r#""StringNotEquals":{"aws:ResourceTag/t":"${aws:PrincipalTag/t}"}"#;
+    assert!(denied(same, &[("aws:ResourceTag/t", "a")]));
+    assert!(denied(same, &[]));
+    assert!(!denied(&same.replace("NotEquals", "Equals"), &[("aws:ResourceTag/t", "a")]));
+}
+
+#[test]
+fn patterns_are_told_as_they_were_written() {
+    use crate::policy::pattern::{Style, Template, Variables};
+    for text in [
+        "",
+        "*",
+        "a*b?c",
+        "arn:aws:ecs:us-*-1:*:task/*/?",
+        "é${*}${?}*",
+        "${aws:username}",
+        "a-${aws:principaltag/t, 'd e'}-*",
+        "short:*:a?b*c",
+    ] {
+        for style in [Style::Like, Style::Resource, Style::Arn] {
+            let template = Template::parse(text, style, Variables::Substituted).expect("a pattern");
+            assert_eq!(template.text(style), text, "{style:?}");
+        }
+    }
+    let plain = Template::parse("a*${", Style::Exact, Variables::Literal).expect("a text");
+    assert_eq!(plain.text(Style::Exact), "a*${");
 }

@@ -170,6 +170,31 @@ fn roles_trust_whom_they_name() {
         let evaluation = trusts(&trust(principal, condition), &who, &ask);
         assert_eq!(evaluation.grant, grant, "{principal}{condition} {who:?}");
         assert_eq!(evaluation.is_allowed(), grant.is_some());
+        let clause = "because no role trust policy allows the sts:AssumeRole action";
+        let expected = if grant.is_some() { "" } else { clause };
+        assert_eq!(evaluation.clause(ask.action), expected);
+    }
+    let context_of_ecs = context(&[]);
+    let ask = Ask { action: "sts:AssumeRole", resource: ROLE, context: &context_of_ecs };
+    let told = trusts(&trust(r#"{"Service":"ec2.amazonaws.com"}"#, ""), &ecs, &ask);
+    assert_eq!(
+        told.near[0].to_string(),
+        "statement 1 of trust policy of role/app does not apply: Principal is Service \
+         ec2.amazonaws.com, and ecs-tasks.amazonaws.com asks"
+    );
+    let deny = r#"{"Effect":"Deny","Principal":"*","Action":"sts:AssumeRole"}"#;
+    let deny = attached_as("trust policy of role/app", &document(deny), PolicyKind::Trust);
+    let context = context(&[]);
+    let ask = Ask { action: "sts:AssumeRole", resource: ROLE, context: &context };
+    let side = ResourceSide {
+        who: user,
+        policies: std::slice::from_ref(&deny),
+        rule: ResourceRule::ResourceMust,
+    };
+    for evaluation in [trusts(&deny, &user, &ask), evaluate_with(&Policies::default(), &side, &ask)]
+    {
+        let clause = "with an explicit deny in the role trust policy";
+        assert_eq!(evaluation.clause(ask.action), clause);
     }
 }
 
@@ -217,9 +242,30 @@ fn people_are_told_why() {
         stop.reason.clause("ecs:StopTask"),
         "with an explicit deny in an identity-based policy"
     );
+    assert_eq!(
+        stop.clause("ecs:StopTask"),
+        "with an explicit deny in an identity-based policy: \
+         arn:aws:iam::111122223333:policy/p"
+    );
     let list = evaluate(&policies, &Ask { action: "ecs:ListTasks", ..ask });
     assert_eq!(list.statements[0].index, 1);
     assert_eq!(list.reason.clause("ecs:ListTasks"), "");
+}
+
+#[test]
+fn people_are_told_of_qualifiers() {
+    let text = document(
+        r#"{"Effect":"Allow","Action":"*","Resource":"*",
+            "Condition":{"StringEquals":{"aws:TagKeys":["a","b"]}}}"#,
+    );
+    let policies = Policies { identity: vec![attached("p", &text)], ..Policies::default() };
+    let context = context(&[("aws:TagKeys", "a"), ("aws:TagKeys", "b")]);
+    let ask = Ask { action: "ecs:RunTask", resource: "*", context: &context };
+    assert_eq!(
+        evaluate(&policies, &ask).near[0].to_string(),
+        "statement 1 of p does not apply: StringEquals wants aws:TagKeys a or b, and the request \
+         has a, b: several need ForAllValues: or ForAnyValue:"
+    );
 }
 
 #[test]

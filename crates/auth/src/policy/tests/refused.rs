@@ -1,7 +1,7 @@
 //! Documents that are none, and what is bounded.
 
-use super::document;
-use crate::policy::{DOCUMENT_MAX, Policy, PolicyKind};
+use super::{attached, document};
+use crate::policy::{Ask, Context, DOCUMENT_MAX, Policies, Policy, PolicyKind, Position, evaluate};
 
 fn check(kind: PolicyKind, text: &str, message: &str) {
     let error = Policy::parse_as(text, kind).expect_err(text);
@@ -201,4 +201,42 @@ fn documents_are_bounded() {
     assert_eq!(policy.size(), fits.len());
     let huge = format!("{fits}{}", " ".repeat(DOCUMENT_MAX));
     check(PolicyKind::Identity, &huge, SYNTAX);
+}
+
+#[test]
+fn no_pattern_takes_for_ever() {
+    // Whatever tries all ways of dividing the text among the wildcards would not live to see the end.
+    let (many, runs) = ("a*".repeat(1_000), "a*:b*c".repeat(700));
+    let name = "a".repeat(3_000);
+    for pattern in [
+        format!("r:1:{many}b"),
+        format!("{runs}:x:y"),
+        "r:1:".to_owned() + &"?*".repeat(3_000) + "b",
+    ] {
+        let text = document(&format!(
+            r#"{{"Effect":"Allow","Action":"*","Resource":"arn:aws:ecs:{pattern}"}},
+               {{"Effect":"Allow","Action":"*","Resource":"*",
+                 "Condition":{{"StringLike":{{"k:x":"{many}b"}},"ArnLike":{{"k:x":"{runs}"}}}}}}"#
+        ));
+        let policies = Policies { identity: vec![attached("p", &text)], ..Policies::default() };
+        let mut context = Context::default();
+        context.add("k:x", name.clone());
+        for resource in [format!("arn:aws:ecs:r:1:{name}"), format!("arn:aws:ecs:{name}:b:c:b:c")] {
+            let ask = Ask { action: "ecs:RunTask", resource: &resource, context: &context };
+            assert!(!evaluate(&policies, &ask).is_allowed());
+        }
+    }
+}
+
+#[test]
+fn statements_have_places() {
+    let document = "{\n  \"Statement\": [\n    {\"Sid\": \"é\"}, {\n    }\n  ],\n \"Id\": \"x\"}";
+    let at = |line, column| Position { line, column };
+    assert_eq!(Policy::position(document, 0), Some((at(3, 5), at(3, 17))));
+    assert_eq!(Policy::position(document, 1), Some((at(3, 19), at(4, 6))));
+    assert_eq!(Policy::position(document, 2), None);
+    assert_eq!(Policy::position(r#"{"Statement":{}}"#, 0), Some((at(1, 14), at(1, 16))));
+    for text in ["", "[]", "{}", r#"{"Statement":"#] {
+        assert_eq!(Policy::position(text, 0), None, "{text}");
+    }
 }
