@@ -46,7 +46,7 @@ pub(crate) enum Command {
     /// Run everything on this machine: control plane and container instances.
     Dev(DevOptions),
     /// Run the control plane, or prepare its identities.
-    Server(ServerCommand),
+    Server(Box<ServerCommand>),
     /// Run the agent of a container instance.
     Agent(AgentOptions),
     /// Run a node of load balancers.

@@ -65,13 +65,11 @@ pub(crate) fn existing(
     options: &IdentityKeyOptions,
     data_dir: &Path,
 ) -> Result<MasterKey, Failure> {
-    match &options.command {
-        Some(command) => run(command),
-        None => {
-            let path = file(options, data_dir);
-            if path.exists() { read(&path) } else { Err(missing(&path)) }
-        }
+    if let Some(command) = &options.command {
+        return run(command);
     }
+    let path = file(options, data_dir);
+    if path.exists() { read(&path) } else { Err(missing(&path)) }
 }
 
 /// The key of `dev`.

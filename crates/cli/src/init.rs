@@ -74,24 +74,21 @@ fn show(made: &Initialized, account: AccountId, output: Output) {
     output::line(&format!(
         "# Root of account {account}: keep it away, and use it for nothing else."
     ));
-    match administrator {
-        Some(key) => {
-            output::line(&format!("# {}", exports(root)));
-            output::line("# The first administrator, user admin:");
-            output::line(&exports(key));
-            output::note(
-                "These keys are not shown again. Next: start the control plane with `longshore server`, \
+    if let Some(key) = administrator {
+        output::line(&format!("# {}", exports(root)));
+        output::line("# The first administrator, user admin:");
+        output::line(&exports(key));
+        output::note(
+            "These keys are not shown again. Next: start the control plane with `longshore server`, \
                  make a user for each person and program with `aws iam create-user`, and delete the keys \
                  of root (`aws iam delete-access-key` with root's own key) once you have administrators.",
-            );
-        }
-        None => {
-            output::line(&exports(root));
-            output::note(
-                "This key is not shown again; earlier keys of root are gone. Make a key for an \
+        );
+    } else {
+        output::line(&exports(root));
+        output::note(
+            "This key is not shown again; earlier keys of root are gone. Make a key for an \
                  administrator with it: aws iam create-access-key --user-name admin",
-            );
-        }
+        );
     }
 }
 

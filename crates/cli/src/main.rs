@@ -76,10 +76,13 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
     let client = || client::connect(&endpoint, &region);
     match command {
         Command::Dev(options) => dev::run(options, &region).await,
-        Command::Server(ServerCommand { instead: Some(Instead::Init(options)), .. }) => {
-            init::run(options, output).await
+        Command::Server(command) => {
+            let ServerCommand { instead, options } = *command;
+            match instead {
+                Some(Instead::Init(options)) => init::run(options, output).await,
+                None => server::run(options, &region).await,
+            }
         }
-        Command::Server(ServerCommand { options, .. }) => server::run(options, &region).await,
         Command::Agent(options) => agent::run(options, &endpoint, &region).await,
         #[cfg(feature = "lb")]
         Command::Lb(options) => lb::run(options, &endpoint, &region).await,

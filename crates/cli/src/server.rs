@@ -74,10 +74,13 @@ async fn identity_kind(
         }
         (None, true, _) => Ok(IdentityKind::Open),
         (None, false, Some(_)) => Ok(IdentityKind::Keys),
-        (None, false, None) => match is_initialized(store).await? {
-            true => Ok(IdentityKind::Iam),
-            false => Err(not_initialized()),
-        },
+        (None, false, None) => {
+            if is_initialized(store).await? {
+                Ok(IdentityKind::Iam)
+            } else {
+                Err(not_initialized())
+            }
+        }
     }
 }
 

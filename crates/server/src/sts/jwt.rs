@@ -78,8 +78,8 @@ impl Claims {
     pub(super) fn has_ended(&self, now_s: i64) -> bool {
         #[expect(clippy::cast_precision_loss, reason = "seconds of any sane date are exact")]
         let now = now_s as f64;
-        // Not a comparison that a number which is none would pass.
-        !(self.exp > now)
+        // JSON has no number that is none.
+        self.exp <= now
     }
 
     /// Whether it has begun.

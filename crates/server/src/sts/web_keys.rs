@@ -32,8 +32,14 @@ const DISCOVERY: &str = "/.well-known/openid-configuration";
 /// Keys by URL of the provider.
 #[derive(Debug, Default)]
 pub(crate) struct WebKeys {
-    known: Mutex<BTreeMap<String, (Instant, Arc<Vec<Key>>)>>,
+    known: Mutex<BTreeMap<String, Fetched>>,
     http: OnceLock<Http>,
+}
+
+#[derive(Debug)]
+struct Fetched {
+    at: Instant,
+    keys: Arc<Vec<Key>>,
 }
 
 #[derive(Deserialize)]
@@ -79,13 +85,14 @@ impl WebKeys {
         if known.len() >= PROVIDERS {
             known.clear();
         }
-        known.insert(url.to_owned(), (Instant::now(), Arc::clone(&keys)));
+        let fetched = Fetched { at: Instant::now(), keys: Arc::clone(&keys) };
+        known.insert(url.to_owned(), fetched);
         Ok(keys)
     }
 
     fn kept(&self, url: &str) -> Option<(Duration, Arc<Vec<Key>>)> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(url).map(|(at, keys)| (at.elapsed(), Arc::clone(keys)))
+        known.get(url).map(|one| (one.at.elapsed(), Arc::clone(&one.keys)))
     }
 
     async fn get<T: DeserializeOwned>(&self, url: &str) -> Result<T, String> {
