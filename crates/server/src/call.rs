@@ -87,21 +87,22 @@ impl Call {
         }
     }
 
-    /// Records it, as CloudTrail would call it.
+    /// Records it, as CloudTrail would call it; gives the id by which it is found.
     pub(crate) fn note(
         &self,
         service: &'static str,
         name: &'static str,
         read_only: bool,
         error: Option<Reason>,
-    ) {
+    ) -> String {
+        let request_id = clock::uuid();
         let denied = self.trace.denial().is_some() && self.server.audit.is_kept();
         if !(denied || self.server.audit.records(read_only)) {
-            return;
+            return request_id;
         }
         self.server.audit.record(Event {
             at: self.now,
-            request_id: clock::uuid(),
+            request_id: request_id.clone(),
             service,
             name,
             read_only,
@@ -111,6 +112,7 @@ impl Call {
             form: false,
             error,
         });
+        request_id
     }
 
     /// The term that tasks are placed in.

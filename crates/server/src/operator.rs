@@ -72,7 +72,7 @@ pub(crate) async fn answer(
         let error = format!("no such endpoint: {} {PREFIX}{path}", request.method());
         return whole(json(StatusCode::NOT_FOUND, &serde_json::json!({ "error": error })));
     };
-    if let Err(refusal) = admitted(&call, endpoint, query.get("cluster").map(String::as_str)) {
+    if let Some(refusal) = refusal(&call, endpoint, query.get("cluster").map(String::as_str)) {
         return whole(refusal);
     }
     whole(match (request.method(), path) {
@@ -120,18 +120,21 @@ pub(crate) async fn answer(
     })
 }
 
-/// Whether a caller may use an endpoint; what it changes is recorded.
-fn admitted(call: &Call, endpoint: &'static Endpoint, cluster: Option<&str>) -> Result<(), Reply> {
+/// The refusal of a caller that may not use an endpoint; what it changes is recorded.
+fn refusal(call: &Call, endpoint: &Endpoint, cluster: Option<&str>) -> Option<Reply> {
     let entry = &endpoint.entry;
     let name = entry.action.trim_start_matches("longshore:");
-    let denied = call.may_use(entry, cluster).err();
-    let error = denied.map(auth::AuthError::from);
-    let reason = error.as_ref().map(|error| {
-        let answer = error.response(auth::Protocol::Json);
-        Reason { code: answer.code.to_owned(), message: answer.message }
+    let Err(denied) = call.may_use(entry, cluster) else {
+        call.note("longshore", name, entry.is_read(), None);
+        return None;
+    };
+    let answer = auth::AuthError::from(denied).response(auth::Protocol::Query);
+    let reason = Reason { code: answer.code.to_owned(), message: answer.message.clone() };
+    let id = call.note("longshore", name, entry.is_read(), Some(reason));
+    let error = serde_json::json!({
+        "code": answer.code, "error": answer.message, "requestId": id,
     });
-    call.note("longshore", name, entry.is_read(), reason);
-    error.map_or(Ok(()), |error| Err(unknown_caller(&error)))
+    Some(json(StatusCode::FORBIDDEN, &error))
 }
 
 /// Takes in the report of a node of balancers.
@@ -149,7 +152,7 @@ async fn report(server: &Arc<Server>, from: &Connection, request: Request<Incomi
     };
     let call = Call::of_ours(server, from.origin(request.headers()), principal, scope);
     let endpoint = operator::endpoint(&Method::POST, REPORT.trim_start_matches(PREFIX));
-    if let Some(Err(refusal)) = endpoint.map(|endpoint| admitted(&call, endpoint, None)) {
+    if let Some(refusal) = endpoint.and_then(|endpoint| refusal(&call, endpoint, None)) {
         return refusal;
     }
     match serde_json::from_slice(&body) {

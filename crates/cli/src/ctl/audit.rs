@@ -29,22 +29,22 @@ pub(super) async fn run(
     output: Output,
 ) -> Result<(), Failure> {
     let AuditCommand::Verify { dir } = command;
-    let report = match dir {
-        Some(dir) => {
-            let cannot = |error| {
-                Failure::new(format!("cannot read the audit log in {}", dir.display()), error)
-            };
-            let report = longshore_server::audit::verify(&dir).map_err(cannot)?;
-            serde_json::to_value(report).unwrap_or_default()
-        }
-        None => {
-            let what = "cannot verify the audit log";
-            client.operator("GET", "audit/verify").await.map_err(failed(what))?
-        }
+    let report = if let Some(dir) = dir {
+        let what = format!("cannot read the audit log in {}", dir.display());
+        let report = longshore_server::audit::verify(&dir);
+        let report = report.map_err(|error| Failure::new(what, error))?;
+        serde_json::to_value(report).unwrap_or_default()
+    } else {
+        let what = "cannot verify the audit log";
+        client.operator("GET", "audit/verify").await.map_err(failed(what))?
     };
     match output {
         Output::Json => output::json(&report),
-        Output::Table => lines(&report).iter().for_each(|line| output::line(line)),
+        Output::Table => {
+            for line in lines(&report) {
+                output::line(&line);
+            }
+        }
     }
     match report["faults"].as_array().map(Vec::len) {
         Some(0) => Ok(()),

@@ -58,16 +58,22 @@ pub(super) async fn run(command: &IamCommand, client: &Api, output: Output) -> R
     }
     match command {
         IamCommand::Explain { .. } => {
-            explained(&found["record"]).iter().for_each(|line| output::line(line));
+            for line in explained(&found["record"]) {
+                output::line(&line);
+            }
         }
         IamCommand::Suggest { .. } => {
             output::json(&found["policy"]);
-            remarks(&found).iter().for_each(|line| output::note(line));
+            for line in remarks(&found) {
+                output::note(&line);
+            }
         }
         IamCommand::WhoCan { .. } => {
             for principal in found["principals"].as_array().into_iter().flatten() {
                 output::line(&format!("{}  {}", text(&principal["arn"]), text(&principal["may"])));
-                list(&principal["by"]).iter().for_each(|by| output::line(&format!("    {by}")));
+                for by in list(&principal["by"]) {
+                    output::line(&format!("    {by}"));
+                }
             }
         }
     }
@@ -126,7 +132,7 @@ fn explained(record: &Value) -> Vec<String> {
             for near in denial["near"].as_array().into_iter().flatten() {
                 let (layer, statement) = (text(&near["layer"]), text(&near["statement"]));
                 lines.push(format!("  near: {statement} ({layer})"));
-                list(&near["why"]).iter().for_each(|why| lines.push(format!("        {why}")));
+                lines.extend(list(&near["why"]).iter().map(|why| format!("        {why}")));
             }
             lines.push(format!(
                 "this statement would allow it, in a policy of each kind that lacks one ({}):",

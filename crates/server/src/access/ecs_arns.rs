@@ -147,7 +147,7 @@ impl Asking<'_> {
 
     /// Whether it may be done to what an ARN names; cluster and service of it are condition keys.
     pub(super) fn ask_arn(&mut self, wanted: &str, text: &str) {
-        let Some(arn) = self.parsed(wanted, text) else { return self.ask_anything() };
+        let Some(arn) = parsed(wanted, text) else { return self.ask_anything() };
         let (cluster, service) = owners(&arn.resource);
         if let Some(cluster) = cluster.filter(|_| wanted != "cluster") {
             let cluster = Arn::new(&arn.scope, Resource::Cluster(cluster.clone()));
@@ -194,7 +194,7 @@ impl Asking<'_> {
             return self.ask_tagged(arn.to_string(), tags(self.view, &arn));
         }
         if Arn::looks_like(text) {
-            match self.parsed(kind, text) {
+            match parsed(kind, text) {
                 Some(arn) => self.ask_tagged(arn.to_string(), tags(self.view, &arn)),
                 None => self.ask_anything(),
             }
@@ -209,11 +209,6 @@ impl Asking<'_> {
             Ok(arn) => self.ask_tagged(would_be, tags(self.view, &arn)),
             Err(_) => self.ask(would_be),
         }
-    }
-
-    fn parsed(&self, wanted: &str, text: &str) -> Option<Arn> {
-        let arn: Arn = text.parse().ok()?;
-        (kind(&arn.resource) == wanted && is_plain(text)).then_some(arn)
     }
 
     /// A task set of a service, by `ecs-svc/NUMBER` or ARN.
@@ -239,7 +234,7 @@ impl Asking<'_> {
         let scope = self.scope;
         let Ok(reference) = task_definition_ref(scope, text) else {
             // One of another account or region is refused as such.
-            let foreign = self.parsed("task-definition", text).map(|arn| arn.to_string());
+            let foreign = parsed("task-definition", text).map(|arn| arn.to_string());
             return (foreign.unwrap_or_else(|| "*".to_owned()), None);
         };
         let found = lookup::task_definition(self.view, scope, &reference);
@@ -263,4 +258,10 @@ impl Asking<'_> {
 
 fn definition_arn(scope: &Scope, family: &Family, revision: Revision) -> String {
     Arn::new(scope, Resource::TaskDefinition(family.clone(), revision)).to_string()
+}
+
+/// An ARN of the wanted kind.
+fn parsed(wanted: &str, text: &str) -> Option<Arn> {
+    let arn: Arn = text.parse().ok()?;
+    (kind(&arn.resource) == wanted && is_plain(text)).then_some(arn)
 }

@@ -5,6 +5,7 @@ use longshore_domain::record::Tags;
 use longshore_store::View;
 use longshore_store::tables::{ListenerKey, ListenerRuleKey};
 use longshore_wire::elbv2::Tag;
+use longshore_wire::elbv2::enums::LoadBalancerTypeEnum;
 
 use super::asking::is_plain;
 use super::{Asking, Entry, access};
@@ -22,7 +23,7 @@ access! { "elasticloadbalancing", elbv2 {
             asking.key("elasticloadbalancing:Scheme", input.scheme.map_or("internet-facing", |s| s.as_str()));
             keys(asking, "elasticloadbalancing:SecurityGroup", input.security_groups.as_ref());
             keys(asking, "elasticloadbalancing:Subnet", input.subnets.as_ref());
-            let kind = match input.r#type.map(|kind| kind.as_str()) {
+            let kind = match input.r#type.map(LoadBalancerTypeEnum::as_str) {
                 Some("network") => "net",
                 _ => "app",
             };

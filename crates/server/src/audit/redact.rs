@@ -87,7 +87,9 @@ fn hide(value: &mut Value, values: bool) {
             }
         }
         Value::Array(elements) => {
-            elements.iter_mut().for_each(|element| hide(element, values));
+            for element in elements {
+                hide(element, values);
+            }
         }
         _ => {}
     }

@@ -67,8 +67,7 @@ fn after(number: i64, change: impl FnOnce(&mut Vec<String>)) -> Vec<String> {
     let text = fs::read_to_string(&path).expect("reads");
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     change(&mut lines);
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    fs::write(&path, text).expect("writes");
+    fs::write(&path, lines.join("\n") + "\n").expect("writes");
     let report = verify(&directory.0).expect("reads");
     report.faults.into_iter().map(|fault| format!("{}: {}", fault.line, fault.what)).collect()
 }

@@ -31,7 +31,7 @@ async fn ask(
         principal: Principal::new(Account::default(), PrincipalKind::Root, None),
         permissions: longshore_auth::Permissions::Account,
         origin: crate::access::Origin::default(),
-        trace: std::sync::Arc::default(),
+        trace: Arc::default(),
         now: clock::now(),
         base_url: "http://127.0.0.1:4566".to_owned(),
         term: None,

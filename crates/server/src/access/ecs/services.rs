@@ -89,7 +89,9 @@ access! { "ecs", ecs {
                 ([], Some(service)) => asking.ask(within.arn_of("task-set", &format!("{service}/*"))),
                 ([], None) => asking.ask_anything(),
                 (sets, _) => {
-                    sets.iter().for_each(|set| asking.ask_task_set(&within, service.as_ref(), set));
+                    for set in sets {
+                        asking.ask_task_set(&within, service.as_ref(), set);
+                    }
                 }
             }
         };
@@ -130,10 +132,12 @@ fn each<'s>(asking: &mut Asking<'_>, kind: &str, named: impl IntoIterator<Item =
     for text in named {
         any = true;
         let owner = match text.parse() {
-            Ok(Arn { scope, resource: Resource::ServiceDeployment(cluster, service, _) })
-            | Ok(Arn { scope, resource: Resource::ServiceRevision(cluster, service, _) }) => {
-                Some(Arn::new(&scope, Resource::Service(cluster, service)))
-            }
+            Ok(Arn {
+                scope,
+                resource:
+                    Resource::ServiceDeployment(cluster, service, _)
+                    | Resource::ServiceRevision(cluster, service, _),
+            }) => Some(Arn::new(&scope, Resource::Service(cluster, service))),
             _ => None,
         };
         asking.alone(|asking| asking.ask_arn(kind, text));
