@@ -52,6 +52,7 @@ pub(crate) enum After {
 }
 
 impl Session {
+    /// Boxed: a future has room for an argument and once more for where it is moved to.
     pub(crate) fn new(
         node: Arc<Node>,
         slot: Arc<Slot>,
@@ -59,8 +60,8 @@ impl Session {
         client: SocketAddr,
         stream: Stream,
         tls: Option<(&'static str, &'static str)>,
-    ) -> Self {
-        Self {
+    ) -> Box<Self> {
+        Box::new(Self {
             node,
             slot,
             worker,
@@ -73,11 +74,11 @@ impl Session {
             end: 0,
             identity: Identity::new(),
             opened: Instant::now(),
-        }
+        })
     }
 
     /// Serves until the connection ends.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(mut self: Box<Self>) {
         loop {
             if self.start == self.end && !self.wait().await {
                 return;
