@@ -6,7 +6,7 @@ DEBUG_BIN := $(CARGO_TARGET_DIR)/debug/longshore
 RELEASE_BIN := $(CARGO_TARGET_DIR)/release/longshore
 PYTHON := .venv/bin/python
 
-.PHONY: help setup setup-tests demo demo-reset test unit sim fuzz e2e lint bench bench-scale bench-lb h2spec build build-newer release fmt docs stop-docker clean
+.PHONY: help setup setup-tests demo demo-reset test unit sim fuzz e2e lint bench bench-scale bench-lb bench-auth h2spec build build-newer release fmt docs stop-docker clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -53,6 +53,11 @@ bench-scale: setup release ## measure how far one server goes, with hollow agent
 bench-lb: setup release ## measure the balancer beside nginx and HAProxy, and services at zero
 	@scripts/setup bench
 	@LONGSHORE_BIN=$(RELEASE_BIN) $(PYTHON) bench/lb.py $(ARGS)
+
+bench-auth: setup release ## measure what identity costs
+	@scripts/setup bench
+	@cargo bench --quiet --package longshore-auth
+	@LONGSHORE_BIN=$(RELEASE_BIN) $(PYTHON) bench/auth.py $(ARGS)
 
 h2spec: setup release ## the conformance tests of HTTP/2 against the balancer, nginx and HAProxy; needs Go
 	@scripts/setup bench
