@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
-use longshore_auth::{Account, Open, Principal, PrincipalKind, Session};
+use longshore_auth::{Account, Open, Principal, PrincipalKind};
 use longshore_domain::fidelity::Fidelity;
 use longshore_domain::record::{AgentConnection, ContainerInstance};
 use longshore_store::{MemoryStore, RecordTxn, Txn, TxnOutcome};
@@ -298,21 +298,11 @@ async fn any_server_explains_what_the_leader_refused() {
 
 /// A call by hop from `from` to `to`, as `from` would send it.
 fn hop(world: &World, from: &str, to: &str, operation: OperationName) -> Request<Full<Bytes>> {
-    let root = Principal::new(Account::default(), PrincipalKind::Root, None);
-    hop_of(world, root, (from, to), operation)
-}
-
-fn hop_of(
-    world: &World,
-    principal: Principal,
-    (from, to): (&str, &str),
-    operation: OperationName,
-) -> Request<Full<Bytes>> {
     let from = world.server(from);
     let call = Call {
         server: Arc::clone(&from),
         scope: scope(),
-        principal,
+        principal: Principal::new(Account::default(), PrincipalKind::Root, None),
         now: clock::now(),
         base_url: String::new(),
         term: None,
@@ -322,32 +312,6 @@ fn hop_of(
     let member = world.server(to).members.record();
     let what = hop::What::Call { target: &target, body: &body };
     from.members.request(&member, &call, what).expect("a request")
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_hop_says_all_of_a_session() {
-    let world = World::of(&["one", "two"]).await;
-    let kind = PrincipalKind::AssumedRole { role: "r".into(), session: "s".into() };
-    let session = Session {
-        expires_at_s: 7,
-        role_arn: Some("arn:aws:iam::000000000000:role/r".into()),
-        policies: vec!["{}".into()],
-        is_limited: true,
-        ..Session::default()
-    };
-    let principal = Principal {
-        unique_id: "AROAAAAAAAAAAAAAAAAAA:s".into(),
-        tags: [("team".to_owned(), "a".to_owned())].into(),
-        session: Some(Box::new(session)),
-        ..Principal::new(Account::default(), kind, Some("ASIAAAAAAAAAAAAAAAAA".into()))
-    };
-    let operation = OperationName::RunTask;
-    let request = hop_of(&world, principal.clone(), ("two", "one"), operation);
-    let target = format!("{TARGET}.{}", operation.info().name);
-    let body = run_task().to_string();
-    let one = world.server("one");
-    let caller = one.members.caller(request.headers(), &target, body.as_bytes());
-    assert_eq!(caller.expect("it is believed").principal, principal);
 }
 
 #[tokio::test(start_paused = true)]
