@@ -140,3 +140,40 @@ async fn write(server: &Server) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use longshore_domain::ids::AccountId;
+
+    use super::*;
+    use crate::{iam, test_server};
+
+    #[tokio::test]
+    async fn a_use_is_written_when_it_is_news() {
+        let server = &test_server::server().await;
+        let vault = server.vault().expect("a vault");
+        let at = |second: i64| Timestamp::from_millis(second * 1000);
+        let (key, _) = iam::fresh_key(vault, AccountId::default(), None, at(0)).expect("seals");
+        let mut txn = RecordTxn::new();
+        txn.insert(&key);
+        let outcome = server.commit(txn).await.expect("the store works");
+        assert!(matches!(outcome, TxnOutcome::Committed { .. }));
+        let written = || {
+            let view = server.state.view();
+            let row = view.access_keys.get(&AccessKeyKey { id: key.id.clone() });
+            row.and_then(|row| row.last_used.as_ref()).map(|used| used.at)
+        };
+        for (second, expected) in [(10, 10), (20, 10), (909, 10), (910, 910)] {
+            server.uses.used_key(&key.id, at(second), "ecs", "us-east-1");
+            assert_eq!(server.uses.key(&key).map(|used| used.at), Some(at(second)));
+            write(server).await;
+            assert_eq!(written(), Some(at(expected)), "{second}");
+        }
+        let mut txn = RecordTxn::new();
+        txn.delete::<AccessKey>(&AccessKeyKey { id: key.id.clone() });
+        let outcome = server.commit(txn).await.expect("the store works");
+        assert!(matches!(outcome, TxnOutcome::Committed { .. }));
+        write(server).await;
+        assert_eq!(server.uses.key(&key), None, "what is gone is forgotten");
+    }
+}

@@ -230,3 +230,51 @@ impl Members {
         fresh
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::test_records::scope;
+
+    #[test]
+    fn a_hop_says_all_of_a_session() {
+        let members = Members::alone(1);
+        let kind = PrincipalKind::AssumedRole { role: "r".into(), session: "s".into() };
+        let session = Session {
+            expires_at_s: 7,
+            role_arn: Some("arn:aws:iam::000000000000:role/r".into()),
+            policies: vec!["{}".into()],
+            is_limited: true,
+            ..Session::default()
+        };
+        let principal = Principal {
+            unique_id: "AROAAAAAAAAAAAAAAAAAA:s".into(),
+            tags: [("team".to_owned(), "a".to_owned())].into(),
+            session: Some(Box::new(session)),
+            ..Principal::new(longshore_auth::Account::default(), kind, Some("ASIA".into()))
+        };
+        let caller = |number: u64, identity: serde_json::Value| {
+            let mut hop = json!({
+                "from": 2, "to": 1, "number": number, "scope": scope(), "base_url": "",
+                "account": "000000000000", "access_key_id": "ASIA", "revision": 0,
+                "kind": {"AssumedRole": {"role": "r", "session": "s"}},
+            });
+            let members_of = identity.as_object().expect("an object").clone();
+            hop.as_object_mut().expect("an object").extend(members_of);
+            let hop = hop.to_string();
+            let seal = members.key.seal(&[hop.as_bytes(), b"target", b""]);
+            let mut headers = HeaderMap::new();
+            headers.insert(HOP, hex::encode(hop).parse().expect("a header"));
+            headers.insert(SEAL, seal.parse().expect("a header"));
+            members.caller(&headers, "target", b"").expect("it is believed").principal
+        };
+        let told = json!({
+            "unique_id": principal.unique_id, "tags": principal.tags, "session": principal.session,
+        });
+        assert_eq!(caller(1, told), principal);
+        // An older server says less.
+        assert_eq!(caller(2, json!({})).session, None);
+    }
+}
