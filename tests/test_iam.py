@@ -349,5 +349,15 @@ def test_dev_practises_identities(tmp_path: pathlib.Path) -> None:
             return all(one["agentConnected"] for one in found["containerInstances"])
 
         until(connected, "the instance of dev to be connected", timeout=60)
+        process.stop()
+        process.spawn()
+
+        def again() -> Any:
+            found = re.findall(pattern, process.log.read_text(errors="replace"))
+            return found if len(found) > 1 else None
+
+        both = process.wait(again, "the keys to be printed again")
+        assert both[0] == both[1]
+        assert admin.sts.get_caller_identity()["Arn"].endswith(":user/admin")
     finally:
         process.stop()

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use longshore_server::MasterKey;
 
-use crate::args::{IdentityKeyOptions, IdentityKind};
+use crate::args::IdentityKeyOptions;
 use crate::failure::Failure;
 use crate::output;
 use crate::store::Place;
@@ -25,13 +25,13 @@ fn file(options: &IdentityKeyOptions, data_dir: &Path) -> PathBuf {
     options.file.clone().unwrap_or_else(|| data_dir.join(FILE))
 }
 
-/// The key of a server. A store that is a file belongs to one server, which makes its key where it needs
-/// none for `iam`; servers that share a store share a key.
+/// The key of a server. A store that is a file belongs to one server, which makes its key itself as long as
+/// nothing was sealed with one; servers that share a store share a key.
 pub(crate) fn find(
     options: &IdentityKeyOptions,
     store: &Place,
     data_dir: &Path,
-    kind: IdentityKind,
+    initialized: bool,
 ) -> Result<Option<MasterKey>, Failure> {
     if let Some(command) = &options.command {
         return run(command).map(Some);
@@ -40,10 +40,10 @@ pub(crate) fn find(
     if path.exists() || options.file.is_some() {
         return read(&path).map(Some);
     }
-    match (kind, store) {
-        (IdentityKind::Iam, _) => Err(missing(&path)),
-        (_, Place::DataDirectory | Place::File(_)) => make(&path).map(Some),
-        (_, Place::Etcd(_)) => Ok(None),
+    match (initialized, store) {
+        (true, _) => Err(missing(&path)),
+        (false, Place::DataDirectory | Place::File(_)) => make(&path).map(Some),
+        (false, Place::Etcd(_)) => Ok(None),
     }
 }
 

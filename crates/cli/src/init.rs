@@ -19,7 +19,7 @@ use crate::{identity_key, server};
 pub(crate) async fn run(options: InitOptions, output: Output) -> Result<(), Failure> {
     let data_dir = server::data_dir(options.store.data_dir.clone())?;
     let store = options.store.store.open(&data_dir).await?;
-    let initialized = longshore_server::is_initialized(Arc::clone(&store)).await;
+    let initialized = longshore_server::is_initialized(&*store).await;
     let initialized =
         initialized.map_err(|error| Failure::caused("cannot read the store", &error))?;
     if initialized && !options.reset_root {

@@ -18,8 +18,12 @@ pub(crate) async fn run(options: ServerOptions, region: &str) -> Result<(), Fail
     check_reachable(&options)?;
     let data_dir = data_dir(options.data_dir.clone())?;
     let store = options.store.open(&data_dir).await?;
-    let kind = identity_kind(&options, &store).await?;
-    let identity_key = identity_key::find(&options.identity_key, &options.store, &data_dir, kind)?;
+    let initialized = longshore_server::is_initialized(&*store).await;
+    let initialized =
+        initialized.map_err(|error| Failure::caused("cannot read the store", &error))?;
+    let kind = identity_kind(&options, initialized)?;
+    let place = &options.store;
+    let key = identity_key::find(&options.identity_key, place, &data_dir, initialized)?;
     let identity = match (kind, &options.keys) {
         (IdentityKind::Iam, _) => Identity::Iam,
         (IdentityKind::Keys, Some(file)) => Identity::Given(Box::new(Keys::new(read_keys(file)?))),
@@ -34,7 +38,7 @@ pub(crate) async fn run(options: ServerOptions, region: &str) -> Result<(), Fail
         tls,
         region: parse_region(region)?,
         identity,
-        identity_key,
+        identity_key: key,
         open: kind == IdentityKind::Open,
         retention: Retention::default(),
         fidelity: options.fidelity.fidelity(),
@@ -51,15 +55,11 @@ pub(crate) async fn run(options: ServerOptions, region: &str) -> Result<(), Fail
 }
 
 /// How callers are known.
-async fn identity_kind(
-    options: &ServerOptions,
-    store: &Arc<dyn Store>,
-) -> Result<IdentityKind, Failure> {
-    let what = "cannot tell who may call";
-    let wrong = |why: &str| Failure::new(what, why).exit_code(2);
-    match (options.identity, options.open, &options.keys) {
+fn identity_kind(options: &ServerOptions, initialized: bool) -> Result<IdentityKind, Failure> {
+    let wrong = |why: &str| Failure::new("cannot tell who may call", why).exit_code(2);
+    let kind = match (options.identity, options.open, &options.keys) {
         (Some(IdentityKind::Keys), _, None) => {
-            Err(wrong("--identity keys needs the file").fix("give --keys FILE"))
+            return Err(wrong("--identity keys needs the file").fix("give --keys FILE"));
         }
         (Some(kind), open, keys) => {
             let clashes = (open && kind != IdentityKind::Open)
@@ -67,26 +67,13 @@ async fn identity_kind(
             if clashes {
                 return Err(wrong("--identity says something else than --open or --keys"));
             }
-            if kind == IdentityKind::Iam && !is_initialized(store).await? {
-                return Err(not_initialized());
-            }
-            Ok(kind)
+            kind
         }
-        (None, true, _) => Ok(IdentityKind::Open),
-        (None, false, Some(_)) => Ok(IdentityKind::Keys),
-        (None, false, None) => {
-            if is_initialized(store).await? {
-                Ok(IdentityKind::Iam)
-            } else {
-                Err(not_initialized())
-            }
-        }
-    }
-}
-
-async fn is_initialized(store: &Arc<dyn Store>) -> Result<bool, Failure> {
-    let known = longshore_server::is_initialized(Arc::clone(store)).await;
-    known.map_err(|error| Failure::caused("cannot read the store", &error))
+        (None, true, _) => IdentityKind::Open,
+        (None, false, Some(_)) => IdentityKind::Keys,
+        (None, false, None) => IdentityKind::Iam,
+    };
+    if kind == IdentityKind::Iam && !initialized { Err(not_initialized()) } else { Ok(kind) }
 }
 
 fn not_initialized() -> Failure {

@@ -46,7 +46,7 @@ pub use memory::MemoryStore;
 pub use population::TaskCounts;
 pub use record::{KeyPrefix, Record, RecordError, RecordFault, RecordKey, Row};
 pub use record_txn::RecordTxn;
-pub use state::{Changes, Figures, InstanceChanges, State, StateError};
+pub use state::{Changes, Figures, InstanceChanges, State, StateError, peek};
 pub use table::Table;
 pub use usage::Used;
 pub use view::{Applied, Kind, View};

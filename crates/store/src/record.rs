@@ -110,6 +110,11 @@ impl<R: Record> KeyPrefix<R> {
         KeyPath::account(account, R::KIND).prefix()
     }
 
+    /// All records that belong to no account.
+    pub fn shared() -> Self {
+        KeyPath::shared(R::KIND).prefix()
+    }
+
     /// The beginning as text, with a slash at its end.
     pub fn as_str(&self) -> &str {
         &self.text

@@ -28,7 +28,7 @@ use self::wakes::Wakes;
 use crate::contract::{Key, Range, Store, StoreRevision, TxnOutcome};
 use crate::journal::Journal;
 use crate::limits;
-use crate::record::RecordError;
+use crate::record::{KeyPrefix, Record, RecordError, Row, decode};
 use crate::record_txn::RecordTxn;
 use crate::view::{Kind, View};
 use crate::{Retry, StoreError};
@@ -307,6 +307,20 @@ impl State {
     pub fn changes_for(&self, instance: InstanceId) -> InstanceChanges {
         InstanceChanges::new(&self.published, instance)
     }
+}
+
+/// Records whose keys begin with `prefix`, straight from a store: for a look at a few of them before all
+/// of it is read. At most a page.
+///
+/// # Errors
+/// The store fails, or holds what is no record.
+pub async fn peek<R: Record>(
+    store: &dyn Store,
+    prefix: &KeyPrefix<R>,
+) -> Result<Vec<Row<R>>, StateError> {
+    let page = store.range(Range::prefix(prefix.as_str())).await?;
+    let rows = page.kvs.iter().map(decode).collect::<Result<_, _>>();
+    rows.map_err(StateError::Record)
 }
 
 /// Tells that tables have changed, not how.

@@ -1,8 +1,8 @@
 //! The two identity providers, and what `peek` sees before them.
 
 use longshore_auth::{
-    Account, AuthError, Credentials, Expected, IdentityProvider, Keys, Open, Peeked, Principal,
-    PrincipalKind, StaticKey, peek,
+    Account, AuthError, Credentials, Expected, IdentityProvider, Keys, Open, Peeked, Permissions,
+    Principal, PrincipalKind, StaticKey, peek, session_token,
 };
 
 use crate::{NOW_S, Request, example, run_task};
@@ -27,6 +27,26 @@ fn peek_reads_either_place() {
     assert_eq!(peek(&presigned.parts()), Some(found));
     request.set("authorization", "Bearer x");
     assert_eq!(peek(&request.parts()), None);
+}
+
+#[test]
+fn a_session_token_is_found_in_either_place() {
+    let mut request = run_task();
+    assert_eq!(session_token(&request.parts()), None);
+    let credentials = Credentials { session_token: Some("to/ken".to_owned()), ..example() };
+    request.sign(&credentials, NOW_S);
+    assert_eq!(session_token(&request.parts()).as_deref(), Some("to/ken"));
+    let query = "X-Amz-Security-Token=to%2Fken".to_owned();
+    let presigned = Request { query, ..run_task() };
+    assert_eq!(session_token(&presigned.parts()).as_deref(), Some("to/ken"));
+}
+
+#[test]
+fn providers_without_policies_allow_the_account() {
+    let root = Principal::new(Account::default(), PrincipalKind::Root, None);
+    assert_eq!(root.unique_id, "000000000000");
+    assert_eq!(Open::default().permissions(&root), Permissions::Account);
+    assert_eq!(Keys::default().permissions(&root), Permissions::Account);
 }
 
 #[test]

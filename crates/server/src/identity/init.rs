@@ -6,7 +6,7 @@ use std::sync::Arc;
 use longshore_domain::ids::{AccountId, IamId, IamIdKind};
 use longshore_domain::record::{AccessKey, Grants, IamAccount, IamUser, Tags};
 use longshore_store::tables::{AccessKeyIndex, IamAccountKey, IamUserKey};
-use longshore_store::{RecordTxn, State, StateError, Store, View};
+use longshore_store::{KeyPrefix, RecordTxn, State, StateError, Store, View, peek};
 
 use super::vault::{MasterKey, Vault, VaultError};
 use crate::clock::{self, RandomIds};
@@ -72,9 +72,9 @@ pub enum InitError {
 ///
 /// # Errors
 /// It cannot be read.
-pub async fn is_initialized(store: Arc<dyn Store>) -> Result<bool, StateError> {
-    let view = State::open(store).await?.view();
-    Ok(view.iam_accounts.iter().any(|row| row.initialized_at.is_some()))
+pub async fn is_initialized(store: &dyn Store) -> Result<bool, StateError> {
+    let accounts = peek::<IamAccount>(store, &KeyPrefix::shared()).await?;
+    Ok(accounts.iter().any(|row| row.initialized_at.is_some()))
 }
 
 /// Makes the keys of root and of the first administrator.

@@ -13,8 +13,11 @@ use crate::iam::policy_source;
 
 /// Managed policies of a session.
 const POLICY_ARNS: usize = 10;
-/// Characters of the policy of a session.
+/// Characters of the policies of a session, documents and ARNs together.
 const POLICY_SIZE: usize = 2048;
+/// Characters of the tags of a session (ours: AWS packs them, and does not say how). A token has to fit
+/// into a header.
+const TAGS_SIZE: usize = 4096;
 
 /// The policies of a session, checked.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -40,15 +43,9 @@ pub(super) fn policies(
         document.is_some() || descriptors.as_ref().is_some_and(|list| !list.is_empty());
     let mut size = 0;
     if let Some(text) = &document {
-        let policy = Policy::parse(text)
+        Policy::parse(text)
             .map_err(|error| ErrorCode::MalformedPolicyDocument.error(error.message))?;
-        size += policy.size();
-        if text.chars().count() > POLICY_SIZE {
-            let percent = text.chars().count() * 100 / POLICY_SIZE;
-            return Err(ErrorCode::PackedPolicyTooLarge.error(format!(
-                "Packed policy consumes {percent}% of allotted space, please use smaller policy."
-            )));
-        }
+        size += text.chars().count();
     }
     let mut arns = Vec::new();
     for PolicyDescriptorType { arn } in descriptors.unwrap_or_default() {
@@ -68,7 +65,12 @@ pub(super) fn policies(
             "The number of policy ARNs exceeds the limit of {POLICY_ARNS}"
         )));
     }
-    let percent = (size * 100).div_ceil(POLICY_SIZE * 2).min(100);
+    let percent = (size * 100).div_ceil(POLICY_SIZE);
+    if percent > 100 {
+        return Err(ErrorCode::PackedPolicyTooLarge.error(format!(
+            "Packed policy consumes {percent}% of allotted space, please use smaller policy."
+        )));
+    }
     Ok(SessionPolicies {
         documents: document.into_iter().collect(),
         arns,
@@ -129,6 +131,12 @@ pub(super) fn tags(
             tags.insert(key.clone(), value.clone());
             keys.push(key.clone());
         }
+    }
+    let size: usize = tags.iter().map(|(key, value)| key.len() + value.len()).sum();
+    let percent = (size * 100).div_ceil(TAGS_SIZE);
+    if percent > 100 {
+        return Err(ErrorCode::PackedPolicyTooLarge
+            .error(format!("Packed size of session tags consumes {percent}% of allotted space.")));
     }
     Ok(SessionTags { tags, transitive: keys, given })
 }

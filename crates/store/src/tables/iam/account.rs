@@ -1,4 +1,4 @@
-//! Accounts, and the providers of identities that they trust.
+//! Accounts, all of them together so that a look tells whether there is any, and the providers of identities that they trust.
 
 use longshore_domain::ids::AccountId;
 use longshore_domain::record::{IamAccount, OidcProvider};
@@ -17,7 +17,7 @@ pub struct IamAccountKey {
 
 impl RecordKey for IamAccountKey {
     fn encode(&self) -> Key {
-        KeyPath::account(self.account, Kind::IamAccount).part("~").key()
+        KeyPath::shared(Kind::IamAccount).part(self.account).key()
     }
 }
 

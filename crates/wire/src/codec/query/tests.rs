@@ -56,6 +56,25 @@ fn what_is_wrong_is_named() {
 }
 
 #[test]
+fn iam_names_members_in_small_letters() {
+    let message = |body: &str| {
+        let form = Form::parse(body.as_bytes()).expect("a form");
+        let error = form.read::<crate::iam::CreateUserRequest>().expect_err("it is refused");
+        crate::iam::decode_problem(&error).message
+    };
+    assert_eq!(
+        message("Path=/"),
+        "1 validation error detected: Value null at 'userName' failed to satisfy constraint: Member \
+         must not be null"
+    );
+    assert_eq!(
+        message(&format!("UserName={}", "a".repeat(65))),
+        "1 validation error detected: Value at 'userName' failed to satisfy constraint: Member must \
+         have length less than or equal to 64"
+    );
+}
+
+#[test]
 fn answers_are_xml() {
     let output = elbv2::DescribeLoadBalancersOutput {
         load_balancers: Some(vec![elbv2::LoadBalancer {
