@@ -344,7 +344,7 @@ async fn a_call_is_authorized_before_it_is_passed_on() {
             term: None,
         };
         let body = Bytes::from(run_task().to_string());
-        super::place(call, OperationName::RunTask, &body).await
+        place(call, OperationName::RunTask, &body).await
     };
     let reads = r#"{"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Action": "ecs:Describe*", "Resource": "*"}]}"#;
@@ -357,7 +357,7 @@ async fn a_call_is_authorized_before_it_is_passed_on() {
         "Resource": "arn:aws:ecs:*:*:task-definition/web:*"}]}"#;
     match run(runs).await {
         Placed::There(passed) => assert_eq!(passed.status, StatusCode::OK),
-        other => panic!("{other:?}"),
+        Placed::Here(outcome) => panic!("{outcome:?}"),
     }
     assert_eq!(server.state.view().tasks.iter().count(), 1);
 }
