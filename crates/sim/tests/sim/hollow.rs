@@ -30,6 +30,7 @@ fn config(scope: &Scope) -> Config {
         membership: Membership::default(),
         throttle: false,
         balancer_addresses: "127.0.2.0/24".parse().expect("a block"),
+        audit: None,
     }
 }
 
