@@ -1,16 +1,18 @@
 """What policies decide about calls of unmodified clients, and what the audit log tells of it."""
 
 import json
+import os
 import pathlib
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from harness import cli
+from harness import cli, docker
 from harness.aws import ACCOUNT, REGION
 from harness.identity import Guarded, Key, document, trust
-from harness.process import Server
+from harness.process import Agent, Server
+from harness.wait import until
 
 ECS = f"arn:aws:ecs:{REGION}:{ACCOUNT}"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role"
@@ -313,3 +315,57 @@ def test_what_was_audited_can_be_trusted(tmp_path: pathlib.Path, name: str) -> N
     assert "lines were moved" in tampered([lines[0], lines[2], lines[1], *lines[3:]])
     file.write_text("".join(f"{line}\n" for line in lines))
     cli.longshore(server.url, *offline)
+
+
+def test_agents_speak_for_their_own_instances(
+    tmp_path: pathlib.Path, image: str, name: str
+) -> None:
+    guarded = Guarded(tmp_path)
+    admin, server = guarded.admin, guarded.server
+    server.__dict__["ecs"] = admin.ecs
+    role = {"RoleName": "instances", "AssumeRolePolicyDocument": trust({"AWS": ACCOUNT})}
+    admin.iam.create_role(**role)
+    policy = "arn:aws:iam::aws:policy/service-role/AmazonEC2ContainerServiceforEC2Role"
+    admin.iam.attach_role_policy(RoleName="instances", PolicyArn=policy)
+    cluster = f"{name}-{os.getpid()}"
+    admin.ecs.create_cluster(clusterName=cluster)
+    agents, keys = [], []
+    try:
+        for session in ("i-a", "i-b"):
+            made = admin.sts.assume_role(RoleArn=f"{ROLE}/instances", RoleSessionName=session)
+            key = Key.of_session(server, made["Credentials"])
+            agent = Agent(server, cluster)
+            agent.environment = {
+                "AWS_ACCESS_KEY_ID": key.id,
+                "AWS_SECRET_ACCESS_KEY": key.secret,
+                "AWS_SESSION_TOKEN": str(key.token),
+            }
+            keys.append(key)
+            agents.append(agent)
+            agent.start()
+        container = {"name": "main", "image": image, "memory": 32, "command": ["sleep", "600"]}
+        admin.ecs.register_task_definition(family=name, containerDefinitions=[container])
+        arns = [agent.arn for agent in agents]
+        started = admin.ecs.start_task(
+            cluster=cluster, taskDefinition=name, containerInstances=[arns[1]]
+        )
+        task = started["tasks"][0]["taskArn"]
+
+        def running() -> bool:
+            found = admin.ecs.describe_tasks(cluster=cluster, tasks=[task])["tasks"]
+            return bool(found[0]["lastStatus"] == "RUNNING")
+
+        until(running, "the task to run", timeout=60)
+        report = {"cluster": cluster, "task": task, "status": "STOPPED"}
+        _, text, _ = denial(keys[0], "ecs", "submit_task_state_change", **report)
+        assert text.endswith("because another principal registered the container instance")
+        other = {"cluster": cluster, "containerInstance": arns[1], "force": True}
+        denial(keys[0], "ecs", "deregister_container_instance", **other)
+        # It may read nothing that is not its own business.
+        denial(keys[0], "ecs", "describe_tasks", cluster=cluster, tasks=[task])
+        assert running()
+        admin.ecs.stop_task(cluster=cluster, task=task)
+    finally:
+        for process in [*agents, server]:
+            process.stop()
+        docker.remove_cluster(cluster)

@@ -42,7 +42,8 @@ fn is_day(text: &str) -> bool {
     text.len() == 10 && text.bytes().enumerate().all(shape)
 }
 
-/// Goes through the lines of a file, without their ends, until `see` has seen enough.
+/// Goes through the lines of a file, without their ends, until `see` has seen enough. What follows the
+/// last end is on its way, or was cut off by a crash: it is no line.
 ///
 /// # Errors
 /// The file cannot be read.
@@ -54,10 +55,7 @@ pub(super) fn lines(path: &Path, mut see: impl FnMut(&[u8]) -> bool) -> io::Resu
         if reader.read_until(b'\n', &mut line)? == 0 {
             return Ok(());
         }
-        if line.last() == Some(&b'\n') {
-            line.pop();
-        }
-        if !see(&line) {
+        if line.pop() != Some(b'\n') || !see(&line) {
             return Ok(());
         }
     }

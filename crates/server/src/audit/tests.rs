@@ -123,6 +123,16 @@ fn lines_that_a_crash_cut_off_are_taken_away() {
 }
 
 #[test]
+fn a_log_has_one_writer() {
+    let directory = written();
+    let first = log(&directory.0);
+    let second = writer::Log::open(&directory.0, 1).expect_err("it is another's");
+    assert!(second.to_string().contains("is another server's"), "{second}");
+    drop(first);
+    log(&directory.0);
+}
+
+#[test]
 fn days_are_kept_for_a_while_and_never_go_back() {
     let directory = Directory::new();
     let mut log = writer::Log::open(&directory.0, 2).expect("opens");

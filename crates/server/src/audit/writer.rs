@@ -16,6 +16,8 @@ use crate::clock;
 
 /// How long what is written may stay in the memory of the operating system.
 const SYNC: Duration = Duration::from_secs(1);
+/// File of a directory that is locked by whoever writes there.
+const LOCK: &str = "lock";
 /// Records that are written at once.
 const AT_ONCE: usize = 512;
 
@@ -29,6 +31,8 @@ pub(super) struct Log {
     head: Head,
     /// Whether something is written that may not be durable yet.
     dirty: bool,
+    /// Locked: two chains in one file would be none.
+    _lock: File,
 }
 
 #[derive(Debug)]
@@ -46,6 +50,11 @@ impl Log {
     /// It cannot be read or written.
     pub(super) fn open(directory: &Path, retention_days: u32) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
+        let lock = File::create(directory.join(LOCK))?;
+        lock.try_lock().map_err(|error| {
+            let what = format!("{} is another server's: {error}", directory.display());
+            io::Error::new(io::ErrorKind::WouldBlock, what)
+        })?;
         let mut head = Head::default();
         for day in files::days(directory)?.iter().rev() {
             let path = files::path(directory, day);
@@ -56,7 +65,7 @@ impl Log {
             }
         }
         let directory = directory.to_owned();
-        Ok(Self { directory, retention_days, open: None, head, dirty: false })
+        Ok(Self { directory, retention_days, open: None, head, dirty: false, _lock: lock })
     }
 
     /// Appends records; each is chained to the one before it.

@@ -10,7 +10,9 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
-use longshore_auth::{Account, Open, Principal, PrincipalKind};
+use longshore_auth::{
+    Account, Attached, Open, Permissions, Policies, Policy, Principal, PrincipalKind,
+};
 use longshore_domain::fidelity::Fidelity;
 use longshore_domain::record::{AgentConnection, ContainerInstance};
 use longshore_store::{MemoryStore, RecordTxn, Txn, TxnOutcome};
@@ -305,7 +307,7 @@ fn hop(world: &World, from: &str, to: &str, operation: OperationName) -> Request
         server: Arc::clone(&from),
         scope: scope(),
         principal: Principal::new(Account::default(), PrincipalKind::Root, None),
-        permissions: longshore_auth::Permissions::Account,
+        permissions: Permissions::Account,
         origin: crate::access::Origin::default(),
         trace: Arc::default(),
         now: clock::now(),
@@ -317,6 +319,48 @@ fn hop(world: &World, from: &str, to: &str, operation: OperationName) -> Request
     let member = world.server(to).members.record();
     let what = hop::What::Call { target: &target, body: &body };
     from.members.request(&member, &call, what).expect("a request")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_authorized_before_it_is_passed_on() {
+    let world = World::of(&["one", "two"]).await;
+    world.furnish("one").await;
+    let server = world.server("two");
+    let run = async |document: &str| {
+        let attached = Attached {
+            source: "inline policy p of user/ann".to_owned(),
+            policy: Arc::new(Policy::parse(document).expect("a policy")),
+        };
+        let policies = Policies { identity: vec![attached], ..Policies::default() };
+        let user = PrincipalKind::User { name: "ann".to_owned() };
+        let call = Call {
+            server: Arc::clone(&server),
+            scope: scope(),
+            principal: Principal::new(Account::default(), user, None),
+            permissions: Permissions::By(Arc::new(policies)),
+            origin: crate::access::Origin::default(),
+            trace: Arc::default(),
+            now: clock::now(),
+            base_url: String::new(),
+            term: None,
+        };
+        let body = Bytes::from(run_task().to_string());
+        place(call, OperationName::RunTask, &body).await
+    };
+    let reads = r#"{"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "ecs:Describe*", "Resource": "*"}]}"#;
+    match run(reads).await {
+        Placed::Here(Err(error)) => assert_eq!(error.code, "AccessDeniedException"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(server.state.view().tasks.iter().count(), 0);
+    let runs = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "ecs:RunTask",
+        "Resource": "arn:aws:ecs:*:*:task-definition/web:*"}]}"#;
+    match run(runs).await {
+        Placed::There(passed) => assert_eq!(passed.status, StatusCode::OK),
+        Placed::Here(outcome) => panic!("{outcome:?}"),
+    }
+    assert_eq!(server.state.view().tasks.iter().count(), 1);
 }
 
 #[tokio::test(start_paused = true)]

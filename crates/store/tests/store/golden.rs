@@ -205,3 +205,14 @@ async fn keys_of_strangers_are_left_alone() {
     assert_eq!(view.clusters.len(), 1);
     assert!(soon(store.get("/short")).await.expect("works").is_some());
 }
+
+/// Instances that an older longshore registered do not say who did.
+#[tokio::test]
+async fn an_instance_of_before_is_nobodys() {
+    let (key, value) = written(&sample::container_instance(1));
+    let mut older: serde_json::Value = serde_json::from_str(&value).expect("JSON");
+    let members = older["r"].as_object_mut().expect("a record");
+    assert!(members.remove("registered_by").is_some(), "{value}");
+    let row = read(&key, &older.to_string(), |view| &view.container_instances).await;
+    assert_eq!(row.expect("it is readable").registered_by, None);
+}

@@ -1,7 +1,7 @@
 //! Services, their deployments and task sets.
 
 use longshore_domain::ids::{Arn, Resource};
-use longshore_wire::ecs::NetworkConfiguration;
+use longshore_wire::ecs::{DeploymentConfiguration, LoadBalancer, NetworkConfiguration};
 
 use super::{SERVICE, access, pairs, providers, tags_on_create};
 use crate::access::Asking;
@@ -23,10 +23,11 @@ access! { "ecs", ecs {
             if let Some(role) = input.role.as_deref().filter(|role| !role.is_empty()) {
                 asking.pass_role(role, SERVICE);
             }
+            infrastructure(asking, input.load_balancers.as_ref(), input.deployment_configuration.as_ref());
             let service = within.arn_of("service", &input.service_name);
             tags_on_create(asking, input.tags.as_ref(), service, "CreateService");
         };
-    UpdateService Write ["service"] ["aws:ResourceTag/${TagKey}" "ecs:auto-assign-public-ip" "ecs:capacity-provider" "ecs:cluster" "ecs:enable-ecs-managed-tags" "ecs:enable-execute-command" "ecs:enable-service-connect" "ecs:propagate-tags" "ecs:subnet" "ecs:task-cpu" "ecs:task-definition" "ecs:task-memory"] [] =
+    UpdateService Write ["service"] ["aws:ResourceTag/${TagKey}" "ecs:auto-assign-public-ip" "ecs:capacity-provider" "ecs:cluster" "ecs:enable-ecs-managed-tags" "ecs:enable-execute-command" "ecs:enable-service-connect" "ecs:propagate-tags" "ecs:subnet" "ecs:task-cpu" "ecs:task-definition" "ecs:task-memory"] ["iam:PassRole"] =
         |input, asking| {
             let within = asking.within(input.cluster.as_deref());
             providers(asking, input.capacity_provider_strategy.as_ref());
@@ -38,6 +39,7 @@ access! { "ecs", ecs {
             asking.key_of("ecs:propagate-tags", input.propagate_tags);
             network(asking, input.network_configuration.as_ref());
             asking.ask_in("service", &within, &input.service);
+            infrastructure(asking, input.load_balancers.as_ref(), input.deployment_configuration.as_ref());
         };
     DeleteService Write ["service"] ["aws:ResourceTag/${TagKey}" "ecs:cluster"] [] =
         |input, asking| services(asking, input.cluster.as_deref(), [&input.service]);
@@ -102,6 +104,26 @@ access! { "ecs", ecs {
     UpdateServicePrimaryTaskSet Write ["service"] ["aws:ResourceTag/${TagKey}" "ecs:cluster"] [] =
         |input, asking| services(asking, Some(&input.cluster), [&input.service]);
 } }
+
+/// Roles by which ECS shifts traffic and calls hooks. Nobody takes them here, and whoever names one must
+/// be allowed to all the same.
+fn infrastructure(
+    asking: &mut Asking<'_>,
+    balancers: Option<&Vec<LoadBalancer>>,
+    deployment: Option<&DeploymentConfiguration>,
+) {
+    let advanced = balancers.into_iter().flatten();
+    let advanced = advanced.filter_map(|balancer| balancer.advanced_configuration.as_ref());
+    let hooks = deployment.and_then(|deployment| deployment.lifecycle_hooks.as_ref());
+    let hooks = hooks.into_iter().flatten().filter_map(|hook| hook.role_arn.as_deref());
+    let mut named: Vec<&str> =
+        advanced.filter_map(|advanced| advanced.role_arn.as_deref()).chain(hooks).collect();
+    named.sort_unstable();
+    named.dedup();
+    for role in named.into_iter().filter(|role| !role.is_empty()) {
+        asking.pass_role(role, SERVICE);
+    }
+}
 
 fn services<'s>(
     asking: &mut Asking<'_>,
