@@ -291,24 +291,24 @@ def test_the_roles_of_the_getting_started_guide(admin: Key, tmp_path: pathlib.Pa
     execution = f"{service}/AmazonECSTaskExecutionRolePolicy"
     attach = ("iam", "attach-role-policy", "--role-name")
     aws(*attach, "ecsTaskExecutionRole", "--policy-arn", execution)
-    aws(*role, "ecsInstanceRole", "--assume-role-policy-document", f"file://{ec2}")
+    aws(*role, "ecsInstanceRoleMine", "--assume-role-policy-document", f"file://{ec2}")
     instance = f"{service}/AmazonEC2ContainerServiceforEC2Role"
-    aws(*attach, "ecsInstanceRole", "--policy-arn", instance)
-    name = ("--instance-profile-name", "ecsInstanceRole")
+    aws(*attach, "ecsInstanceRoleMine", "--policy-arn", instance)
+    name = ("--instance-profile-name", "ecsInstanceRoleMine")
     aws("iam", "create-instance-profile", *name)
     aws("iam", "wait", "instance-profile-exists", *name)
-    aws("iam", "add-role-to-instance-profile", *name, "--role-name", "ecsInstanceRole")
-    aws("iam", "wait", "role-exists", "--role-name", "ecsInstanceRole")
+    aws("iam", "add-role-to-instance-profile", *name, "--role-name", "ecsInstanceRoleMine")
+    aws("iam", "wait", "role-exists", "--role-name", "ecsInstanceRoleMine")
     linked = aws("iam", "create-service-linked-role", "--aws-service-name", "ecs.amazonaws.com")
     assert linked["Role"]["RoleName"] == "AWSServiceRoleForECS"
     profile = aws("iam", "get-instance-profile", *name)["InstanceProfile"]
-    assert [one["RoleName"] for one in profile["Roles"]] == ["ecsInstanceRole"]
+    assert [one["RoleName"] for one in profile["Roles"]] == ["ecsInstanceRoleMine"]
     policy = aws("iam", "get-policy-version", "--policy-arn", instance, "--version-id", "v1")
     actions = policy["PolicyVersion"]["Document"]["Statement"][0]["Action"]
     assert "ecs:RegisterContainerInstance" in actions
     decisions = aws(
         *("iam", "simulate-principal-policy", "--policy-source-arn"),
-        *(f"arn:aws:iam::{ACCOUNT}:role/ecsInstanceRole", "--action-names"),
+        *(f"arn:aws:iam::{ACCOUNT}:role/ecsInstanceRoleMine", "--action-names"),
         *("ecs:RegisterContainerInstance", "ecs:DeleteCluster"),
     )["EvaluationResults"]
     assert [one["EvalDecision"] for one in decisions] == ["allowed", "implicitDeny"]

@@ -21,6 +21,7 @@ use longshore_wire::{Operation, Peer, ecs, elbv2};
 use serde_json::Value;
 
 use crate::endpoints::Endpoints;
+use crate::keys::Keys;
 use crate::network::{Connector, Network, Tcp};
 use crate::{AgentError, clock, limits};
 
@@ -72,7 +73,7 @@ pub struct Api {
     http: Client<HttpsConnector<Connector>, Full<Bytes>>,
     endpoints: Arc<Endpoints>,
     region: String,
-    credentials: Credentials,
+    keys: Keys,
 }
 
 /// A call to a service other than ECS that speaks the same protocol.
@@ -114,14 +115,14 @@ impl Api {
         region: &str,
         credentials: Credentials,
     ) -> Result<Self, AgentError> {
-        Self::new(network, endpoint, region, credentials, &*tls()?)
+        Self::new(network, endpoint, region, Keys::new(credentials), &*tls()?)
     }
 
     pub(crate) fn new(
         network: Arc<dyn Network>,
         endpoint: &str,
         region: &str,
-        credentials: Credentials,
+        keys: Keys,
         tls: &rustls::ClientConfig,
     ) -> Result<Self, AgentError> {
         let endpoints = Arc::new(Endpoints::parse(endpoint)?);
@@ -131,7 +132,7 @@ impl Api {
             .enable_http1()
             .wrap_connector(Connector(network));
         let http = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { http, endpoints, region: region.to_owned(), credentials })
+        Ok(Self { http, endpoints, region: region.to_owned(), keys })
     }
 
     /// Asks another server from now on, if there is one.
@@ -148,8 +149,9 @@ impl Api {
         &self.region
     }
 
-    pub(crate) fn credentials(&self) -> &Credentials {
-        &self.credentials
+    /// The newest keys.
+    pub(crate) fn credentials(&self) -> Arc<Credentials> {
+        self.keys.newest()
     }
 
     /// Calls an ECS operation.
@@ -157,7 +159,7 @@ impl Api {
     /// # Errors
     /// With the service's error, or why there is no answer.
     pub async fn call<O: Operation>(&self, input: &O::Input) -> Result<O::Output, ApiError> {
-        self.call_as::<O>(input, &self.credentials).await
+        self.call_as::<O>(input, &self.keys.newest()).await
     }
 
     /// Calls an ECS operation with other keys.
@@ -360,14 +362,16 @@ impl Api {
         let own = target.headers.iter().map(|(name, value)| (*name, value.as_bytes()));
         let headers = std::iter::once(("host", host.as_bytes())).chain(own);
         let parts = RequestParts::new(target.method, target.path, target.query, headers);
-        let added = sign(
-            &parts,
-            &PayloadHash::of(&body),
-            side.credentials.unwrap_or(&self.credentials),
-            side.region.unwrap_or(&self.region),
-            side.service,
-            clock::now().as_millis() / 1000,
-        );
+        let newest = self.keys.newest();
+        let keys = side.credentials.unwrap_or(&newest);
+        let region = side.region.unwrap_or(&self.region);
+        let (hash, now_s) = (PayloadHash::of(&body), clock::now().as_millis() / 1000);
+        // Who has no keys yet asks for some, unsigned.
+        let added = if keys.access_key_id.is_empty() {
+            Vec::new()
+        } else {
+            sign(&parts, &hash, keys, region, side.service, now_s)
+        };
         let mut request = Request::builder()
             .method(target.method)
             .uri(format!("{scheme}://{host}{path_and_query}"))
@@ -390,11 +394,20 @@ fn late(patience: Duration) -> ApiError {
 /// The error of an answer.
 fn refusal(status: StatusCode, body: &[u8]) -> ApiError {
     let read = json::decode_error(body).or_else(|| query::decode_error(body));
+    let read = read.or_else(|| own_error(status, body));
     let (code, message) = read.unwrap_or_else(|| {
         let text = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
         (format!("HTTP {}", status.as_u16()), text)
     });
     ApiError::Service { code, message, status: status.as_u16() }
+}
+
+/// The error of one of the control plane's own endpoints.
+fn own_error(status: StatusCode, body: &[u8]) -> Option<(String, String)> {
+    let value: Value = serde_json::from_slice(body).ok()?;
+    let code = value["code"].as_str().map(str::to_owned);
+    let code = code.unwrap_or_else(|| format!("HTTP {}", status.as_u16()));
+    Some((code, value["error"].as_str()?.to_owned()))
 }
 
 /// An answer that comes line by line, for as long as the server likes.

@@ -41,6 +41,11 @@ impl Backoff {
         Self::new(Duration::from_millis(500), Duration::from_secs(192), 2.0, 0.2)
     }
 
+    /// Renewing keys, which are good for days yet.
+    pub(crate) fn renew() -> Self {
+        Self::new(Duration::from_secs(5), Duration::from_secs(600), 2.0, 0.2)
+    }
+
     /// The next wait.
     pub(crate) fn wait(&mut self) -> Duration {
         let wait = self.next;

@@ -8,6 +8,8 @@ use std::time::Duration;
 pub use longshore_auth::Credentials;
 pub use longshore_domain::task::PullBehavior;
 
+use crate::join::JoinToken;
+use crate::limits;
 use crate::runtime::RegistryAuth;
 pub use crate::task::AwsLogs;
 
@@ -18,8 +20,14 @@ pub struct Config {
     pub endpoint: String,
     /// Region, for signatures and for the containers' environment.
     pub region: String,
-    /// Keys of the instance role.
+    /// Whether nobody chose `endpoint`, so that the one by which the machine joined counts more.
+    pub endpoint_is_default: bool,
+    /// Keys of the instance role, unless the machine joins or has joined by a token.
     pub credentials: Credentials,
+    /// The token by which the machine joins, unless it did.
+    pub join: Option<JoinToken>,
+    /// Age at which the keys of a machine that joined are renewed.
+    pub renew_after: Duration,
     /// Name or ARN of the cluster; sent as it stands.
     pub cluster: String,
     /// Directory of the agent's own state; one agent each.
@@ -134,6 +142,11 @@ impl Default for Cleanup {
 }
 
 impl Config {
+    /// Where a machine that joined by `joined` finds the control plane.
+    pub(crate) fn chosen_endpoint<'a>(&'a self, joined: &'a str) -> &'a str {
+        if self.endpoint_is_default { joined } else { &self.endpoint }
+    }
+
     /// An agent of `cluster` that talks to the API at `endpoint` and keeps its state in
     /// `data_dir`; everything else as AWS has it.
     pub fn new(
@@ -146,7 +159,10 @@ impl Config {
         Self {
             endpoint: endpoint.into(),
             region: region.into(),
+            endpoint_is_default: false,
             credentials,
+            join: None,
+            renew_after: limits::KEYS_RENEWAL,
             cluster: cluster.into(),
             data_dir: data_dir.into(),
             name: None,

@@ -7,10 +7,14 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+
+/// Only the owner reads it.
+const SECRET: u32 = 0o600;
 
 /// Where an agent keeps its state. Names are relative paths of at most one folder.
 pub trait Disk: fmt::Debug + Send + Sync + 'static {
@@ -25,6 +29,14 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// The disk cannot be written; the old file is as it was.
     fn write(&self, name: &str, content: &[u8]) -> io::Result<()>;
+
+    /// Replaces a file that nobody else may read, or makes it.
+    ///
+    /// # Errors
+    /// The disk cannot be written; the old file is as it was.
+    fn write_secret(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        self.write(name, content)
+    }
 
     /// Removes a file that may be there.
     ///
@@ -83,6 +95,19 @@ impl Disk for Directory {
         let new = path.with_extension("new");
         let mut file = File::create(&new)?;
         file.write_all(content)?;
+        drop(file);
+        fs::rename(&new, path)
+    }
+
+    fn write_secret(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let path = self.path.join(name);
+        let new = path.with_extension("new");
+        // What was left behind may have been readable.
+        none_if_missing(fs::remove_file(&new))?;
+        let mut file = File::options().write(true).create_new(true).mode(SECRET).open(&new)?;
+        file.write_all(content)?;
+        // Nobody can make its content again.
+        file.sync_all()?;
         drop(file);
         fs::rename(&new, path)
     }

@@ -40,6 +40,12 @@ pub enum AgentError {
     /// The control plane refuses to let the instance go.
     #[error("the control plane refuses to deregister this container instance")]
     Deregister(#[source] ApiError),
+    /// The control plane refuses to let the machine join.
+    #[error("the control plane refuses this join token")]
+    Join(#[source] ApiError),
+    /// The keys of a machine that joined are good no more.
+    #[error("the keys that this machine got when it joined have ended")]
+    KeysEnded(#[source] ApiError),
     /// The TLS library has no trusted roots.
     #[error("no trusted certificates were found for TLS")]
     Tls(#[source] std::io::Error),

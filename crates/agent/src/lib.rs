@@ -24,6 +24,8 @@ mod error;
 mod hands;
 pub mod hollow;
 mod images;
+mod join;
+mod keys;
 pub mod labels;
 mod limits;
 mod metadata;
@@ -45,6 +47,7 @@ mod telemetry;
 pub use api::ApiError;
 pub use config::{AwsLogs, Cleanup, Config, Credentials, PullBehavior, Timeouts};
 pub use error::AgentError;
+pub use join::JoinToken;
 pub use run::{Host, run, run_on, run_with};
 #[cfg(feature = "simulation")]
 pub use simulation::simulate;

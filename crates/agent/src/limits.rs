@@ -25,6 +25,9 @@ pub(crate) const API_CALL: Duration = Duration::from_secs(42);
 pub(crate) const OF_SEVERAL: Duration = Duration::from_secs(15);
 /// How long a connection to the control plane may take to be made (ours).
 pub(crate) const CONNECT: Duration = Duration::from_secs(10);
+/// Age at which the keys of a machine that joined are renewed (ours: a leak is stale after a week, and six attempts
+/// at least may fail before the keys end).
+pub(crate) const KEYS_RENEWAL: Duration = Duration::from_secs(24 * 3600);
 /// Characters of a reason (ECS API).
 pub(crate) const REASON_LEN: usize = 1024;
 /// Memory that a container gets at least, in MiB (Docker refuses less).

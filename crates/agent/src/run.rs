@@ -15,6 +15,8 @@ use crate::disk::{Directory, Disk};
 use crate::engine::{Engine, Event};
 use crate::hands::{EndWithAgent, Hands};
 use crate::images::Images;
+use crate::join::{self, Membership};
+use crate::keys::Keys;
 use crate::metadata::{self, AgentHandle};
 use crate::network::{Network, Tcp};
 use crate::ports::PortRanges;
@@ -89,16 +91,29 @@ async fn live(config: Config, host: Host, parts: &mut JoinSet<()>) -> Result<(),
     let config = Arc::new(config);
     let Host { runtime, disk, network } = host;
     let unkept = |source| AgentError::DataDir { path: config.data_dir.clone(), source };
-    let (store, saved) = Store::open(disk).map_err(unkept)?;
+    let (store, saved) = Store::open(Arc::clone(&disk)).map_err(unkept)?;
     check_cluster(&config, &saved)?;
     let limit = config.timeouts.inspect;
     let description =
         Hands::within(limit, runtime.describe()).await.map_err(AgentError::Runtime)?;
     let tls = api::tls()?;
-    let credentials = config.credentials.clone();
-    let over = Arc::clone(&network);
-    let api = Api::new(over, &config.endpoint, &config.region, credentials, &tls)?;
-    let instance = identify(&api, &config, &description, &saved, &store).await?;
+    let connect = |endpoint: &str, keys: Keys| {
+        Api::new(Arc::clone(&network), endpoint, &config.region, keys, &tls)
+    };
+    let joined = Membership::find(&config, &disk, connect).await?;
+    let (endpoint, credentials) = match &joined {
+        Some(joined) => (config.chosen_endpoint(joined.endpoint()), joined.credentials()),
+        None => (config.endpoint.as_str(), config.credentials.clone()),
+    };
+    let keys = Keys::new(credentials);
+    let api = connect(endpoint, keys.clone())?;
+    let instance = identify(&api, &config, &description, &saved, &store).await;
+    let instance = instance.map_err(|error| match error {
+        AgentError::Register(cause) if joined.is_some() && join::is_end(&cause) => {
+            AgentError::KeysEnded(cause)
+        }
+        other => other,
+    })?;
     let arn = instance.container_instance_arn.clone();
     tracing::info!(container_instance = arn, cluster = config.cluster, "registered");
 
@@ -151,10 +166,22 @@ async fn live(config: Config, host: Host, parts: &mut JoinSet<()>) -> Result<(),
     engine.restore(saved.tasks, &found.map_err(AgentError::Runtime)?);
 
     parts.spawn(watch(runtime, arn.clone(), limit, first, events.clone()));
+    let renewing = renewing(joined, api.clone(), keys);
     let links = Links::new(api, network, &tls, &config.cluster, &arn, &description.version);
     start_sessions(Arc::new(links), &hands, &events, &config, parts);
-    engine.run().await;
-    Ok(())
+    tokio::select! {
+        biased;
+        () = engine.run() => Ok(()),
+        error = renewing => Err(error),
+    }
+}
+
+/// Renews the keys of a machine that joined, until they end.
+async fn renewing(joined: Option<Membership>, api: Api, keys: Keys) -> AgentError {
+    match joined {
+        Some(joined) => joined.renew(api, keys).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn start_sessions(

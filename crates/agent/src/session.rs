@@ -148,7 +148,7 @@ impl Links {
         let parts = RequestParts::new("GET", "/ws", "", [("host", &b"tcs"[..])]);
         let now = clock::now().as_millis() / 1000;
         let (api, hash) = (&self.api, PayloadHash::of(body));
-        let mut headers = sign(&parts, &hash, api.credentials(), api.region(), "ecs", now);
+        let mut headers = sign(&parts, &hash, &api.credentials(), api.region(), "ecs", now);
         headers.push(("host", "tcs".to_owned()));
         headers
     }
@@ -279,7 +279,7 @@ impl Links {
         let added = sign(
             &parts,
             &PayloadHash::of(b""),
-            api.credentials(),
+            &api.credentials(),
             api.region(),
             "ecs",
             clock::now().as_millis() / 1000,

@@ -104,6 +104,9 @@ pub struct Session {
     pub instance_arn: Option<String>,
     /// ARN of the provider that vouches for whoever has them.
     pub provider_arn: Option<String>,
+    /// Whether a machine has them that joined by a token, and may have others in their place.
+    #[serde(default)]
+    pub joined: bool,
 }
 
 /// Who makes a request.

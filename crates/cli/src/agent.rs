@@ -2,7 +2,7 @@
 
 use longshore_agent::{AgentError, AwsLogs, Config, Credentials, PullBehavior};
 
-use crate::args::AgentOptions;
+use crate::args::{AgentOptions, DEFAULT_ENDPOINT};
 use crate::failure::Failure;
 use crate::{client, shutdown};
 
@@ -17,6 +17,11 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     let credentials: Credentials = client::credentials();
     let mut config = Config::new(endpoint, region, credentials, options.cluster, options.data_dir);
+    config.endpoint_is_default = endpoint == DEFAULT_ENDPOINT;
+    config.join = options.join;
+    if let Some(age) = options.renew_after {
+        config.renew_after = age;
+    }
     config.host_address = options.host_address;
     config.availability_zone = options.availability_zone;
     config.docker_socket = options.docker_socket;
@@ -38,12 +43,21 @@ pub(crate) fn failure(error: &AgentError) -> Failure {
     let failure = Failure::caused("the agent stopped", error);
     // Starting again cannot help where the set-up is wrong.
     let terminal = match error {
-        AgentError::Endpoint(_) | AgentError::OtherCluster { .. } => true,
-        AgentError::Register(cause) => !cause.is_temporary(),
+        AgentError::Endpoint(_) | AgentError::OtherCluster { .. } | AgentError::KeysEnded(_) => {
+            true
+        }
+        AgentError::Register(cause) | AgentError::Join(cause) => !cause.is_temporary(),
         AgentError::Runtime(_)
         | AgentError::DataDir { .. }
         | AgentError::Deregister(_)
         | AgentError::Tls(_) => false,
+    };
+    let failure = match error {
+        AgentError::KeysEnded(_) | AgentError::Join(_) => failure.fix(
+            "make a token with `longshore ctl join-token`, and start the agent with it: \
+             LONGSHORE_JOIN_TOKEN=TOKEN longshore agent, with the same data directory",
+        ),
+        _ => failure,
     };
     if terminal { failure.exit_code(TERMINAL) } else { failure }
 }

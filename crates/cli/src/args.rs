@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use longshore_agent::JoinToken;
 use longshore_domain::fidelity::{self, Fidelity};
 use longshore_domain::ids::AccountId;
 use longshore_server::{Ipv4Net, Webhook};
@@ -287,6 +288,13 @@ pub(crate) struct AgentOptions {
     /// Use images that are there before pulling.
     #[arg(long)]
     pub(crate) prefer_cached: bool,
+    /// Token of `ctl join-token`, by which a machine without keys joins; it is used once, and the keys
+    /// that it yields stay in the data directory. The variable keeps it out of the list of processes.
+    #[arg(long, value_name = "TOKEN", env = "LONGSHORE_JOIN_TOKEN", hide_env_values = true)]
+    pub(crate) join: Option<JoinToken>,
+    /// Age at which those keys are renewed [default: a day].
+    #[arg(long, value_name = "DURATION", value_parser = duration, hide = true)]
+    pub(crate) renew_after: Option<Duration>,
 }
 
 /// Options of `longshore lb`. Credentials come from AWS_ACCESS_KEY_ID and its kin.
@@ -357,6 +365,16 @@ pub(crate) enum CtlCommand {
         /// Drain them: services replace their tasks within minimum and maximum percent.
         #[arg(long)]
         execute: bool,
+    },
+    /// Make a token by which one machine joins that has no keys: `longshore agent --join TOKEN`. It is
+    /// good once, and shown once.
+    JoinToken {
+        /// How long it may be left unused: 30m, 12h, 7d.
+        #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1h")]
+        ttl: Duration,
+        /// Role of the machine, which must trust ec2.amazonaws.com: name or ARN.
+        #[arg(long, default_value = "ecsInstanceRole")]
+        role: String,
     },
     /// Check this machine: Docker, cgroups, ports, disk.
     Doctor {
@@ -570,7 +588,7 @@ fn role_life(text: &str) -> Result<Duration, String> {
     if allowed.contains(&life) { Ok(life) } else { Err("10s to 720m (12 hours)".to_owned()) }
 }
 
-/// A duration of milliseconds, seconds or minutes.
+/// A duration of milliseconds, seconds, minutes, hours or days.
 fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 = digits.parse().map_err(|_| format!("'{text}' is not like 50ms, 2s or 1m"))?;
@@ -578,7 +596,9 @@ fn duration(text: &str) -> Result<Duration, String> {
         Some("ms") => Ok(Duration::from_millis(number)),
         Some("s" | "") => Ok(Duration::from_secs(number)),
         Some("m") => Ok(Duration::from_secs(number.saturating_mul(60))),
-        _ => Err(format!("'{text}' has no unit of ms, s or m")),
+        Some("h") => Ok(Duration::from_secs(number.saturating_mul(3600))),
+        Some("d") => Ok(Duration::from_secs(number.saturating_mul(24 * 3600))),
+        _ => Err(format!("'{text}' has no unit of ms, s, m, h or d")),
     }
 }
 

@@ -8,6 +8,7 @@ mod doctor;
 mod events;
 mod explain;
 pub(crate) mod iam;
+mod join_token;
 mod loadtest;
 mod servers;
 mod status;
@@ -21,7 +22,12 @@ use crate::failure::Failure;
 use crate::output::{self, Output};
 
 /// Runs one command.
-pub(crate) async fn run(command: CtlCommand, client: &Api, output: Output) -> Result<(), Failure> {
+pub(crate) async fn run(
+    command: CtlCommand,
+    client: &Api,
+    endpoint: &str,
+    output: Output,
+) -> Result<(), Failure> {
     match command {
         CtlCommand::Status => status::run(client, output).await,
         CtlCommand::Ca => ca::run(client, output).await,
@@ -36,6 +42,9 @@ pub(crate) async fn run(command: CtlCommand, client: &Api, output: Output) -> Re
         }
         CtlCommand::Consolidate { cluster, below, execute } => {
             consolidate::run(client, &cluster, below, execute, output).await
+        }
+        CtlCommand::JoinToken { ttl, role } => {
+            join_token::run(client, endpoint, ttl, &role, output).await
         }
         CtlCommand::Doctor { docker_socket } => doctor::run(client, &docker_socket, output).await,
         CtlCommand::Loadtest(options) => loadtest::run(options, output).await,

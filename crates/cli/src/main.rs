@@ -86,7 +86,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Agent(options) => agent::run(options, &endpoint, &region).await,
         #[cfg(feature = "lb")]
         Command::Lb(options) => lb::run(options, &endpoint, &region).await,
-        Command::Ctl(command) => ctl::run(command, &client()?, output).await,
+        Command::Ctl(command) => ctl::run(command, &client()?, &endpoint, output).await,
         Command::Run(options) => run::run(options, &client()?, output).await,
         Command::Deploy(options) => deploy::run(options, &client()?, output).await,
         Command::Sim(command) => sim::run(command, &endpoint, &region, output).await,

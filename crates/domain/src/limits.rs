@@ -161,3 +161,10 @@ pub const CONNECTIONS: usize = 131_072;
 pub const RESENDS_PER_SECOND: u32 = 500;
 /// Longest that a session waits before it repeats (ours; shorter than a delivery is left unanswered).
 pub const RESEND_SPREAD: Duration = Duration::from_secs(60);
+/// How long the keys of a machine last that joined by a token (ours: a machine may be away for a week and come
+/// back; keys that somebody copied from it are no longer good than that, unless they are renewed).
+pub const JOINED_KEYS_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Longest that a join token may be left unused (ours: as long as the keys that it gives).
+pub const JOIN_TOKEN_LIFE_MAX: Duration = JOINED_KEYS_LIFE;
+/// Join tokens of an account that are not used yet (ours; a fleet that boots at once takes some hundreds).
+pub const JOIN_TOKENS: usize = 1000;

@@ -38,8 +38,8 @@ pub use daemon_deployment::{
 };
 pub use daemon_task_definition::{DaemonTaskDefinition, DaemonTaskDefinitionStatus};
 pub use iam::{
-    AccessKey, Grants, IamAccount, IamGroup, IamPolicy, IamRole, IamUser, InstanceProfile, KeyUse,
-    OidcProvider, PolicyVersion, RoleUse, Sealed,
+    AccessKey, Grants, IamAccount, IamGroup, IamPolicy, IamRole, IamUser, InstanceProfile,
+    JoinToken, KeyUse, OidcProvider, PolicyVersion, RoleUse, Sealed,
 };
 pub use idle::{Idle, IdleState, Obstacle};
 pub use load_balancer::{

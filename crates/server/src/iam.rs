@@ -35,7 +35,7 @@ mod users;
 pub(crate) use access_keys::fresh as fresh_key;
 pub(crate) use account::unknown as unknown_account;
 pub(crate) use groups::of as groups_of;
-pub(crate) use managed::ADMINISTRATOR;
+pub(crate) use managed::{ADMINISTRATOR, INSTANCES};
 
 use longshore_auth::{Authorized, PrincipalKind};
 use longshore_store::tables::IamIndex;

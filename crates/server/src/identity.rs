@@ -7,6 +7,7 @@
 //! disabled and a policy that is detached count from the next request on.
 
 mod init;
+pub(crate) mod join;
 mod lend;
 mod policies;
 mod provider;

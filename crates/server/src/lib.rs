@@ -128,6 +128,8 @@ pub enum StartError {
 pub struct Server {
     state: State,
     identity: Box<dyn IdentityProvider>,
+    /// Whether callers are users and roles of the store.
+    is_iam: bool,
     vault: Option<Arc<Vault>>,
     uses: Arc<Uses>,
     web_keys: sts::WebKeys,
@@ -246,6 +248,7 @@ async fn build(
     let server = Arc::new(Server {
         state,
         identity,
+        is_iam,
         vault,
         uses,
         web_keys: sts::WebKeys::default(),

@@ -8,14 +8,16 @@
 //! request was denied, and `…/iam/suggest?principal=ARN` what a principal needs;
 //! `GET /_longshore/ca` gives the certificate of the local authority;
 //! `GET /_longshore/members` tells of the servers of the control plane, `GET /_longshore/backup` gives
-//! an archive of the store, and `POST /_longshore/reset` empties a development server. Requests are
-//! authenticated and authorized like any other, but those of health.
+//! an archive of the store; `POST /_longshore/join-token` makes a token by which a machine joins, `…/join`
+//! takes it, and `…/renew` renews the keys that it gave; `POST /_longshore/reset` empties a development server. Requests are
+//! authenticated and authorized like any other, but those of health and those of machines that join.
 
 pub(crate) mod at;
 mod backup;
 mod consolidate;
 pub(crate) mod events;
 mod explain;
+mod join;
 pub(crate) mod members;
 mod reset;
 mod trail;
@@ -43,6 +45,9 @@ use crate::{Server, clock};
 
 /// Where nodes of balancers report.
 const REPORT: &str = "/_longshore/balancers/report";
+/// Where machines join that have no keys, and where those that joined get others.
+const JOIN: &str = "/_longshore/join";
+const RENEW: &str = "/_longshore/renew";
 /// Largest report: a thousand targets take a quarter of it.
 const REPORT_BYTES: usize = 1024 * 1024;
 
@@ -60,6 +65,11 @@ pub(crate) async fn answer(
     }
     if (request.method(), request.uri().path()) == (&Method::POST, REPORT) {
         return whole(report(&server, from, request).await);
+    }
+    match (request.method(), request.uri().path()) {
+        (&Method::POST, JOIN) => return whole(join::redeem(&server, from, request).await),
+        (&Method::POST, RENEW) => return whole(join::renew(&server, from, request).await),
+        _ => {}
     }
     let (principal, scope) = match caller_of(&server, &request, b"") {
         Ok(caller) => caller,
@@ -108,6 +118,7 @@ pub(crate) async fn answer(
         (method @ (&Method::GET | &Method::POST), "consolidate") => {
             consolidate::answer(&server, &scope, method, &query).await
         }
+        (&Method::POST, "join-token") => join::create(&call, &query).await,
         (&Method::POST, "reset") => reset::answer(&server).await,
         (_, "audit/verify") => trail::verify(&server).await,
         (_, "iam/explain") => trail::explain(&server, &scope, &query).await,
@@ -131,10 +142,15 @@ fn refusal(call: &Call, endpoint: &Endpoint, cluster: Option<&str>) -> Option<Re
     let answer = auth::AuthError::from(denied).response(auth::Protocol::Query);
     let reason = Reason { code: answer.code.to_owned(), message: answer.message.clone() };
     let id = call.note("longshore", name, entry.is_read(), Some(reason));
+    Some(denial(&answer, &id))
+}
+
+/// What a caller is told who may not.
+fn denial(answer: &auth::ErrorResponse, request_id: &str) -> Reply {
     let error = serde_json::json!({
-        "code": answer.code, "error": answer.message, "requestId": id,
+        "code": answer.code, "error": answer.message, "requestId": request_id,
     });
-    Some(json(StatusCode::FORBIDDEN, &error))
+    json(StatusCode::FORBIDDEN, &error)
 }
 
 /// Takes in the report of a node of balancers.

@@ -36,6 +36,7 @@ pub(crate) async fn server_of(identity: Box<dyn IdentityProvider>) -> Arc<Server
     let server = Arc::new(Server {
         state,
         identity,
+        is_iam: true,
         vault: Some(Arc::new(Vault::new(&MasterKey::fresh()))),
         uses: Arc::default(),
         web_keys: crate::sts::WebKeys::default(),

@@ -42,7 +42,7 @@ pub use daemon_revision::DaemonRevisionKey;
 pub use daemon_task_definition::DaemonTaskDefinitionKey;
 pub use iam::{
     AccessKeyIndex, AccessKeyKey, IamAccountKey, IamGroupKey, IamIndex, IamPolicyIndex,
-    IamPolicyKey, IamRoleKey, IamUserKey, InstanceProfileIndex, InstanceProfileKey,
+    IamPolicyKey, IamRoleKey, IamUserKey, InstanceProfileIndex, InstanceProfileKey, JoinTokenKey,
     OidcProviderKey,
 };
 pub use listener::{ForwardIndex, ListenerKey};

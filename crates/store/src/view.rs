@@ -10,8 +10,8 @@ use longshore_domain::record::{
     AccessKey, AccountSetting, BalancerAddress, BalancerNode, Certificate, CertificateAuthority,
     ClientToken, Cluster, ContainerInstance, Daemon, DaemonDeployment, DaemonRevision,
     DaemonTaskDefinition, IamAccount, IamGroup, IamPolicy, IamRole, IamUser, InstanceProfile,
-    Listener, ListenerRule, LoadBalancer, OidcProvider, Service, ServiceDeployment, ServiceEvent,
-    ServiceRevision, Target, TargetGroup, Task, TaskDefinition,
+    JoinToken, Listener, ListenerRule, LoadBalancer, OidcProvider, Service, ServiceDeployment,
+    ServiceEvent, ServiceRevision, Target, TargetGroup, Task, TaskDefinition,
 };
 
 use crate::contract::{Event, StoreRevision};
@@ -120,6 +120,8 @@ tables! {
     iam_users: IamUser = "user",
     /// Instance profiles.
     instance_profiles: InstanceProfile = "instance-profile",
+    /// Tokens by which machines join.
+    join_tokens: JoinToken = "join-token",
     /// Providers of OpenID Connect.
     oidc_providers: OidcProvider = "oidc-provider",
     /// Listeners.
@@ -173,6 +175,7 @@ impl Kind {
             | Self::IamRole
             | Self::IamUser
             | Self::InstanceProfile
+            | Self::JoinToken
             | Self::OidcProvider => "iam",
             _ => "ecs",
         }

@@ -12,6 +12,7 @@ use super::task::Task;
 use super::telemetry::Published;
 use super::{Fleet, count, lock, orders};
 use crate::api::Api;
+use crate::keys::Keys;
 use crate::register::{Identity, register};
 use crate::runtime::Description;
 use crate::session::acs::{Order, Shared};
@@ -62,8 +63,8 @@ impl Instance {
         let description = description(&config);
         let network = Arc::new(Own::new(number));
         let over = Arc::clone(&network) as _;
-        let credentials = config.credentials.clone();
-        let api = Api::new(over, &config.endpoint, &config.region, credentials, &fleet.tls)?;
+        let keys = Keys::new(config.credentials.clone());
+        let api = Api::new(over, &config.endpoint, &config.region, keys, &fleet.tls)?;
         let identity = Identity { known_arn: None, token: random::uuid() };
         let arn = {
             let _turn = fleet.joining.acquire().await;

@@ -6,10 +6,12 @@
 
 mod account;
 mod entity;
+mod join;
 mod key;
 mod policy;
 
 pub use account::{IamAccount, OidcProvider};
 pub use entity::{Grants, IamGroup, IamRole, IamUser, InstanceProfile, RoleUse};
+pub use join::JoinToken;
 pub use key::{AccessKey, KeyUse, Sealed};
 pub use policy::{IamPolicy, PolicyVersion};

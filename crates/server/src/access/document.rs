@@ -11,7 +11,7 @@ const HEAD: &str = "# Permissions\n\n\
     An operation takes its action on every resource that its request names. Where no type of resource \
     stands, policies name `*`. *Also* stands for what it takes beyond that: `iam:PassRole` for each \
     role that is handed on (`iam:PassedToService` is `ecs-tasks.amazonaws.com`, for the role of a service \
-    `ecs.amazonaws.com`), and the tagging action where something is created with tags \
+    `ecs.amazonaws.com`, for that of a join token `ec2.amazonaws.com`), and the tagging action where something is created with tags \
     (`ecs:CreateAction`, `elasticloadbalancing:CreateAction`).\n\n\
     Every request has these keys, where they apply: `aws:CurrentTime`, `aws:EpochTime`, \
     `aws:PrincipalAccount`, `aws:PrincipalArn`, `aws:PrincipalTag/${TagKey}`, `aws:PrincipalType`, \

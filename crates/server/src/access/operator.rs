@@ -55,6 +55,17 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     row(Method::GET, "ca", "longshore:GetAuthority", Level::Read, &[]),
     row(Method::GET, "members", "longshore:GetStatus", Level::Read, &[]),
     row(Method::GET, "backup", "longshore:Backup", Level::Write, &[]),
+    Endpoint {
+        method: Method::POST,
+        path: "join-token",
+        entry: Entry {
+            action: "longshore:CreateJoinToken",
+            level: Level::Write,
+            resources: &[],
+            keys: &[],
+            also: &["iam:PassRole"],
+        },
+    },
     row(Method::POST, "reset", "longshore:Reset", Level::Write, &[]),
     row(Method::GET, "audit/verify", "longshore:VerifyAudit", Level::Read, &[]),
     row(Method::GET, "iam/explain", "longshore:ExplainRequest", Level::Read, &[]),
@@ -112,6 +123,14 @@ impl Call {
         let instance = Resource::ContainerInstance(key.cluster.clone(), key.id);
         let arn = Arn::new(&key.scope, instance).to_string();
         self.may(entry.action, |asking| asking.ask_arn("container-instance", &arn))
+    }
+
+    /// Whether the caller may hand a role on to `service`.
+    ///
+    /// # Errors
+    /// [`Denied`]; it is noted for the audit log.
+    pub(crate) fn may_pass(&self, role: &str, service: &str) -> Result<(), Box<Denied>> {
+        self.may("iam:PassRole", |asking| asking.pass_role(role, service))
     }
 
     fn questions(

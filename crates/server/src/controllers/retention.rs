@@ -1,5 +1,5 @@
 //! Records that have had their time: stopped tasks, deleted clusters and services, deregistered
-//! instances, deleted task definitions, client tokens, old events, daemon deployments.
+//! instances, deleted task definitions, client tokens, join tokens, old events, daemon deployments.
 
 mod daemons;
 
@@ -103,6 +103,9 @@ impl Controller for Reaper {
         for row in view.client_tokens.iter() {
             bin.consider(row, Some(row.expires_at), Duration::ZERO);
         }
+        for row in view.join_tokens.iter() {
+            bin.consider(row, Some(row.expires_at), Duration::ZERO);
+        }
         events(view, &mut bin);
         deployments(view, &mut bin);
         definitions(view, &mut bin);
@@ -188,5 +191,36 @@ fn definitions(view: &View, bin: &mut Bin) {
                 txn.remove(row);
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use longshore_domain::ids::AccountId;
+    use longshore_domain::record::JoinToken;
+
+    use super::*;
+    use crate::test_server;
+
+    #[tokio::test]
+    async fn join_tokens_go_when_they_expire() {
+        let server = test_server::server().await;
+        let at = |after_s| Timestamp::from_millis(1_790_000_000_000) + Duration::from_secs(after_s);
+        let mut txn = RecordTxn::new();
+        txn.insert(&JoinToken {
+            account: AccountId::default(),
+            id: "1".into(),
+            digest: "0".repeat(64),
+            role: "AROAAAAAAAAAAAAAAAAAA".parse().expect("an id"),
+            created_at: at(0),
+            expires_at: at(10),
+            created_by: "arn:aws:iam::000000000000:root".into(),
+        });
+        let _ = server.commit(txn).await.expect("commits");
+        let reaper = Reaper { retention: Retention::default() };
+        let early = reaper.pass(&server.state.view(), at(9));
+        assert_eq!((early.works.len(), early.next), (0, Some(at(10))));
+        let late = reaper.pass(&server.state.view(), at(10));
+        assert_eq!(late.works.len(), 1);
     }
 }

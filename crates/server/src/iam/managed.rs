@@ -48,6 +48,9 @@ pub(crate) fn find(path: &str, name: &str) -> Option<&'static Managed> {
 
 /// The name of the policy of the first administrator.
 pub(crate) const ADMINISTRATOR: &str = "arn:aws:iam::aws:policy/AdministratorAccess";
+/// The policy of the role of container instances.
+pub(crate) const INSTANCES: &str =
+    "arn:aws:iam::aws:policy/service-role/AmazonEC2ContainerServiceforEC2Role";
 /// The policy of the role of ECS itself.
 pub(super) const ECS_SERVICE: &str =
     "arn:aws:iam::aws:policy/aws-service-role/AmazonECSServiceRolePolicy";
@@ -335,6 +338,8 @@ mod tests {
         assert_eq!(named("/", "AdministratorAccess").as_deref(), Some(ADMINISTRATOR));
         let own = named("/aws-service-role/", "AmazonECSServiceRolePolicy");
         assert_eq!(own.as_deref(), Some(ECS_SERVICE));
+        let instances = named("/service-role/", "AmazonEC2ContainerServiceforEC2Role");
+        assert_eq!(instances.as_deref(), Some(INSTANCES));
         assert_eq!(named("/", "AmazonECSServiceRolePolicy"), None);
         let sorted = ALL.is_sorted_by_key(|policy| (policy.path, policy.name));
         assert!(sorted, "lists are in this order");

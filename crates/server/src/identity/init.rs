@@ -4,16 +4,24 @@ use std::fmt;
 use std::sync::Arc;
 
 use longshore_domain::ids::{AccountId, IamId, IamIdKind};
-use longshore_domain::record::{AccessKey, Grants, IamAccount, IamUser, Tags};
-use longshore_store::tables::{AccessKeyIndex, IamAccountKey, IamUserKey};
+use longshore_domain::record::{
+    AccessKey, Grants, IamAccount, IamRole, IamUser, InstanceProfile, Tags,
+};
+use longshore_store::tables::{
+    AccessKeyIndex, IamAccountKey, IamRoleKey, IamUserKey, InstanceProfileKey,
+};
 use longshore_store::{KeyPrefix, RecordTxn, State, StateError, Store, View, peek};
 
 use super::vault::{MasterKey, Vault, VaultError};
 use crate::clock::{self, RandomIds};
-use crate::iam::{ADMINISTRATOR, fresh_key, unknown_account};
+use crate::iam::{ADMINISTRATOR, INSTANCES, fresh_key, unknown_account};
 
 /// Name of the first administrator.
 const ADMIN: &str = "admin";
+/// Role and instance profile of machines, by the name that the guides of ECS use.
+const INSTANCE_ROLE: &str = "ecsInstanceRole";
+/// Who may have that role.
+const INSTANCE_TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
 /// User of the parts that `dev` runs itself.
 const PARTS: &str = "longshore-dev";
 /// What they may do beyond what an instance may.
@@ -77,7 +85,7 @@ pub async fn is_initialized(store: &dyn Store) -> Result<bool, StateError> {
     Ok(accounts.iter().any(|row| row.initialized_at.is_some()))
 }
 
-/// Makes the keys of root and of the first administrator.
+/// Makes the keys of root and of the first administrator, and the role of container instances.
 ///
 /// # Errors
 /// See [`InitError`]; nothing was changed.
@@ -109,6 +117,7 @@ pub async fn initialize(
         let administrator = new_key(&vault, txn, account, Some(&user.id))?;
         let grants = Grants { attached: vec![ADMINISTRATOR.to_owned()], ..Grants::default() };
         txn.insert(&IamUser { grants, ..user });
+        for_instances(view, txn, account);
         Ok(Initialized { root, administrator: Some(administrator) })
     };
     state.decide(decide).await?
@@ -198,6 +207,38 @@ pub(crate) async fn development(
     let view = state.view();
     let admin = view.iam_users.get(&IamUserKey::new(account, ADMIN));
     Ok((admin.and_then(|row| existing(&view, vault, &row.id)), parts))
+}
+
+/// The role that machines join as, and its instance profile, where they are not there.
+fn for_instances(view: &View, txn: &mut RecordTxn, account: AccountId) {
+    let (name, path, created_at) = (INSTANCE_ROLE.to_owned(), "/".to_owned(), clock::now());
+    if view.iam_roles.get(&IamRoleKey::new(account, INSTANCE_ROLE)).is_none() {
+        txn.insert(&IamRole {
+            account,
+            name: name.clone(),
+            path: path.clone(),
+            id: IamId::fresh(IamIdKind::Role, &mut RandomIds),
+            created_at,
+            trust: INSTANCE_TRUST.to_owned(),
+            description: Some("Container instances that join this control plane.".to_owned()),
+            max_session_s: 3600,
+            boundary: None,
+            grants: Grants { attached: vec![INSTANCES.to_owned()], ..Grants::default() },
+            tags: Tags::new(),
+            last_used: None,
+        });
+    }
+    if view.instance_profiles.get(&InstanceProfileKey::new(account, INSTANCE_ROLE)).is_none() {
+        txn.insert(&InstanceProfile {
+            account,
+            name: name.clone(),
+            path,
+            id: IamId::fresh(IamIdKind::InstanceProfile, &mut RandomIds),
+            created_at,
+            role: Some(name),
+            tags: Tags::new(),
+        });
+    }
 }
 
 /// A key of a user that may be used.

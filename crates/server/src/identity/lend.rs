@@ -1,4 +1,5 @@
-//! Sessions of roles for running tasks: who may have one, and how it ends.
+//! Sessions of roles for running tasks: who may have one, and how it ends; and whether a service may
+//! have a role at all.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,6 +16,8 @@ use longshore_store::{Row, View};
 use super::token::{Subject, mint};
 use super::vault::Vault;
 
+/// Who has roles for machines.
+pub(super) const EC2: &str = "ec2.amazonaws.com";
 /// Who has roles for tasks.
 const TASKS: &str = "ecs-tasks.amazonaws.com";
 
@@ -35,19 +38,26 @@ pub(super) fn role<'v>(
     };
     let row = view.iam_roles.get(&IamRoleKey::new(account, &name));
     let row = row.filter(|row| row.arn() == role_arn).ok_or(RoleProblem::Missing)?;
-    let policy = Policy::parse_as(&row.trust, PolicyKind::Trust).map_err(|error| {
-        tracing::error!(%error, role = role_arn, "a trust policy cannot be read");
-        RoleProblem::Untrusted
-    })?;
-    let trust =
-        Attached { source: format!("trust policy of {role_arn}"), policy: Arc::new(policy) };
+    if is_trusted(row, TASKS, source_arn) { Ok(row) } else { Err(RoleProblem::Untrusted) }
+}
+
+/// Whether the trust policy of a role lets a service have it, for the sake of a resource.
+pub(super) fn is_trusted(role: &IamRole, service: &str, source_arn: &str) -> bool {
+    let role_arn = role.arn();
+    let policy = match Policy::parse_as(&role.trust, PolicyKind::Trust) {
+        Ok(policy) => Arc::new(policy),
+        Err(error) => {
+            tracing::error!(%error, role = role_arn, "a trust policy cannot be read");
+            return false;
+        }
+    };
+    let trust = Attached { source: format!("trust policy of {role_arn}"), policy };
     let mut context = Context::default();
     // Against a confused deputy: the account and the resource that the service acts for.
-    context.add("aws:SourceAccount", account.to_string());
+    context.add("aws:SourceAccount", role.account.to_string());
     context.add("aws:SourceArn", source_arn);
-    let ask = Ask { action: "sts:AssumeRole", resource: role_arn, context: &context };
-    let trusted = trusts(&trust, &Who::Service(TASKS), &ask).is_allowed();
-    if trusted { Ok(row) } else { Err(RoleProblem::Untrusted) }
+    let ask = Ask { action: "sts:AssumeRole", resource: &role_arn, context: &context };
+    trusts(&trust, &Who::Service(service), &ask).is_allowed()
 }
 
 /// A session of a role for a task.

@@ -4,6 +4,7 @@
 
 mod account;
 mod entity;
+mod join;
 mod key;
 mod policy;
 
@@ -11,5 +12,6 @@ pub use account::{IamAccountKey, OidcProviderKey};
 pub use entity::{
     IamGroupKey, IamIndex, IamRoleKey, IamUserKey, InstanceProfileIndex, InstanceProfileKey,
 };
+pub use join::JoinTokenKey;
 pub use key::{AccessKeyIndex, AccessKeyKey};
 pub use policy::{IamPolicyIndex, IamPolicyKey};

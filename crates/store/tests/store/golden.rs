@@ -102,6 +102,7 @@ async fn every_version_of_every_record_is_readable() {
             Kind::InstanceProfile => {
                 check(iam::instance_profile(), |view| &view.instance_profiles).await;
             }
+            Kind::JoinToken => check(iam::join_token(), |view| &view.join_tokens).await,
             Kind::OidcProvider => check(iam::oidc_provider(), |view| &view.oidc_providers).await,
             Kind::AccountSetting => {
                 let principal = Some("arn:aws:iam::000000000000:role/ops~1/deploy");

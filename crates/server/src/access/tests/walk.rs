@@ -219,6 +219,13 @@ async fn endpoints_of_our_own_are_no_way_around() {
         let answer = endpoint("GET", target.clone(), Some("all")).await;
         assert!(!answer.contains("AccessDenied"), "{target}: {answer}");
     }
+    // A token, or keys of a machine that joined, stand in place of permissions.
+    let join = endpoint("POST", "/_longshore/join".to_owned(), None).await;
+    assert!(join.starts_with("HTTP/1.1 400"), "{join}");
+    let unsigned = endpoint("POST", "/_longshore/renew".to_owned(), None).await;
+    assert!(unsigned.contains("MissingAuthenticationTokenException"), "{unsigned}");
+    let unjoined = endpoint("POST", "/_longshore/renew".to_owned(), Some("all")).await;
+    assert!(unjoined.contains("AccessDenied"), "{unjoined}");
     let nothing = endpoint("GET", "/_longshore/nothing".to_owned(), Some("nobody")).await;
     assert!(nothing.starts_with("HTTP/1.1 404"), "{nothing}");
 }

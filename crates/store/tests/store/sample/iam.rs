@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use longshore_domain::record::{
-    AccessKey, Grants, IamAccount, IamGroup, IamPolicy, IamRole, IamUser, InstanceProfile, KeyUse,
-    OidcProvider, PolicyVersion, RoleUse, Sealed,
+    AccessKey, Grants, IamAccount, IamGroup, IamPolicy, IamRole, IamUser, InstanceProfile,
+    JoinToken, KeyUse, OidcProvider, PolicyVersion, RoleUse, Sealed,
 };
 
 use super::{at, name, tags};
@@ -97,6 +97,18 @@ pub(crate) fn access_key() -> AccessKey {
         active: true,
         created_at: at(1),
         last_used: Some(KeyUse { at: at(2), service: "ecs".into(), region: "us-east-1".into() }),
+    }
+}
+
+pub(crate) fn join_token() -> JoinToken {
+    JoinToken {
+        account: name("000000000000"),
+        id: "00000000000000000000000000000001".into(),
+        digest: "0".repeat(64),
+        role: name("AROAAAAAAAAAAAAAAAAAB"),
+        created_at: at(1),
+        expires_at: at(2),
+        created_by: "arn:aws:iam::000000000000:user/ann".into(),
     }
 }
 

@@ -1,0 +1,274 @@
+//! Joining by a token, and keys that rotate.
+//!
+//! An agent that has no keys joins by a token, which is good once. What it gets stays in its data
+//! directory, and is renewed while it runs: everything that signs takes the newest. Keys that have ended cannot be
+//! renewed, and the machine has to join again; it proves with the old ones that it is the same
+//! one, so that its instance and its tasks stay.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use data_encoding::BASE64URL_NOPAD;
+use longshore_domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::api::{Api, ApiError};
+use crate::backoff::Backoff;
+use crate::config::Credentials;
+use crate::disk::Disk;
+use crate::keys::Keys;
+use crate::{AgentError, Config, clock};
+
+/// File of the keys. Its name says that others may not read it.
+const FILE: &str = "keys.secret";
+/// What every token begins with, so that people and scanners know one when they see it.
+const PREFIX: &str = "lsj_";
+
+/// A token by which a machine joins. `Debug` shows its id only.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinToken {
+    /// URL of the control plane; of several servers, with commas between them.
+    pub endpoint: String,
+    /// Id.
+    pub id: String,
+    /// Secret.
+    pub secret: String,
+}
+
+impl fmt::Debug for JoinToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinToken").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for JoinToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = json!({"endpoint": self.endpoint, "id": self.id, "secret": self.secret});
+        write!(f, "{PREFIX}{}", BASE64URL_NOPAD.encode(text.to_string().as_bytes()))
+    }
+}
+
+impl std::str::FromStr for JoinToken {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let read = || {
+            let bytes = BASE64URL_NOPAD.decode(text.trim().strip_prefix(PREFIX)?.as_bytes());
+            serde_json::from_slice(&bytes.ok()?).ok()
+        };
+        // The text stays out of the message: it is a secret, or nearly one.
+        read().ok_or_else(|| {
+            "it is no join token: copy the whole line that `longshore ctl join-token` printed"
+                .to_owned()
+        })
+    }
+}
+
+/// Keys as they are kept.
+#[derive(Clone, Serialize, Deserialize)]
+struct Kept {
+    endpoint: String,
+    /// The token by which the machine joined.
+    token_id: String,
+    access_key_id: String,
+    secret_access_key: String,
+    session_token: String,
+    /// When the agent got them, by its clock.
+    got_at: Timestamp,
+}
+
+/// What a server gives.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Given {
+    access_key_id: String,
+    secret_access_key: String,
+    session_token: String,
+}
+
+impl Kept {
+    fn new(endpoint: &str, token_id: &str, given: Given) -> Self {
+        Self {
+            endpoint: endpoint.to_owned(),
+            token_id: token_id.to_owned(),
+            access_key_id: given.access_key_id,
+            secret_access_key: given.secret_access_key,
+            session_token: given.session_token,
+            got_at: clock::now(),
+        }
+    }
+
+    fn credentials(&self) -> Credentials {
+        Credentials {
+            access_key_id: self.access_key_id.clone(),
+            secret_access_key: self.secret_access_key.clone(),
+            session_token: Some(self.session_token.clone()),
+        }
+    }
+}
+
+/// Keys of a machine that joined.
+pub(crate) struct Membership {
+    kept: Kept,
+    disk: Arc<dyn Disk>,
+    renew_after: Duration,
+}
+
+impl Membership {
+    /// Reads the keys of this machine, or joins by the token of the configuration; `None` where it has
+    /// neither, and goes by the keys of the configuration.
+    ///
+    /// # Errors
+    /// The token is refused, or the keys cannot be read or kept.
+    pub(crate) async fn find(
+        config: &Config,
+        disk: &Arc<dyn Disk>,
+        connect: impl Fn(&str, Keys) -> Result<Api, AgentError>,
+    ) -> Result<Option<Self>, AgentError> {
+        let unkept = |source| AgentError::DataDir { path: config.data_dir.clone(), source };
+        let kept = disk.read(FILE).map_err(unkept)?;
+        let kept: Option<Kept> = kept.and_then(|bytes| {
+            let read = serde_json::from_slice(&bytes);
+            read.inspect_err(|error| tracing::error!(%error, FILE, "cannot be read")).ok()
+        });
+        let (disk, renew_after) = (Arc::clone(disk), config.renew_after);
+        let (token, former) = match (&config.join, kept) {
+            // A token that stays in a unit file was used by this very machine.
+            (Some(token), Some(kept)) if kept.token_id == token.id => {
+                return Ok(Some(Self { kept, disk, renew_after }));
+            }
+            (None, Some(kept)) => return Ok(Some(Self { kept, disk, renew_after })),
+            (None, None) => return Ok(None),
+            (Some(token), former) => (token, former),
+        };
+        let endpoint = config.chosen_endpoint(&token.endpoint);
+        // Nobody signs: the token stands in place of it.
+        let api = connect(
+            endpoint,
+            Keys::new(Credentials {
+                access_key_id: String::new(),
+                secret_access_key: String::new(),
+                session_token: None,
+            }),
+        )?;
+        let given = join(&api, token, former.as_ref()).await?;
+        let kept = Kept::new(&token.endpoint, &token.id, given);
+        let joined = Self { kept, disk, renew_after };
+        joined.keep().await.map_err(unkept)?;
+        tracing::info!("joined the control plane");
+        Ok(Some(joined))
+    }
+
+    /// The control plane that it joined.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.kept.endpoint
+    }
+
+    /// What to sign with.
+    pub(crate) fn credentials(&self) -> Credentials {
+        self.kept.credentials()
+    }
+
+    async fn keep(&self) -> std::io::Result<()> {
+        let text = serde_json::to_vec(&self.kept).map_err(std::io::Error::other)?;
+        self.disk.write_secret(FILE, &text)?;
+        self.disk.sync(vec![FILE.to_owned()]).await
+    }
+
+    /// Renews the keys whenever they are old enough.
+    ///
+    /// # Errors
+    /// They have ended.
+    pub(crate) async fn renew(mut self, api: Api, keys: Keys) -> AgentError {
+        let mut backoff = Backoff::renew();
+        loop {
+            let age = clock::now().saturating_since(self.kept.got_at);
+            tokio::time::sleep(self.renew_after.saturating_sub(age)).await;
+            let error = match api.operator("POST", "renew").await.map(serde_json::from_value) {
+                Ok(Ok(given)) => {
+                    let Kept { endpoint, token_id, .. } = &self.kept;
+                    self.kept = Kept::new(endpoint, token_id, given);
+                    // Kept first: what is used and not kept is lost with the process.
+                    if let Err(error) = self.keep().await {
+                        tracing::error!(%error, "new keys are not kept, and are good until the agent ends");
+                    }
+                    keys.replace(self.kept.credentials());
+                    tracing::info!(key = self.kept.access_key_id, "the keys were renewed");
+                    backoff.reset();
+                    continue;
+                }
+                Ok(Err(error)) => ApiError::Answer(error.to_string()),
+                Err(error) if is_end(&error) => return AgentError::KeysEnded(error),
+                Err(error) => error,
+            };
+            let wait = backoff.wait();
+            tracing::warn!(%error, ?wait, "the keys are not renewed yet");
+            tokio::time::sleep(wait).await;
+        }
+    }
+}
+
+/// Whether these keys will never do again.
+pub(crate) fn is_end(error: &ApiError) -> bool {
+    ["ExpiredTokenException", "UnrecognizedClientException"].iter().any(|code| error.is(code))
+}
+
+async fn join(api: &Api, token: &JoinToken, former: Option<&Kept>) -> Result<Given, AgentError> {
+    let former = former.map(|kept| {
+        json!({"sessionToken": kept.session_token, "secretAccessKey": kept.secret_access_key})
+    });
+    let body = json!({"id": token.id, "secret": token.secret, "former": former}).to_string();
+    let mut backoff = Backoff::register();
+    loop {
+        match api.operator_with("POST", "join", body.clone().into_bytes()).await {
+            Ok(answer) => {
+                let given = serde_json::from_slice(&answer);
+                let wrong = |error: serde_json::Error| ApiError::Answer(error.to_string());
+                return given.map_err(wrong).map_err(AgentError::Join);
+            }
+            Err(error) if error.is_temporary() => {
+                let wait = backoff.wait();
+                tracing::warn!(%error, ?wait, "cannot join yet");
+                tokio::time::sleep(wait).await;
+            }
+            Err(error) => return Err(AgentError::Join(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_one_line_and_is_not_shown() {
+        let token = JoinToken {
+            endpoint: "http://10.0.0.1:4566".into(),
+            id: "1".into(),
+            secret: "hush".into(),
+        };
+        let line = token.to_string();
+        assert!(line.starts_with(PREFIX) && !line.contains(char::is_whitespace), "{line}");
+        assert_eq!(format!("{line}\n").parse(), Ok(token.clone()));
+        assert!(!format!("{token:?}").contains("hush"));
+        for wrong in ["", PREFIX, &line[4..], &line[..line.len() - 3], "lsj_e30"] {
+            let error = wrong.parse::<JoinToken>().expect_err(wrong);
+            assert!(wrong.is_empty() || !error.contains(wrong), "{error}");
+        }
+    }
+
+    #[test]
+    fn keys_that_ended_are_told_from_what_passes() {
+        let service = |code: &str| ApiError::Service {
+            code: code.to_owned(),
+            message: String::new(),
+            status: 403,
+        };
+        assert!(is_end(&service("ExpiredTokenException")));
+        assert!(is_end(&service("UnrecognizedClientException")));
+        assert!(!is_end(&service("AccessDenied")));
+        assert!(!is_end(&ApiError::Transport("gone".into())));
+    }
+}

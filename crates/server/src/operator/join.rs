@@ -1,0 +1,214 @@
+//! `POST /_longshore/join-token?role=R&ttl=S` makes a token by which a machine joins;
+//! `POST /_longshore/join` takes one in place of a signature, and gives keys;
+//! `POST /_longshore/renew`, signed with such keys, gives others.
+//!
+//! Renewing takes no permission, as `sts:GetCallerIdentity` takes none: the new keys may what the old ones
+//! may, and end when those would.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use longshore_auth as auth;
+use longshore_domain::ids::Scope;
+use longshore_domain::limits;
+use longshore_store::{RecordTxn, StateError, View};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{caller_of, denial, json as answer};
+use crate::audit::Reason;
+use crate::call::Call;
+use crate::front::{Connection, Reply};
+use crate::identity::join::{self, Former, JoinError, Joined, Wanted};
+use crate::{Server, clock};
+
+/// Largest request to join: the former keys are the most of it, and they are some kilobytes.
+const JOIN_BYTES: usize = 16 * 1024;
+/// Role of a machine, unless another one is named.
+const ROLE: &str = "ecsInstanceRole";
+/// Life of a token, unless another one is named.
+const TTL_S: u64 = 3600;
+/// Why there are no tokens.
+const NOT_IAM: &str = "This server does not know its callers by the users and roles of IAM (--identity \
+                       iam), so nobody can join by a token: give agents an access key.";
+
+/// Makes a token; the caller may use this endpoint, and now must also be allowed to hand on the role.
+pub(super) async fn create(call: &Call, query: &BTreeMap<String, String>) -> Reply {
+    let (server, now) = (&call.server, clock::now());
+    if !server.is_iam {
+        return refused(StatusCode::BAD_REQUEST, "InvalidRequest", NOT_IAM);
+    }
+    let wrong = |text: &str| refused(StatusCode::BAD_REQUEST, "InvalidParameterValue", text);
+    let named = query.get("role").map_or(ROLE, String::as_str);
+    let life = match query.get("ttl").map_or(Ok(TTL_S), |text| text.parse()) {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => return wrong("ttl is a number of seconds."),
+    };
+    if life.is_zero() || life > limits::JOIN_TOKEN_LIFE_MAX {
+        return wrong("A join token lasts from a second to seven days.");
+    }
+    if let Err(denied) = call.may_pass(named, "ec2.amazonaws.com") {
+        let error = auth::AuthError::from(denied).response(auth::Protocol::Query);
+        let reason = Reason { code: error.code.to_owned(), message: error.message.clone() };
+        let id = call.note("longshore", "CreateJoinToken", false, Some(reason));
+        return denial(&error, &id);
+    }
+    let (account, by) = (call.scope.account, call.principal.arn.as_str());
+    let wanted = Wanted { account, role: named, life, by, now };
+    let decide = |view: &View, txn: &mut RecordTxn| join::create(view, txn, &wanted);
+    match server.state.decide(decide).await {
+        Ok(Ok(token)) => answer(
+            StatusCode::OK,
+            &json!({
+                "id": token.id,
+                "secret": token.secret,
+                "endpoint": server.members.advertised(),
+                "expiresAt": (now + life).to_string(),
+            }),
+        ),
+        Ok(Err(error)) => failed(&error),
+        Err(error) => no_store(&error),
+    }
+}
+
+/// What a machine sends that joins.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Asked {
+    id: String,
+    secret: String,
+    former: Option<Keys>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Keys {
+    session_token: String,
+    secret_access_key: String,
+}
+
+/// Takes a token, and gives keys.
+pub(super) async fn redeem(
+    server: &Arc<Server>,
+    from: &Connection,
+    request: Request<Incoming>,
+) -> Reply {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = Limited::new(body, JOIN_BYTES).collect().await else {
+        return refused(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "InvalidRequest",
+            "The request is too long.",
+        );
+    };
+    let vault = match (server.is_iam, server.vault()) {
+        (true, Ok(vault)) => vault,
+        _ => return refused(StatusCode::BAD_REQUEST, "InvalidRequest", NOT_IAM),
+    };
+    let Ok(asked) = serde_json::from_slice::<Asked>(&body.to_bytes()) else {
+        let text = "A request to join is JSON with id and secret.";
+        return refused(StatusCode::BAD_REQUEST, "InvalidRequest", text);
+    };
+    let former = asked.former.as_ref().map(|keys| Former {
+        session_token: &keys.session_token,
+        secret_access_key: &keys.secret_access_key,
+    });
+    let (token, now) = ((asked.id.as_str(), asked.secret.as_str()), clock::now());
+    let decide = |view: &View, txn: &mut RecordTxn| {
+        join::redeem(view, txn, vault, token, former.as_ref(), now)
+    };
+    match server.state.decide(decide).await {
+        Ok(Ok(joined)) => {
+            let kind = auth::PrincipalKind::AssumedRole {
+                role: joined.role.clone(),
+                session: joined.session.clone(),
+            };
+            let account: auth::Account = joined.account.to_string().parse().unwrap_or_default();
+            let principal = auth::Principal::new(account, kind, None);
+            tracing::info!(who = principal.arn, "a machine joined");
+            let scope = Scope { account: joined.account, region: server.region.clone() };
+            let origin = from.origin(&parts.headers);
+            Call::of_ours(server, origin, principal, scope).note("longshore", "Join", false, None);
+            given(&joined)
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "a machine did not join");
+            failed(&error)
+        }
+        Err(error) => no_store(&error),
+    }
+}
+
+/// Gives other keys to a machine that joined.
+pub(super) async fn renew(
+    server: &Arc<Server>,
+    from: &Connection,
+    request: Request<Incoming>,
+) -> Reply {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = Limited::new(body, JOIN_BYTES).collect().await else {
+        return refused(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "InvalidRequest",
+            "The request is too long.",
+        );
+    };
+    let request = Request::from_parts(parts, ());
+    let (principal, scope) = match caller_of(server, &request, &body.to_bytes()) {
+        Ok(caller) => caller,
+        Err(error) => {
+            let error = error.response(auth::Protocol::Json);
+            return refused(StatusCode::FORBIDDEN, error.code, &error.message);
+        }
+    };
+    let vault = match (server.is_iam, server.vault()) {
+        (true, Ok(vault)) => vault,
+        _ => return refused(StatusCode::BAD_REQUEST, "InvalidRequest", NOT_IAM),
+    };
+    match join::renew(&server.state.view(), vault, &principal, clock::now()) {
+        Ok(joined) => {
+            let origin = from.origin(request.headers());
+            let call = Call::of_ours(server, origin, principal, scope);
+            call.note("longshore", "RenewKeys", false, None);
+            given(&joined)
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+fn given(joined: &Joined) -> Reply {
+    answer(
+        StatusCode::OK,
+        &json!({
+            "accessKeyId": joined.keys.access_key_id,
+            "secretAccessKey": joined.keys.secret_access_key,
+            "sessionToken": joined.keys.session_token,
+            "expiresAtS": joined.expires_at_s,
+        }),
+    )
+}
+
+fn failed(error: &JoinError) -> Reply {
+    let (status, code) = match error {
+        JoinError::NoRole(_) => (StatusCode::NOT_FOUND, "NoSuchEntity"),
+        JoinError::Untrusted(_) => (StatusCode::BAD_REQUEST, "InvalidParameterValue"),
+        JoinError::TooMany => (StatusCode::CONFLICT, "LimitExceeded"),
+        JoinError::Refused | JoinError::NotJoined => (StatusCode::FORBIDDEN, "AccessDenied"),
+        JoinError::Vault(_) => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
+    };
+    refused(status, code, &error.to_string())
+}
+
+fn no_store(error: &StateError) -> Reply {
+    let error = crate::server_exception(error);
+    refused(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", &error.message)
+}
+
+/// As the services with JSON have it, so that clients read it as any other error.
+fn refused(status: StatusCode, code: &str, message: &str) -> Reply {
+    answer(status, &json!({ "__type": code, "message": message }))
+}

@@ -1,0 +1,230 @@
+"""Machines that join by a token, and keys that rotate."""
+
+import datetime
+import json
+import os
+import pathlib
+import stat
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from harness.aws import ACCOUNT, refused
+from harness.identity import Guarded, Key, document
+from harness.process import Agent, World, binary
+from harness.tasks import Tasks
+from harness.wait import until
+
+TERMINAL = 5
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/ecsInstanceRole"
+
+
+class Joined(World):
+    """A world whose agents have no keys but those that they got by a token."""
+
+    def __init__(self, folder: pathlib.Path, image: str) -> None:
+        self.guarded = Guarded(folder)
+        self.admin = self.guarded.admin
+        self.guarded.server.ecs = self.admin.ecs
+        super().__init__(folder, "join", image, server=self.guarded.server)
+
+    def ctl(self, key: Key, *options: str) -> subprocess.CompletedProcess[str]:
+        """`longshore ctl join-token`."""
+        return subprocess.run(
+            [binary(), "--endpoint", self.server.url, "ctl", "join-token", *options],
+            env={
+                "PATH": os.environ["PATH"],
+                "AWS_ACCESS_KEY_ID": key.id,
+                "AWS_SECRET_ACCESS_KEY": key.secret,
+            },
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def token(self, *options: str) -> str:
+        """A token."""
+        done = self.ctl(self.admin, *options)
+        assert done.returncode == 0, done.stderr
+        [token] = done.stdout.splitlines()
+        return token
+
+    def agent(self, token: str, *options: str) -> Agent:
+        """An agent that is to join."""
+        agent = Agent(self.server, self.cluster, *options)
+        # The endpoint is in the token.
+        at = agent.arguments.index("--endpoint")
+        del agent.arguments[at : at + 2]
+        agent.environment |= {
+            "AWS_ACCESS_KEY_ID": "",
+            "AWS_SECRET_ACCESS_KEY": "",
+            "LONGSHORE_JOIN_TOKEN": token,
+        }
+        self.agents.append(agent)
+        return agent
+
+    def refused(self, token: str) -> str:
+        """What an agent says whose token is refused."""
+        agent = self.agent(token)
+        agent.spawn()
+        assert agent.popen is not None
+        assert agent.popen.wait(30) == TERMINAL
+        self.agents.remove(agent)
+        said = agent.tail()
+        assert token not in said
+        return "\n".join(line for line in said.splitlines() if not line.startswith("20"))
+
+    def keys(self, agent: Agent) -> Any:
+        """The keys that an agent keeps."""
+        return json.loads((agent.folder / "keys.secret").read_text())
+
+    def key(self, agent: Agent) -> Key:
+        """The same for boto3."""
+        kept = self.keys(agent)
+        return Key(
+            self.server,
+            kept["access_key_id"],
+            kept["secret_access_key"],
+            kept["session_token"],
+        )
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, image: str) -> Iterator[Joined]:
+    """A world without agents."""
+    world = Joined(tmp_path_factory.mktemp("join"), image)
+    yield world
+    world.close()
+
+
+def test_a_machine_joins_runs_a_task_and_comes_back_without_its_token(
+    world: Joined, name: str
+) -> None:
+    token = world.token()
+    agent = world.agent(token).start()
+    tasks = Tasks(world, name)
+    arn = tasks.running({})["taskArn"]
+    mode = (agent.folder / "keys.secret").stat().st_mode
+    assert stat.S_IMODE(mode) == 0o600
+    identity = world.key(agent).sts.get_caller_identity()["Arn"]
+    role, session = identity.rsplit("/", 2)[1:]
+    assert (role, session[:2], len(session)) == ("ecsInstanceRole", "i-", 19)
+    first = agent.arn
+    agent.kill()
+    # It was used, and it may stay where it is, e.g. in a unit file.
+    agent.start()
+    agent.kill()
+    del agent.environment["LONGSHORE_JOIN_TOKEN"]
+    agent.start()
+    assert agent.arn == first
+    tasks.stop(arn)
+    tasks.wait(arn, "STOPPED")
+    said = world.refused(token)
+    assert "The join token is not valid" in said
+    assert "ctl join-token" in said, "what to do"
+
+
+def test_whoever_is_refused_does_not_learn_why(world: Joined) -> None:
+    made = json.loads(world.ctl(world.admin, "--ttl", "1s", "--output", "json").stdout)
+    ends = datetime.datetime.fromisoformat(made["expiresAt"])
+    other = world.token()
+    used = world.token()
+    agent = world.agent(used).start()
+    agent.stop()
+    world.agents.remove(agent)
+    wrong = other[:-4] + ("AAAA" if other[-4:] != "AAAA" else "BBBB")
+    until(lambda: datetime.datetime.now(datetime.UTC) > ends, "the end of a token")
+    said = {world.refused(used), world.refused(made["token"])}
+    assert len(said) == 1, said
+    # One that is cut off or changed is no token, or has another secret.
+    agent = world.agent(wrong)
+    agent.spawn()
+    assert agent.popen is not None
+    assert agent.popen.wait(30) in (2, TERMINAL)
+    world.agents.remove(agent)
+
+
+def test_keys_are_renewed_while_the_agent_runs(world: Joined, name: str) -> None:
+    agent = world.agent(world.token(), "--renew-after", "2s").start()
+    first = world.keys(agent)
+    instance = agent.arn
+    twice = set()
+
+    def renewed() -> bool:
+        twice.add(world.keys(agent)["access_key_id"])
+        return len(twice) >= 3
+
+    agent.wait(renewed, "two renewals", 30)
+    assert first["access_key_id"] in twice
+    assert agent.connected(), "without a new session"
+    old = Key(
+        world.server,
+        first["access_key_id"],
+        first["secret_access_key"],
+        first["session_token"],
+    )
+    assert old.sts.get_caller_identity()["Arn"] == world.key(agent).sts.get_caller_identity()["Arn"]
+    # What it asks and reports from now on it signs with the newest.
+    tasks = Tasks(world, name)
+    tasks.stop(tasks.running({})["taskArn"])
+    agent.kill()
+    agent.start()
+    assert agent.arn == instance
+
+
+def test_an_agent_speaks_for_no_other_instance(world: Joined, name: str) -> None:
+    first = world.agent(world.token()).start()
+    second = world.agent(world.token()).start()
+    task = Tasks(world, name).running({})
+    mine, other = first.arn, second.arn
+    on_first = task["containerInstanceArn"] == mine
+    key = world.key(second if on_first else first)
+    if task["containerInstanceArn"] in (mine, other):
+        with refused("AccessDeniedException"):
+            key.ecs.submit_task_state_change(
+                cluster=world.cluster, task=task["taskArn"], status="STOPPED", reason="lies"
+            )
+    with refused("AccessDeniedException"):
+        world.key(first).ecs.deregister_container_instance(
+            cluster=world.cluster, containerInstance=other, force=True
+        )
+    with refused("AccessDeniedException"):
+        world.key(first).ecs.register_container_instance(
+            cluster=world.cluster, containerInstanceArn=other
+        )
+
+
+def test_who_makes_tokens_must_be_allowed_to_hand_on_the_role(world: Joined, name: str) -> None:
+    create = document("longshore:CreateJoinToken")
+    user = world.admin.new_user(name[-40:], create)
+    done = world.ctl(user)
+    assert done.returncode == 1
+    assert f"iam:PassRole on resource: {ROLE}" in done.stderr
+    assert not done.stdout
+    world.admin.iam.put_user_policy(
+        UserName=name[-40:], PolicyName="pass", PolicyDocument=document("iam:PassRole", ROLE)
+    )
+    assert world.ctl(user).returncode == 0
+    other = world.ctl(world.admin, "--role", "nobody")
+    assert "There is no role nobody" in other.stderr
+    nobody = world.ctl(world.admin.new_user(f"{name[-40:]}-2"))
+    assert "longshore:CreateJoinToken" in nobody.stderr
+
+
+def test_keys_that_ended_take_another_token_and_the_instance_stays(world: Joined) -> None:
+    agent = world.agent(world.token(), "--renew-after", "1s").start()
+    instance = agent.arn
+    agent.kill()
+    # As after a week away: the server does not take these keys any more.
+    kept = world.keys(agent)
+    (agent.folder / "keys.secret").write_text(json.dumps(kept | {"access_key_id": "ASIA"}))
+    del agent.environment["LONGSHORE_JOIN_TOKEN"]
+    agent.spawn()
+    assert agent.popen is not None
+    assert agent.popen.wait(30) == TERMINAL
+    assert "LONGSHORE_JOIN_TOKEN=TOKEN longshore agent" in agent.tail()
+    agent.environment["LONGSHORE_JOIN_TOKEN"] = world.token()
+    agent.start()
+    assert agent.arn == instance
