@@ -14,6 +14,7 @@ use crate::runtime::RegistryAuth;
 pub use crate::task::AwsLogs;
 
 /// Settings of one agent. [`Config::new`] takes what has no default.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Base URL of the control plane's API; of several servers, with commas between them.

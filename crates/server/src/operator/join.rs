@@ -105,9 +105,8 @@ pub(super) async fn redeem(
             "The request is too long.",
         );
     };
-    let vault = match (server.is_iam, server.vault()) {
-        (true, Ok(vault)) => vault,
-        _ => return refused(StatusCode::BAD_REQUEST, "InvalidRequest", NOT_IAM),
+    let (true, Ok(vault)) = (server.is_iam, server.vault()) else {
+        return refused(StatusCode::BAD_REQUEST, "InvalidRequest", NOT_IAM);
     };
     let Ok(asked) = serde_json::from_slice::<Asked>(&body.to_bytes()) else {
         let text = "A request to join is JSON with id and secret.";
@@ -165,9 +164,8 @@ pub(super) async fn renew(
             return refused(StatusCode::FORBIDDEN, error.code, &error.message);
         }
     };
-    let vault = match (server.is_iam, server.vault()) {
-        (true, Ok(vault)) => vault,
-        _ => return refused(StatusCode::BAD_REQUEST, "InvalidRequest", NOT_IAM),
+    let (true, Ok(vault)) = (server.is_iam, server.vault()) else {
+        return refused(StatusCode::BAD_REQUEST, "InvalidRequest", NOT_IAM);
     };
     match join::renew(&server.state.view(), vault, &principal, clock::now()) {
         Ok(joined) => {
