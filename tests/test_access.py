@@ -127,7 +127,12 @@ def test_roles_are_passed_only_by_who_may(admin: Key, name: str) -> None:
     _, text, _ = denial(ann, "ecs", "register_task_definition", taskRoleArn=role, **request)
     assert f"iam:PassRole on resource: {role} because no identity-based policy allows" in text
     admin.iam.put_user_policy(UserName=name, PolicyName="pass", PolicyDocument=passes)
-    ann.ecs.register_task_definition(taskRoleArn=role, executionRoleArn=f"{name}-pull", **request)
+    for made in (f"{name}-app", f"{name}-pull"):
+        tasks = trust({"Service": "ecs-tasks.amazonaws.com"})
+        admin.iam.create_role(RoleName=made, AssumeRolePolicyDocument=tasks)
+    ann.ecs.register_task_definition(
+        taskRoleArn=role, executionRoleArn=f"{ROLE}/{name}-pull", **request
+    )
     overrides = {"executionRoleArn": f"{ROLE}/other"}
     _, text, _ = denial(ann, "ecs", "run_task", taskDefinition=name, overrides=overrides)
     assert f"iam:PassRole on resource: {ROLE}/other" in text

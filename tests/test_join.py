@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from harness.aws import ACCOUNT, refused
-from harness.identity import Guarded, Key, document
-from harness.process import Agent, World, binary
+from harness.identity import TRUST_EC2, Guarded, Key, document
+from harness.process import Agent, Server, World, binary
 from harness.tasks import Tasks
 from harness.wait import until
 
@@ -228,3 +228,55 @@ def test_keys_that_ended_take_another_token_and_the_instance_stays(world: Joined
     agent.environment["LONGSHORE_JOIN_TOKEN"] = world.token()
     agent.start()
     assert agent.arn == instance
+
+
+def test_servers_without_identities_have_no_tokens(tmp_path: pathlib.Path) -> None:
+    server = Server(tmp_path, "--open").start()
+    try:
+        made = subprocess.run(
+            [binary(), "--endpoint", server.url, "ctl", "join-token"],
+            env={"PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert made.returncode == 1
+        assert "(--identity iam), so nobody can join by a token" in made.stderr
+    finally:
+        server.stop()
+
+
+def test_a_role_ends_the_sessions_of_its_machines(world: Joined, name: str) -> None:
+    iam, role = world.admin.iam, name[-60:]
+    iam.create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps(TRUST_EC2))
+    policy = "arn:aws:iam::aws:policy/service-role/AmazonEC2ContainerServiceforEC2Role"
+    iam.attach_role_policy(RoleName=role, PolicyArn=policy)
+    agent = world.agent(world.token("--role", role), "--renew-after", "1s").start()
+    world.key(agent).ecs.discover_poll_endpoint()
+    soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=1)
+    statement = {
+        "Effect": "Deny",
+        "Action": "*",
+        "Resource": "*",
+        "Condition": {"DateLessThan": {"aws:TokenIssueTime": soon.strftime("%Y-%m-%dT%H:%M:%SZ")}},
+    }
+    revoked = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_role_policy(RoleName=role, PolicyName="revoked", PolicyDocument=revoked)
+    with refused("AccessDeniedException"):
+        world.key(agent).ecs.discover_poll_endpoint()
+
+    def later() -> bool:
+        written = (agent.folder / "keys.secret").stat().st_mtime
+        return bool(written > soon.timestamp() + 1)
+
+    agent.wait(later, "keys that are newer than that")
+    with refused("AccessDeniedException"):
+        world.key(agent).ecs.discover_poll_endpoint()
+    iam.delete_role_policy(RoleName=role, PolicyName="revoked")
+    iam.detach_role_policy(RoleName=role, PolicyArn=policy)
+    iam.delete_role(RoleName=role)
+    assert agent.popen is not None
+    assert agent.popen.wait(30) == TERMINAL, "whose keys have ended"
+    assert "have ended" in agent.tail()
+    world.agents.remove(agent)

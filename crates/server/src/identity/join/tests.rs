@@ -147,3 +147,13 @@ async fn a_machine_that_joins_anew_is_the_same_only_if_it_has_both_halves_of_its
         assert_eq!(joined.expect("keys").session == first.session, same);
     }
 }
+
+#[tokio::test]
+async fn of_two_machines_with_one_token_one_joins() {
+    let bench = Bench::new().await;
+    let token = bench.token(ROLE).await.expect("a token");
+    let join = || bench.join(&token.id, &token.secret, None, Duration::ZERO);
+    let (one, other) = tokio::join!(join(), join());
+    assert!(one.is_ok() != other.is_ok());
+    assert_eq!(one.err().or(other.err()), Some(JoinError::Refused));
+}
