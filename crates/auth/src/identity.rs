@@ -151,7 +151,7 @@ impl Principal {
 /// What a running task is to be given: a session of a role.
 #[derive(Clone, Copy, Debug)]
 pub struct Loan<'a> {
-    /// ARN of the role.
+    /// ARN of the role, or its name.
     pub role_arn: &'a str,
     /// Name of the session.
     pub session: &'a str,
@@ -190,6 +190,8 @@ impl core::error::Error for RoleProblem {}
 /// Credentials that end.
 #[derive(Clone, Debug)]
 pub struct Lent {
+    /// ARN of the role, however it was named.
+    pub role_arn: String,
     /// Key, secret and session token.
     pub credentials: Credentials,
     /// When they end, in seconds since the Unix epoch.
@@ -270,14 +272,19 @@ impl IdentityProvider for Open {
 
     fn lend(&self, loan: &Loan<'_>, now_s: i64) -> Result<Option<Lent>, RoleProblem> {
         // The key that names the account of the role.
-        let account = loan.role_arn.split(':').nth(4).and_then(|text| text.parse().ok());
+        let account = |arn: &str| arn.split(':').nth(4).and_then(|text| text.parse().ok());
+        let account = account(loan.role_arn).or_else(|| account(loan.task_arn));
         let account: Account = account.ok_or(RoleProblem::Missing)?;
         let credentials = Credentials {
             access_key_id: account.to_string(),
             secret_access_key: "open".to_owned(),
             session_token: Some("open".to_owned()),
         };
-        Ok(Some(Lent { credentials, expires_at_s: now_s.saturating_add(loan.life_s) }))
+        Ok(Some(Lent {
+            role_arn: loan.role_arn.to_owned(),
+            credentials,
+            expires_at_s: now_s.saturating_add(loan.life_s),
+        }))
     }
 
     fn secret_id(&self, name: &str) -> u128 {

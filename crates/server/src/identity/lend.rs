@@ -25,19 +25,28 @@ const TASKS: &str = "ecs-tasks.amazonaws.com";
 /// server has placed the task, and this one hears of it a moment later.
 const UNHEARD_S: i64 = 60;
 
-/// The role, if tasks may have it.
+/// The role, if tasks may have it. It is named by its ARN or, within the account of `source_arn`, by
+/// its name alone, as ECS takes task roles.
 pub(super) fn role<'v>(
     view: &'v View,
-    role_arn: &str,
+    named: &str,
     source_arn: &str,
 ) -> Result<&'v Arc<Row<IamRole>>, RoleProblem> {
-    let Ok(IamArn { account: Some(account), resource: IamResource::Role(_, name) }) =
-        role_arn.parse()
-    else {
-        return Err(RoleProblem::Missing);
+    let key = match named.parse() {
+        Ok(IamArn { account: Some(account), resource: IamResource::Role(_, name) }) => {
+            IamRoleKey::new(account, &name)
+        }
+        Ok(_) => return Err(RoleProblem::Missing),
+        Err(_) => {
+            let account = source_arn.parse().map(|Arn { scope, .. }| scope.account);
+            IamRoleKey::new(account.map_err(|_| RoleProblem::Missing)?, named)
+        }
     };
-    let row = view.iam_roles.get(&IamRoleKey::new(account, &name));
-    let row = row.filter(|row| row.arn() == role_arn).ok_or(RoleProblem::Missing)?;
+    let row = view.iam_roles.get(&key).ok_or(RoleProblem::Missing)?;
+    let role_arn = &row.arn();
+    if named.starts_with("arn:") && named != role_arn {
+        return Err(RoleProblem::Missing);
+    }
     if is_trusted(row, TASKS, source_arn) { Ok(row) } else { Err(RoleProblem::Untrusted) }
 }
 
@@ -72,7 +81,7 @@ pub(super) fn lend(
     let session = Session {
         issued_at_s: now_s,
         expires_at_s,
-        role_arn: Some(loan.role_arn.to_owned()),
+        role_arn: Some(role.arn()),
         task_arn: Some(loan.task_arn.to_owned()),
         ..Session::default()
     };
@@ -87,7 +96,7 @@ pub(super) fn lend(
         secret_access_key: minted.secret_access_key,
         session_token: Some(minted.session_token),
     };
-    Ok(Lent { credentials, expires_at_s })
+    Ok(Lent { role_arn: role.arn(), credentials, expires_at_s })
 }
 
 /// Whether the task of a session has ended, and the session with it.
@@ -151,12 +160,13 @@ mod tests {
         let cluster = "arn:aws:ecs:us-east-1:000000000000:cluster/c";
         let right = trust(TASKS, "");
         assert_eq!(problem(&right, TASK_ROLE, cluster).await, None);
+        assert_eq!(problem(&right, "web", cluster).await, None, "by its name alone");
         for wrong in [
             "arn:aws:iam::000000000000:role/web",
             "arn:aws:iam::000000000000:role/app/other",
             "arn:aws:iam::000000000001:role/app/web",
             "arn:aws:iam::000000000000:user/app/web",
-            "web",
+            "app/web",
             "null",
         ] {
             let found = problem(&right, wrong, cluster).await;

@@ -59,12 +59,12 @@ impl Lender<'_> {
             None
         })?;
         let scope = kind.as_str();
-        let Lent { credentials, expires_at_s } = lent;
+        let Lent { role_arn, credentials, expires_at_s } = lent;
         Some(RoleCredentials {
             credentials_id: clock::format_uuid(
                 self.identity.secret_id(&format!("{scope} {task_arn}")),
             ),
-            role_arn: role_arn.to_owned(),
+            role_arn,
             access_key_id: credentials.access_key_id,
             secret_access_key: credentials.secret_access_key,
             session_token: credentials.session_token.unwrap_or_default(),
