@@ -4,7 +4,7 @@ use core::fmt;
 use std::sync::Arc;
 
 use crate::identity::Principal;
-use crate::policy::{Ask, Context, Evaluation, Layer, Permissions, Reason, evaluate};
+use crate::policy::{Ask, Context, Evaluation, Layer, Permissions, Reason};
 
 /// A request that its principal may make. Only [`authorize`] makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,14 +99,13 @@ pub fn allowed(
     permissions: &Permissions,
     question: Question,
 ) -> Result<(), Box<Denied>> {
-    let Permissions::By(policies) = permissions else { return Ok(()) };
+    let Permissions::By(standing) = permissions else { return Ok(()) };
     let Question { action, resource, context } = &question;
     let (reason, evaluation) = if within(resource, principal.account.as_str()) {
-        let evaluation = evaluate(policies, &Ask { action, resource, context });
-        if evaluation.is_allowed() {
-            return Ok(());
+        match standing.allows(&Ask { action, resource, context }) {
+            Ok(()) => return Ok(()),
+            Err(evaluation) => (evaluation.reason, Some(evaluation)),
         }
-        (evaluation.reason, Some(Box::new(evaluation)))
     } else {
         // None of our resources has a policy that could let in somebody of another account.
         (Reason::NoAllow(Layer::Resource), None)

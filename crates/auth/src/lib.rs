@@ -33,8 +33,8 @@ pub use identity::{
 pub use policy::{
     Ask, Attached, Context, DOCUMENT_MAX, Decision, Effect, Evaluation, Grant, Layer,
     MANAGED_POLICY_MAX, Mismatch, NEAR_MAX, NearMiss, Permissions, Policies, Policy, PolicyError,
-    PolicyKind, Position, PrincipalType, Reason, ResourceRule, ResourceSide, StatementRef, Who,
-    evaluate, evaluate_with, trusts,
+    PolicyKind, Position, PrincipalType, Reason, ResourceRule, ResourceSide, Standing,
+    StatementRef, Who, evaluate, evaluate_with, trusts,
 };
 pub use request::{PayloadHash, RequestParts};
 pub use scheme::{Peeked, Scope, peek, session_token};

@@ -17,6 +17,7 @@ mod json;
 mod parse;
 mod pattern;
 mod principal;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 
 pub use evaluate::{ResourceRule, ResourceSide, evaluate, evaluate_with, trusts};
 pub use principal::{Grant, PrincipalType, Who};
+pub use standing::Standing;
 pub use trace::{Mismatch, NearMiss, StatementRef};
 
 /// Bytes of a document, white space included: IAM's limit for the parameter. How long a policy of
@@ -129,17 +131,59 @@ pub enum Permissions {
     /// Everything within its own account: root, and everyone where identities are open.
     Account,
     /// What these policies allow, within its own account.
-    By(Arc<Policies>),
+    By(Arc<Standing>),
+}
+
+impl Permissions {
+    /// What policies allow.
+    pub fn by(policies: Policies) -> Self {
+        Self::By(Arc::new(Standing::new(policies)))
+    }
+
+    /// An empty context for questions: it takes the keys that policies read.
+    pub fn context(&self) -> Context {
+        match self {
+            Self::Account => Context::default(),
+            Self::By(standing) => standing.context(),
+        }
+    }
 }
 
 /// Condition keys of a request and their values. Keys are kept in lower case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Context(BTreeMap<String, Vec<String>>);
+pub struct Context {
+    values: BTreeMap<String, Vec<String>>,
+    /// The keys that it takes, in lower case; any, where it is not known what is read.
+    wanted: Option<Arc<[Box<str>]>>,
+}
 
 impl Context {
-    /// With one more value of a key.
+    /// An empty one that takes these keys.
+    fn of_keys(wanted: Arc<[Box<str>]>) -> Self {
+        Self { values: BTreeMap::new(), wanted: Some(wanted) }
+    }
+
+    /// Whether it takes a key. Who finds its value with some effort may ask before.
+    pub fn wants(&self, key: &str) -> bool {
+        let wanted = self.wanted.as_ref();
+        wanted.is_none_or(|wanted| wanted.iter().any(|one| one.eq_ignore_ascii_case(key)))
+    }
+
+    /// Whether it takes any key with this text, in lower case, in its name.
+    pub fn wants_any(&self, text: &str) -> bool {
+        self.wanted.as_ref().is_none_or(|wanted| wanted.iter().any(|one| one.contains(text)))
+    }
+
+    /// With one more value of a key, if it takes that.
     pub fn add(&mut self, key: &str, value: impl Into<String>) {
-        self.0.entry(key.to_ascii_lowercase()).or_default().push(value.into());
+        if self.wants(key) {
+            self.keep(key, value);
+        }
+    }
+
+    /// With one more value of a key that others than policies read.
+    pub fn keep(&mut self, key: &str, value: impl Into<String>) {
+        self.values.entry(key.to_ascii_lowercase()).or_default().push(value.into());
     }
 
     /// Values of a key, in the order in which they were added.
@@ -149,12 +193,12 @@ impl Context {
 
     /// All keys, in lower case, and their values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[String])> {
-        self.0.iter().map(|(key, values)| (key.as_str(), values.as_slice()))
+        self.values.iter().map(|(key, values)| (key.as_str(), values.as_slice()))
     }
 
     /// Values of a key that is in lower case.
     fn folded(&self, key: &str) -> Option<&[String]> {
-        self.0.get(key).map(Vec::as_slice)
+        self.values.get(key).map(Vec::as_slice)
     }
 
     /// The value of a key that has one: only those can be variables.

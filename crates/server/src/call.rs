@@ -49,7 +49,8 @@ impl Call {
         let principal = self.principal.clone();
         auth::authorize(principal, &self.permissions, input, |input| {
             let view = self.server.state.view();
-            let keys = self.origin.keys(&self.principal, &self.scope.region, self.now);
+            let keys = self.permissions.context();
+            let keys = self.origin.keys(keys, &self.principal, &self.scope.region, self.now);
             let mut asking = Asking::new(&view, &self.scope, O::ENTRY.action, keys);
             O::asks(input, &mut asking);
             let questions = asking.into_questions();

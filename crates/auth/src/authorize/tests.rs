@@ -26,7 +26,7 @@ fn statement(effect: &str, resource: &str) -> Attached {
 }
 
 fn refusal(policies: Policies, resource: &str) -> String {
-    let permissions = Permissions::By(Arc::new(policies));
+    let permissions = Permissions::by(policies);
     let denied = authorize(ann(), &permissions, (), |()| vec![question("*"), question(resource)])
         .expect_err("it is refused");
     assert_eq!(denied.question.resource, resource);
@@ -59,7 +59,7 @@ fn resources_of_others_are_refused_whatever_the_policies_say() {
         let why = refusal(all(), other);
         assert_eq!(why, " because no resource-based policy allows the ecs:RunTask action");
     }
-    let permissions = Permissions::By(Arc::new(all()));
+    let permissions = Permissions::by(all());
     let own = |(): &()| vec![question("*"), question(OWN), question("arn:aws:s3:::bucket")];
     assert!(authorize(ann(), &permissions, (), own).is_ok());
 }

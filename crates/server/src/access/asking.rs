@@ -69,7 +69,9 @@ impl<'a> Asking<'a> {
 
     /// One more value of a condition key.
     pub(super) fn key(&mut self, name: &str, value: impl Display) {
-        Arc::make_mut(&mut self.keys).add(name, value.to_string());
+        if self.keys.wants(name) {
+            Arc::make_mut(&mut self.keys).add(name, value.to_string());
+        }
     }
 
     /// A value of a condition key, if there is one.
@@ -153,7 +155,7 @@ impl<'a> Asking<'a> {
             "*".to_owned()
         };
         let mut context = (*self.keys).clone();
-        context.add("iam:PassedToService", service);
+        context.keep("iam:PassedToService", service);
         for (key, value) in
             known.filter(|(known, _)| *known == arn).into_iter().flat_map(|(_, tags)| tags)
         {
@@ -164,9 +166,14 @@ impl<'a> Asking<'a> {
         self.questions.push(Question { action: "iam:PassRole", resource: arn, context });
     }
 
+    /// Whether it matters which tags resources have.
+    pub(super) fn reads_tags(&self) -> bool {
+        self.keys.wants_any(":resourcetag/")
+    }
+
     /// The keys, and those of a resource's tags.
     fn tagged(&self, tags: Option<&Tags>) -> Arc<Context> {
-        let Some(tags) = tags.filter(|tags| !tags.is_empty()) else {
+        let Some(tags) = tags.filter(|tags| !tags.is_empty() && self.reads_tags()) else {
             return Arc::clone(&self.keys);
         };
         let service = self.action.split(':').next().unwrap_or_default();

@@ -106,7 +106,7 @@ fn tags<'v>(view: &'v View, Arn { scope, resource }: &Arn) -> Option<&'v Tags> {
     }
 }
 
-impl Asking<'_> {
+impl<'a> Asking<'a> {
     /// The cluster that `text` names, the default one if there is none. It is a condition key from
     /// here on.
     pub(super) fn within(&mut self, text: Option<&str>) -> Within {
@@ -157,14 +157,14 @@ impl Asking<'_> {
             let service = Resource::Service(cluster.clone(), service.clone());
             self.key("ecs:service", Arn::new(&arn.scope, service));
         }
-        self.ask_tagged(arn.to_string(), tags(self.view, &arn));
+        self.ask_tagged(arn.to_string(), self.tags(&arn));
     }
 
     /// Whether it may be done to whatever has tags, by ARN.
     pub(super) fn ask_any(&mut self, text: &str) {
         match text.parse::<Arn>() {
             Ok(arn) if is_plain(text) => {
-                self.ask_tagged(arn.to_string(), tags(self.view, &arn));
+                self.ask_tagged(arn.to_string(), self.tags(&arn));
             }
             _ => self.ask_anything(),
         }
@@ -186,16 +186,21 @@ impl Asking<'_> {
         name
     }
 
+    /// Tags of what an ARN names, where a policy reads some.
+    fn tags(&self, arn: &Arn) -> Option<&'a Tags> {
+        if self.reads_tags() { tags(self.view, arn) } else { None }
+    }
+
     fn ask_resource(&mut self, kind: &str, within: &Within, text: &str) {
         if kind == "cluster" {
             let Some(name) = &within.name else { return self.ask_anything() };
             let arn =
                 Arn { scope: within.scope.clone(), resource: Resource::Cluster(name.clone()) };
-            return self.ask_tagged(arn.to_string(), tags(self.view, &arn));
+            return self.ask_tagged(arn.to_string(), self.tags(&arn));
         }
         if Arn::looks_like(text) {
             match parsed(kind, text) {
-                Some(arn) => self.ask_tagged(arn.to_string(), tags(self.view, &arn)),
+                Some(arn) => self.ask_tagged(arn.to_string(), self.tags(&arn)),
                 None => self.ask_anything(),
             }
             return;
@@ -206,7 +211,7 @@ impl Asking<'_> {
         // What is malformed gets the ARN that it would have, and its own error later.
         let would_be = within.arn_of(kind, text);
         match would_be.parse::<Arn>() {
-            Ok(arn) => self.ask_tagged(would_be, tags(self.view, &arn)),
+            Ok(arn) => self.ask_tagged(would_be, self.tags(&arn)),
             Err(_) => self.ask(would_be),
         }
     }

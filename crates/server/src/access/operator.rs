@@ -139,7 +139,8 @@ impl Call {
         ask: impl FnOnce(&mut Asking<'_>),
     ) -> Vec<auth::Question> {
         let view = self.server.state.view();
-        let keys = self.origin.keys(&self.principal, &self.scope.region, self.now);
+        let keys = self.permissions.context();
+        let keys = self.origin.keys(keys, &self.principal, &self.scope.region, self.now);
         let mut asking = Asking::new(&view, &self.scope, action, keys);
         ask(&mut asking);
         asking.into_questions()

@@ -18,10 +18,15 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// The keys of a request by `principal`.
-    pub(crate) fn keys(&self, principal: &Principal, region: &Region, now: Timestamp) -> Context {
-        let mut keys = Context::default();
-        if let Some(address) = self.address {
+    /// The keys of a request by `principal`, as far as `keys` takes them.
+    pub(crate) fn keys(
+        &self,
+        mut keys: Context,
+        principal: &Principal,
+        region: &Region,
+        now: Timestamp,
+    ) -> Context {
+        if let Some(address) = self.address.filter(|_| keys.wants("aws:SourceIp")) {
             // An address of version 4 that came over version 6 is the same address.
             keys.add("aws:SourceIp", address.to_canonical().to_string());
         }
@@ -31,26 +36,31 @@ impl Origin {
             keys.add("aws:UserAgent", agent.as_str());
         }
         let seconds = now.as_millis().div_euclid(1000);
-        keys.add("aws:EpochTime", seconds.to_string());
-        if let Ok(time) = jiff::Timestamp::from_second(seconds) {
+        if keys.wants("aws:EpochTime") {
+            keys.add("aws:EpochTime", seconds.to_string());
+        }
+        if keys.wants("aws:CurrentTime")
+            && let Ok(time) = jiff::Timestamp::from_second(seconds)
+        {
             keys.add("aws:CurrentTime", time.to_string());
         }
-        keys.add("aws:RequestedRegion", region.to_string());
+        keys.add("aws:RequestedRegion", region.as_str());
         of_principal(principal, &mut keys);
         keys
     }
 }
 
+/// Sort and ARN are for rows of the table too: what a user may do to itself differs.
 fn of_principal(principal: &Principal, keys: &mut Context) {
     let account = principal.account.as_str();
     keys.add("aws:PrincipalAccount", account);
     let kind = match &principal.kind {
         PrincipalKind::Root => {
-            keys.add("aws:PrincipalArn", principal.arn.as_str());
+            keys.keep("aws:PrincipalArn", principal.arn.as_str());
             "Account"
         }
         PrincipalKind::User { name } => {
-            keys.add("aws:PrincipalArn", principal.arn.as_str());
+            keys.keep("aws:PrincipalArn", principal.arn.as_str());
             keys.add("aws:username", name.rsplit('/').next().unwrap_or_default());
             "User"
         }
@@ -58,11 +68,11 @@ fn of_principal(principal: &Principal, keys: &mut Context) {
             // Of a session it is the ARN of its role.
             let arn = principal.session.as_ref().and_then(|session| session.role_arn.clone());
             let arn = arn.unwrap_or_else(|| format!("arn:aws:iam::{account}:role/{role}"));
-            keys.add("aws:PrincipalArn", arn);
+            keys.keep("aws:PrincipalArn", arn);
             "AssumedRole"
         }
     };
-    keys.add("aws:PrincipalType", kind);
+    keys.keep("aws:PrincipalType", kind);
     if !principal.unique_id.is_empty() {
         keys.add("aws:userid", principal.unique_id.as_str());
     }

@@ -62,7 +62,7 @@ impl IdentityProvider for Known {
         match &principal.kind {
             PrincipalKind::Root => Permissions::Account,
             PrincipalKind::User { name } if name == "all" => by([ALL]),
-            _ => Permissions::By(Arc::default()),
+            _ => Permissions::by(Policies::default()),
         }
     }
 
@@ -92,7 +92,7 @@ fn by<const N: usize>(documents: [&str; N]) -> Permissions {
         source: "inline policy p of user/ann".to_owned(),
         policy: Arc::new(Policy::parse(document).expect("a policy")),
     });
-    Permissions::By(Arc::new(Policies { identity: attached.into(), ..Policies::default() }))
+    Permissions::by(Policies { identity: attached.into(), ..Policies::default() })
 }
 
 /// A call of a user with these permissions.

@@ -71,7 +71,7 @@ impl Known {
         let found = Found { view, documents: &mut cache.documents }.of(principal);
         // What cannot be read might deny something, so nothing is allowed without it.
         let policies = found.unwrap_or_default();
-        let permissions = Permissions::By(Arc::new(policies));
+        let permissions = Permissions::by(policies);
         cache.principals.insert(name, permissions.clone());
         permissions
     }

@@ -337,7 +337,7 @@ async fn a_call_is_authorized_before_it_is_passed_on() {
             server: Arc::clone(&server),
             scope: scope(),
             principal: Principal::new(Account::default(), user, None),
-            permissions: Permissions::By(Arc::new(policies)),
+            permissions: Permissions::by(policies),
             origin: crate::access::Origin::default(),
             trace: Arc::default(),
             now: clock::now(),

@@ -217,7 +217,7 @@ async fn rows_say_what_they_ask() {
     for (name, input) in inputs::ECS {
         let entry = ecs::entries().find(|entry| entry.action == format!("ecs:{name}"));
         let entry = entry.unwrap_or_else(|| panic!("{name} has no row"));
-        let call = call(&server, Permissions::By(Arc::default()));
+        let call = call(&server, Permissions::by(Policies::default()));
         let operation = longshore_wire::ecs::OperationName::parse(name).expect("an operation");
         let input = inputs::filled(input);
         let refusal = crate::ecs::dispatch(&call, operation, input.as_bytes()).await;
