@@ -239,7 +239,16 @@ async fn compaction_past_our_revision_makes_the_view_read_again() {
     // So that its watch is really lost, and not only late.
     let error = soon(away.get("/a")).await.expect_err("it hangs");
     assert_eq!(error.retry(), Retry::Later, "{error:?}");
-    let others = open(&etcd.address_of(&[1, 2])).await.expect("opens");
+    // They may have to choose a leader first.
+    let addresses = etcd.address_of(&[1, 2]);
+    let others = soon(async {
+        loop {
+            if let Ok(store) = open(&addresses).await {
+                break store;
+            }
+        }
+    });
+    let others = others.await;
     let other = ClusterRecord { name: sample::name("other"), ..sample::cluster() };
     let mut txn = RecordTxn::new();
     txn.insert(&other).delete::<ClusterRecord>(&sample::cluster().key());

@@ -54,6 +54,8 @@ impl Bed {
 
     /// The outcome of a transaction whose first request is lost.
     async fn without_request(&self, txn: Txn) -> Outcome {
+        // On a connection that stands: of one that is only being made other bytes would be lost.
+        soon(async { while self.store.get("/a").await.is_err() {} }).await;
         self.proxy.turn(Weather::LosesRequests);
         let outcome = self.send(txn.put("/large", vec![b'x'; LARGE]));
         soon(self.proxy.has_lost(LARGE)).await;
