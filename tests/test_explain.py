@@ -42,13 +42,13 @@ def test_all_that_waits_is_named(world: World, name: str) -> None:
         answer = json.loads(explain(world, output="json"))
         services = {service["serviceName"]: service for service in answer["services"]}
         causes = {wait["cause"]: wait for wait in services[name]["waits"]}
-        # Since when is known as soon as the refusal is.
+        # Explain plans by itself; since when there is no place the scheduler says after a pass.
         wait = causes.get("NO_PLACE")
         return wait if wait and wait["since"] else None
 
     wait = until(waits, "the service to have no place", 30)
     assert wait["what"].startswith("a place for a task: none of 2 instances has one")
-    assert wait["until"] is None and wait["fix"]
+    assert wait["since"] and wait["until"] is None and wait["fix"]
     told = explain(world)
     assert f"service {name} waits for:\n  NO_PLACE: a place for a task" in told
     assert "    to fix: " in told

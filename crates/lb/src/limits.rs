@@ -54,6 +54,10 @@ pub(crate) const GOES_BACK: Duration = Duration::from_secs(60);
 pub(crate) const SNAPSHOT_BYTES: usize = 64 * 1024 * 1024;
 /// Time between attempts to open a listener.
 pub(crate) const REOPEN: Duration = Duration::from_secs(1);
+/// Time that what a client still sends is read for after the last answer.
+pub(crate) const LINGER: Duration = Duration::from_secs(1);
+/// Buffers of [`HEAD_BUFFER_BYTES`] that are read meanwhile.
+pub(crate) const LINGER_READS: usize = 64;
 /// Time for connections to end after SIGTERM or a handover.
 pub(crate) const DRAIN: Duration = Duration::from_secs(10);
 /// Time that a flow of UDP lives without a datagram (NLB: 120 s).

@@ -7,7 +7,11 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tokio_rustls::TlsStream;
+
+use crate::{buffers, limits};
 
 /// A connection.
 #[derive(Debug)]
@@ -99,6 +103,78 @@ impl Stream {
     /// Says that nothing more will be written, and waits until that is sent.
     pub(crate) async fn finish(&mut self) {
         let _ = poll_fn(|cx| Pin::new(&mut *self).poll_shutdown(cx)).await;
+    }
+
+    /// Ends a connection whose client may still be sending: what was said last is read before it is
+    /// closed, while a close with bytes that nobody has read would reset it.
+    pub(crate) async fn linger(&mut self) {
+        let all = async {
+            self.finish().await;
+            let mut sink = buffers::head();
+            for _ in 0..limits::LINGER_READS {
+                if matches!(self.fill(&mut sink).await, Ok(0) | Err(_)) {
+                    break;
+                }
+            }
+            buffers::give(sink);
+        };
+        // Whatever has not come by then is lost.
+        let _ = timeout(limits::LINGER, all).await;
+    }
+}
+
+/// A connection that is lent to something that does not give it back: it comes back when that ends.
+pub(crate) struct Lent {
+    stream: Option<Stream>,
+    back: Option<oneshot::Sender<Stream>>,
+}
+
+impl Lent {
+    /// Lends a connection; the receiver gives it again.
+    pub(crate) fn new(stream: Stream) -> (Self, oneshot::Receiver<Stream>) {
+        let (back, returned) = oneshot::channel();
+        (Self { stream: Some(stream), back: Some(back) }, returned)
+    }
+
+    fn stream(self: Pin<&mut Self>) -> Pin<&mut Stream> {
+        Pin::new(self.get_mut().stream.as_mut().expect("it is here until this is dropped"))
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let (Some(stream), Some(back)) = (self.stream.take(), self.back.take()) {
+            // Nobody may want it.
+            let _ = back.send(stream);
+        }
+    }
+}
+
+impl AsyncRead for Lent {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.stream().poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Lent {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.stream().poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_shutdown(cx)
     }
 }
 

@@ -1,6 +1,5 @@
 //! A client's connection of HTTP/1: request after request.
 
-use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -87,7 +86,7 @@ impl Session {
             match Box::pin(self.turn()).await {
                 After::Next => {}
                 After::Close => {
-                    Box::pin(self.linger()).await;
+                    Box::pin(self.stream.linger()).await;
                     return;
                 }
                 After::Abort => return,
@@ -294,35 +293,6 @@ impl Session {
             stream.poll_out(cx).map(|out| out.is_ok())
         });
         sent.await.unwrap_or(false)
-    }
-
-    /// Closes so that the client can read what was sent: closing with bytes unread would take it
-    /// away from them.
-    async fn linger(&mut self) {
-        let deadline = Instant::now() + Duration::from_secs(1);
-        let stream = &mut self.stream;
-        let all = async {
-            stream.finish().await;
-            let mut left = 64_usize;
-            let mut sink = buffers::head();
-            while left > 0 {
-                match stream.fill(&mut sink).await {
-                    Ok(0) | Err(_) => break,
-                    Ok(_) => left -= 1,
-                }
-            }
-            buffers::give(sink);
-        };
-        let mut all = std::pin::pin!(all);
-        let alarm = &mut self.alarm;
-        poll_fn(|cx| {
-            if all.as_mut().poll(cx).is_ready() {
-                Poll::Ready(())
-            } else {
-                alarm.poll(cx, deadline)
-            }
-        })
-        .await;
     }
 }
 

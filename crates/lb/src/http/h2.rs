@@ -26,7 +26,7 @@ use super::{cookie, forwarded};
 use crate::listeners::Slot;
 use crate::log::Entry;
 use crate::node::{Counted, Node};
-use crate::stream::Stream;
+use crate::stream::{Lent, Stream};
 use crate::table::Listening;
 use crate::{clock, limits};
 
@@ -55,6 +55,7 @@ pub(crate) struct Connection {
 pub(crate) async fn serve(connection: Connection, stream: Stream) {
     let connection = Arc::new(connection);
     let streams = Arc::new(AtomicUsize::new(0));
+    let (lent, returned) = Lent::new(stream);
     let service = {
         let (connection, streams) = (Arc::clone(&connection), Arc::clone(&streams));
         service_fn(move |request| {
@@ -75,14 +76,14 @@ pub(crate) async fn serve(connection: Connection, stream: Stream) {
         .max_header_list_size(u32::try_from(limits::REQUEST_HEAD_BYTES).unwrap_or(u32::MAX))
         .initial_stream_window_size(256 * 1024)
         .initial_connection_window_size(1024 * 1024)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut serving = std::pin::pin!(serving);
+        .serve_connection(TokioIo::new(lent), service);
+    let mut serving = Box::pin(serving);
     let opened = Instant::now();
     let (mut seen, mut since) = (0, opened);
-    loop {
+    let served = loop {
         tokio::select! {
             biased;
-            _ = serving.as_mut() => return,
+            served = serving.as_mut() => break served,
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
         }
         let attributes = &connection.slot.now().balancer.record.attributes;
@@ -96,6 +97,13 @@ pub(crate) async fn serve(connection: Connection, stream: Stream) {
         if idle || old || draining {
             serving.as_mut().graceful_shutdown();
         }
+    };
+    drop(serving);
+    // A client that has broken the protocol is told so, and may not have sent all of what it sends.
+    if served.is_err()
+        && let Ok(mut stream) = returned.await
+    {
+        stream.linger().await;
     }
 }
 

@@ -10,8 +10,8 @@ use super::signer;
 
 /// Characters of one cookie: browsers take 4 KiB with name and attributes.
 const PART: usize = 3800;
-/// Cookies of one session. ALB takes claims and tokens of up to 11 KB; a fourth cookie would not leave room for
-/// others in a `Cookie` header of 16 KiB, the most that a client may send.
+/// Cookies of one session (ours): with a fourth one there would be no room for others in a `Cookie` header of
+/// [`HEADER_BYTES`](crate::limits::HEADER_BYTES), the most that a client may send.
 const PARTS: usize = 3;
 
 /// A session.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use longshore_domain::route::{
-    Action, Condition, FixedResponse, Forward, HealthState, OnDemand, Patterns, Redirect,
+    Action, Condition, FixedResponse, Forward, HealthState, OnDemand, Patterns, Redirect, Snapshot,
     Stickiness, Weighted,
 };
 use longshore_domain::time::Timestamp;
@@ -207,6 +207,13 @@ async fn a_draining_target_gets_nothing_new() {
     }
 }
 
+/// A service without tasks, before which one request may wait.
+fn on_demand() -> Snapshot {
+    let mut snapshot = http_snapshot(&[]);
+    snapshot.groups[0].on_demand = Some(OnDemand { hold_ms: 20_000, queue: 1 });
+    snapshot
+}
+
 /// Of two requests the one that waits; the queue has one place, so the other one is turned away.
 async fn waiting(world: &World) -> TcpStream {
     let (mut one, mut two) = (world.connect().await, world.connect().await);
@@ -232,8 +239,7 @@ async fn answer(mut stream: TcpStream) -> String {
 
 #[tokio::test]
 async fn a_request_waits_for_a_service_that_starts_on_demand() {
-    let mut snapshot = http_snapshot(&[]);
-    snapshot.groups[0].on_demand = Some(OnDemand { hold_ms: 20_000, queue: 1 });
+    let snapshot = on_demand();
     let mut world = World::new(snapshot).await;
     let waiting = waiting(&world).await;
     let at = named("up").await;
@@ -247,8 +253,7 @@ async fn a_request_waits_for_a_service_that_starts_on_demand() {
 /// A deployment shifts the traffic of a service that is at zero: what waits at the old group goes along.
 #[tokio::test]
 async fn a_request_that_waits_follows_the_traffic() {
-    let mut snapshot = http_snapshot(&[]);
-    snapshot.groups[0].on_demand = Some(OnDemand { hold_ms: 20_000, queue: 1 });
+    let snapshot = on_demand();
     let mut world = World::new(snapshot).await;
     let waiting = waiting(&world).await;
     let at = named("green").await;
@@ -282,8 +287,7 @@ async fn a_request_waits_for_a_container_that_does_not_listen_yet() {
             }
         }
     });
-    let mut snapshot = http_snapshot(&[]);
-    snapshot.groups[0].on_demand = Some(OnDemand { hold_ms: 20_000, queue: 1 });
+    let mut snapshot = on_demand();
     snapshot.groups[0].targets = vec![target(at, HealthState::Initial)];
     let world = World::new(snapshot).await;
     assert!(world.get("/", "").await.ends_with("late"));

@@ -196,3 +196,42 @@ async fn clients_that_break_tls_or_reset_streams_harm_nobody() {
     let _ = timeout(PATIENCE, tls.read_to_string(&mut answer)).await.expect("in time");
     assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
 }
+
+/// Whoever breaks the protocol may still be sending. A close with bytes that nobody has read would reset the
+/// connection, and take away the reason.
+#[tokio::test]
+async fn who_breaks_the_protocol_may_finish_and_learns_why() {
+    let trusted = certificate("one", "one.test");
+    let world = World::new(https(&[], vec![trusted.clone()])).await;
+    let mut tls = connect(&world, &trusted, "one.test", b"h2").await.expect("TLS");
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    // The head of a frame of 64 KiB, which nobody has allowed.
+    let oversized = [1, 0, 0, 0, 0, 0, 0, 0, 1];
+    let begin = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &settings, &oversized].concat();
+    tls.write_all(&begin).await.expect("sent");
+    let mut came = Vec::new();
+    let goes_away = |came: &[u8]| {
+        let mut rest = came;
+        while let [a, b, c, kind, _, _, _, _, _, after @ ..] = rest {
+            let length = usize::from(*a) << 16 | usize::from(*b) << 8 | usize::from(*c);
+            if *kind == 7 && after.len() >= length {
+                return after.get(4..8).map(<[u8]>::to_vec);
+            }
+            rest = after.get(length..).unwrap_or_default();
+        }
+        None
+    };
+    let told = timeout(PATIENCE, async {
+        loop {
+            if let Some(code) = goes_away(&came) {
+                break code;
+            }
+            assert!(tls.read_buf(&mut came).await.expect("an answer") > 0, "closed without a word");
+        }
+    });
+    assert_eq!(told.await.expect("in time"), [0, 0, 0, 6], "FRAME_SIZE_ERROR");
+    for _ in 0..64 {
+        tls.write_all(&[b'x'; 1024]).await.expect("somebody reads it");
+        tls.flush().await.expect("somebody reads it");
+    }
+}

@@ -247,8 +247,8 @@ async fn compaction_past_our_revision_makes_the_view_read_again() {
                 break store;
             }
         }
-    });
-    let others = others.await;
+    })
+    .await;
     let other = ClusterRecord { name: sample::name("other"), ..sample::cluster() };
     let mut txn = RecordTxn::new();
     txn.insert(&other).delete::<ClusterRecord>(&sample::cluster().key());
