@@ -11,6 +11,9 @@ use crate::group::Group;
 use crate::node::Node;
 use crate::table::{Listening, Table};
 
+/// A moment, after which a target that has only just been started is tried again.
+pub(crate) const PAUSE: Duration = Duration::from_millis(50);
+
 /// A place among those that wait; given back when dropped.
 struct Place<'a>(&'a Group);
 

@@ -102,7 +102,7 @@ pub(crate) async fn forward(
 /// A moment, until a target that has only just been started is tried again.
 async fn pause(session: &mut Session, until: Instant) -> bool {
     let now = Instant::now();
-    let moment = now + Duration::from_millis(50);
+    let moment = now + hold::PAUSE;
     let _ = session.alarm.within(moment, |_| Poll::<()>::Pending).await;
     moment < until
 }

@@ -7,9 +7,9 @@ use std::sync::atomic::AtomicUsize;
 use std::task::Poll;
 use std::time::Duration;
 
-use longshore_domain::route::Protocol;
+use longshore_domain::route::{HealthState, Protocol};
 use tokio::io::AsyncWrite;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{group, proxy_protocol, target};
 use crate::alarm::Alarm;
@@ -21,6 +21,9 @@ use crate::stream::Stream;
 use crate::table::Listening;
 use crate::target::{Flight, Target};
 use crate::{clock, hold};
+
+/// Time after which a target that listens will not stop to, as it may that has just been started.
+const SETTLED: Duration = Duration::from_secs(5);
 
 fn active(node: &Node) -> &AtomicUsize {
     &node.active
@@ -37,13 +40,25 @@ pub(crate) async fn serve(
     let began = Instant::now();
     let Some(mut group) = group(&listening) else { return };
     group.use_now();
-    if let (Some(until), false) = (hold::deadline(&group), group.has_target()) {
-        match hold::target(&node, &listening, &group, until).await {
-            Some(newest) => group = newest,
-            None => return,
+    let hold_until = hold::deadline(&group);
+    let (mut upstream, flight) = loop {
+        if let Some(until) = hold_until.filter(|_| !group.has_target()) {
+            match hold::target(&node, &listening, &group, until).await {
+                Some(newest) => group = newest,
+                None => return,
+            }
         }
-    }
-    let Some((mut upstream, flight)) = open(&group, client).await else { return };
+        if let Some(opened) = open(&group, client).await {
+            break opened;
+        }
+        // What has only just been started may not listen yet.
+        let Some(until) = hold_until else { return };
+        let next = Instant::now() + hold::PAUSE;
+        if next >= until {
+            return;
+        }
+        sleep_until(next).await;
+    };
     if group.record.attributes.proxy_protocol_v2 {
         let here = match &stream {
             Stream::Plain(tcp) => tcp.local_addr(),
@@ -67,14 +82,30 @@ async fn open(group: &Group, client: SocketAddr) -> Option<(Stream, Flight)> {
     for _ in 0..2 {
         let target: Arc<Target> = target(group, client, tried.as_ref())?;
         let flight = Flight::begin(Arc::clone(&target));
-        if let Ok(stream) = connect(target.key.address?, tls, false).await {
-            target.accepted();
-            return Some((stream, flight));
+        let connected = connect(target.key.address?, tls, false).await;
+        let started = group.record.on_demand.is_some()
+            && (target.state() == HealthState::Initial
+                || clock::now().saturating_since(target.since()) < SETTLED);
+        match connected {
+            Ok(stream) if !started || stays(&stream).await => {
+                target.accepted();
+                return Some((stream, flight));
+            }
+            // It is expected to be there in a moment, and must not be passed over then.
+            _ if started => {}
+            _ => target.refused(clock::now()),
         }
-        target.refused(clock::now());
         tried = Some(target);
     }
     None
+}
+
+/// Whether a target that has just been started keeps a connection: Docker's proxy takes it before the container
+/// listens, and closes it at once.
+async fn stays(stream: &Stream) -> bool {
+    let Stream::Plain(tcp) = stream else { return true };
+    let looked = timeout(hold::PAUSE, tcp.peek(&mut [0])).await;
+    !matches!(looked, Ok(Ok(0) | Err(_)))
 }
 
 /// Moves bytes until both sides have said that they are done, or one is gone.

@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 
-use longshore_domain::route::{BalancerKind, Protocol, Snapshot, Stickiness};
+use longshore_domain::route::{
+    BalancerKind, HealthState, OnDemand, Protocol, Snapshot, Stickiness,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::time::timeout;
 
-use crate::world::{PATIENCE, World, free_port, http_snapshot};
+use crate::world::{PATIENCE, World, free_port, http_snapshot, target};
 
 fn network(protocol: Protocol, targets: &[SocketAddr]) -> Snapshot {
     let mut snapshot = http_snapshot(targets);
@@ -59,6 +61,35 @@ async fn another_target_takes_the_connection_when_one_refuses() {
         timeout(PATIENCE, stream.read_to_end(&mut got)).await.expect("in time").expect("read");
         assert_eq!(got, b"bye");
     }
+}
+
+/// Docker's proxy takes connections before the container listens, and closes them.
+#[tokio::test]
+async fn a_connection_waits_for_a_container_that_does_not_listen_yet() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let at = listener.local_addr().expect("bound");
+    tokio::spawn(async move {
+        for turn in 0.. {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            // Whatever it is that connects: the first eight are closed.
+            if turn >= 8 {
+                tokio::spawn(async move {
+                    let _ = stream.read_to_end(&mut Vec::new()).await;
+                    let _ = stream.write_all(b"late").await;
+                });
+            }
+        }
+    });
+    let mut snapshot = network(Protocol::Tcp, &[]);
+    snapshot.groups[0].on_demand = Some(OnDemand { hold_ms: 20_000, queue: 1 });
+    snapshot.groups[0].targets = vec![target(at, HealthState::Initial)];
+    let world = World::new(snapshot).await;
+    let mut stream = world.connect().await;
+    stream.write_all(b"hello").await.expect("sent");
+    stream.shutdown().await.expect("half closed");
+    let mut got = Vec::new();
+    timeout(PATIENCE, stream.read_to_end(&mut got)).await.expect("in time").expect("read");
+    assert_eq!(got, b"late");
 }
 
 #[tokio::test]

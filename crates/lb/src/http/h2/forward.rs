@@ -86,7 +86,7 @@ impl Trip<'_> {
                     (body, tried) = (again, Some(target));
                     if let (true, Some(until)) = (attempts == 2, hold_until) {
                         drop(flight);
-                        tokio::time::sleep(Duration::from_millis(50)).await;
+                        tokio::time::sleep(hold::PAUSE).await;
                         attempts = usize::from(Instant::now() >= until) * 2;
                     }
                 }
