@@ -4,7 +4,7 @@ use core::fmt;
 use std::sync::Arc;
 
 use crate::identity::Principal;
-use crate::policy::{Ask, Context, Evaluation, Layer, Permissions, Reason};
+use crate::policy::{Ask, Case, Context, Evaluation, Layer, Permissions, Reason, Standing};
 
 /// A request that its principal may make. Only [`authorize`] makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,9 +82,10 @@ pub fn authorize<T>(
     request: T,
     questions: impl FnOnce(&T) -> Vec<Question>,
 ) -> Result<Authorized<T>, Box<Denied>> {
-    if let Permissions::By(_) = permissions {
+    if let Permissions::By(standing) = permissions {
+        let mut asking = Asking { principal: &principal, standing, case: None };
         for question in questions(&request) {
-            allowed(&principal, permissions, question)?;
+            asking.ask(question)?;
         }
     }
     Ok(Authorized { principal, request })
@@ -99,18 +100,47 @@ pub fn allowed(
     permissions: &Permissions,
     question: Question,
 ) -> Result<(), Box<Denied>> {
-    let Permissions::By(standing) = permissions else { return Ok(()) };
-    let Question { action, resource, context } = &question;
-    let (reason, evaluation) = if within(resource, principal.account.as_str()) {
-        match standing.allows(&Ask { action, resource, context }) {
-            Ok(()) => return Ok(()),
-            Err(evaluation) => (evaluation.reason, Some(evaluation)),
-        }
-    } else {
-        // None of our resources has a policy that could let in somebody of another account.
-        (Reason::NoAllow(Layer::Resource), None)
-    };
-    Err(Box::new(Denied { principal_arn: principal.arn.clone(), question, reason, evaluation }))
+    match permissions {
+        Permissions::By(standing) => Asking { principal, standing, case: None }.ask(question),
+        Permissions::Account => Ok(()),
+    }
+}
+
+/// The questions of one request, one after the other.
+struct Asking<'a> {
+    principal: &'a Principal,
+    standing: &'a Standing,
+    /// That of the last question: a hundred tasks differ in nothing else than their ARNs.
+    case: Option<(&'static str, Arc<Context>, Case)>,
+}
+
+impl Asking<'_> {
+    fn ask(&mut self, question: Question) -> Result<(), Box<Denied>> {
+        let Question { action, resource, context } = &question;
+        let (reason, evaluation) = if within(resource, self.principal.account.as_str()) {
+            let standing = self.standing;
+            match standing.allows(&Ask { action, resource, context }, self.case(&question)) {
+                Ok(()) => return Ok(()),
+                Err(evaluation) => (evaluation.reason, Some(evaluation)),
+            }
+        } else {
+            // None of our resources has a policy that could let in somebody of another account.
+            (Reason::NoAllow(Layer::Resource), None)
+        };
+        let principal_arn = self.principal.arn.clone();
+        Err(Box::new(Denied { principal_arn, question, reason, evaluation }))
+    }
+
+    fn case(&mut self, Question { action, context, .. }: &Question) -> &Case {
+        let same = |(last, known, _): &(&str, Arc<Context>, Case)| {
+            last == action && Arc::ptr_eq(known, context)
+        };
+        let case =
+            self.case.take().filter(same).unwrap_or_else(|| {
+                (action, Arc::clone(context), self.standing.case(action, context))
+            });
+        &self.case.insert(case).2
+    }
 }
 
 fn within(resource: &str, account: &str) -> bool {

@@ -28,6 +28,7 @@ use std::sync::Arc;
 
 pub use evaluate::{ResourceRule, ResourceSide, evaluate, evaluate_with, trusts};
 pub use principal::{Grant, PrincipalType, Who};
+pub(crate) use standing::Case;
 pub use standing::Standing;
 pub use trace::{Mismatch, NearMiss, StatementRef};
 

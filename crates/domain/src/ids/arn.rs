@@ -42,7 +42,8 @@ pub enum Resource {
     Other(String, String),
 }
 
-/// An ECS ARN: `arn:aws:ecs:REGION:ACCOUNT:RESOURCE`.
+/// An ECS ARN: `arn:aws:ecs:REGION:ACCOUNT:RESOURCE`. It has one spelling: what can be read prints as it
+/// was written.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Arn {
     /// Account and region.
@@ -231,7 +232,8 @@ fn parse_resource(text: &str) -> Option<Resource> {
 
 fn family_and_revision(text: &str) -> Option<(Family, Revision)> {
     let (family, revision) = text.split_once(':')?;
-    Some((family.parse().ok()?, Revision(revision.parse().ok().filter(|&n| n > 0)?)))
+    let revision = number(revision).and_then(|number| u32::try_from(number).ok());
+    Some((family.parse().ok()?, Revision(revision.filter(|&n| n > 0)?)))
 }
 
 /// A number has one spelling.
@@ -319,10 +321,27 @@ mod tests {
             &Ok(Resource::DaemonTaskDefinition("f".parse().expect("name"), Revision(7))),
         );
         check(&arn("daemon/c"), &Err(ArnError::Resource));
-        check(&arn("task-definition/f:0"), &Err(ArnError::Resource));
+        for number in ["0", "+1", "01", "4294967296"] {
+            check(&arn(&alloc::format!("task-definition/f:{number}")), &Err(ArnError::Resource));
+        }
         check(&arn("task/short"), &Err(ArnError::Resource));
         check("arn:aws:s3:::bucket", &Err(ArnError::Service));
         check("cluster/c", &Err(ArnError::Form));
         check("arn:aws:ecs:us-east-1:12:cluster/c", &Err(ArnError::Scope));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_can_be_read_prints_as_it_was_written(
+            kind in "cluster|service(-deployment|-revision)?|task(-set|-definition)?|daemon(-deployment|-revision|-task-definition)?|container(-instance)?|other|",
+            rest in proptest::collection::vec("[a-z]|[0-9]{1,4}|[0-9a-fA-F]{32}|ecs-svc|f:[+0-9]{1,4}|[ -~]{0,3}|\\PC", 0..5),
+            region in "us-east-1|[a-z0-9-]{0,12}",
+            account in "[0-9]{12}|[0-9+]{11,13}",
+        ) {
+            let text = alloc::format!("arn:aws:ecs:{region}:{account}:{kind}/{}", rest.join("/"));
+            if let Ok(arn) = text.parse::<Arn>() {
+                proptest::prop_assert_eq!(arn.to_string(), text);
+            }
+        }
     }
 }

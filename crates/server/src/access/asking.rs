@@ -192,9 +192,8 @@ impl<'a> Asking<'a> {
 /// Whether a text can be a resource as it stands: nothing that a pattern or a path means something
 /// else by. Operations refuse the rest; who may do everything is told so by them.
 pub(super) fn is_plain(text: &str) -> bool {
-    let odd = |c: char| c.is_whitespace() || c.is_control() || "*?\\$\"'".contains(c);
-    let path = text.split_once(":role/").map_or(text, |(_, path)| path);
-    !text.is_empty()
-        && !text.contains(odd)
-        && !path.split('/').any(|part| matches!(part, "" | "." | ".."))
+    let odd = |c: char| {
+        c.is_whitespace() || c.is_control() || matches!(c, '*' | '?' | '\\' | '$' | '"' | '\'')
+    };
+    !text.chars().any(odd) && text.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }

@@ -200,7 +200,8 @@ impl<'a> Asking<'a> {
         }
         if Arn::looks_like(text) {
             match parsed(kind, text) {
-                Some(arn) => self.ask_tagged(arn.to_string(), self.tags(&arn)),
+                // An ARN has one spelling.
+                Some(arn) => self.ask_tagged(text, self.tags(&arn)),
                 None => self.ask_anything(),
             }
             return;
