@@ -120,6 +120,8 @@ class ControlPlane:
             server.process.arguments = [
                 *("server", "--keys", str(folder / "keys.json"), "--store", store),
                 *("--listen", f"{server.address}:4566", "--advertise", server.url),
+                # The network is this machine's own, and the store has no identities.
+                *("--tls", "off"),
                 *("--name", server.name, "--data-dir", str(folder / server.name), *options),
             ]
         self.agents: Process | None = None

@@ -9,9 +9,9 @@ pub use longshore_auth::Credentials;
 pub use longshore_domain::task::PullBehavior;
 
 use crate::join::JoinToken;
-use crate::limits;
 use crate::runtime::RegistryAuth;
 pub use crate::task::AwsLogs;
+use crate::{AgentError, Trust, limits};
 
 /// Settings of one agent. [`Config::new`] takes what has no default.
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
@@ -23,6 +23,10 @@ pub struct Config {
     pub region: String,
     /// Whether nobody chose `endpoint`, so that the one by which the machine joined counts more.
     pub endpoint_is_default: bool,
+    /// Whom the agent takes for the control plane.
+    pub trust: Trust,
+    /// Whether nobody chose `trust`, so that the authority by which the machine joined counts more.
+    pub trust_is_default: bool,
     /// Keys of the instance role, unless the machine joins or has joined by a token.
     pub credentials: Credentials,
     /// The token by which the machine joins, unless it did.
@@ -148,6 +152,16 @@ impl Config {
         if self.endpoint_is_default { joined } else { &self.endpoint }
     }
 
+    /// Whom to take for it where a machine joined by a token that names an authority, or none.
+    pub(crate) fn chosen_trust(&self, authority: Option<&str>) -> Result<Trust, AgentError> {
+        match authority {
+            Some(pem) if self.trust_is_default => {
+                Trust::only(pem.as_bytes()).map_err(AgentError::Authority)
+            }
+            _ => Ok(self.trust.clone()),
+        }
+    }
+
     /// An agent of `cluster` that talks to the API at `endpoint` and keeps its state in
     /// `data_dir`; everything else as AWS has it.
     pub fn new(
@@ -161,6 +175,8 @@ impl Config {
             endpoint: endpoint.into(),
             region: region.into(),
             endpoint_is_default: false,
+            trust: Trust::System,
+            trust_is_default: true,
             credentials,
             join: None,
             renew_after: limits::KEYS_RENEWAL,

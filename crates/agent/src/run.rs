@@ -9,7 +9,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::api::{self, Api};
+use crate::api::Api;
 use crate::cgroup::TaskLimits;
 use crate::disk::{Directory, Disk};
 use crate::engine::{Engine, Event};
@@ -96,17 +96,17 @@ async fn live(config: Config, host: Host, parts: &mut JoinSet<()>) -> Result<(),
     let limit = config.timeouts.inspect;
     let description =
         Hands::within(limit, runtime.describe()).await.map_err(AgentError::Runtime)?;
-    let tls = api::tls()?;
-    let connect = |endpoint: &str, keys: Keys| {
-        Api::new(Arc::clone(&network), endpoint, &config.region, keys, &tls)
+    let connect = |endpoint: &str, keys: Keys, tls: &Arc<rustls::ClientConfig>| {
+        Api::new(Arc::clone(&network), endpoint, &config.region, keys, tls)
     };
     let joined = Membership::find(&config, &disk, connect).await?;
     let (endpoint, credentials) = match &joined {
         Some(joined) => (config.chosen_endpoint(joined.endpoint()), joined.credentials()),
         None => (config.endpoint.as_str(), config.credentials.clone()),
     };
+    let tls = config.chosen_trust(joined.as_ref().and_then(Membership::authority))?.tls()?;
     let keys = Keys::new(credentials);
-    let api = connect(endpoint, keys.clone())?;
+    let api = connect(endpoint, keys.clone(), &tls)?;
     let instance = identify(&api, &config, &description, &saved, &store).await;
     let instance = instance.map_err(|error| match error {
         AgentError::Register(cause) if joined.is_some() && join::is_end(&cause) => {

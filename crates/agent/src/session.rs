@@ -27,6 +27,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 
 use crate::api::{Api, ApiError};
 use crate::network::{self, Network};
+use crate::trust::Distrust;
 use crate::{clock, limits};
 
 /// An open session.
@@ -214,7 +215,10 @@ impl Links {
         if secure {
             let name = rustls::pki_types::ServerName::try_from(host.to_owned());
             let name = name.map_err(|e| broken(&e))?;
-            let stream = self.tls.connect(name, tcp).await.map_err(|e| broken(&e))?;
+            let stream = self.tls.connect(name, tcp).await.map_err(|e| {
+                let why = Distrust::of(&e).map_or_else(|| e.to_string(), Distrust::into_text);
+                broken(&why)
+            })?;
             self.upgrade(stream, authority.as_str(), &path, query, base).await
         } else {
             self.upgrade(tcp, authority.as_str(), &path, query, base).await

@@ -8,17 +8,17 @@ use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use longshore_agent::{Config as AgentConfig, PullBehavior};
+use longshore_agent::{Config as AgentConfig, PullBehavior, Trust};
 use longshore_auth::{Account, Credentials, Open};
 use longshore_domain::ids::{AccountId, ClusterName, Scope};
-use longshore_server::{Config, Identity, Retention, Started};
+use longshore_server::{Config, Identity, Retention, Started, Tls};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::args::{self, DevOptions, IdentityKind};
 use crate::failure::Failure;
 use crate::store::Place;
-use crate::{agent, client, files, identity_key, init, output, server, shutdown};
+use crate::{agent, ca_file, client, files, identity_key, init, output, server, shutdown};
 
 /// Availability zones of a development region.
 const ZONES: [char; 3] = ['a', 'b', 'c'];
@@ -42,7 +42,11 @@ pub(crate) async fn run(options: DevOptions, region: &str) -> Result<(), Failure
         if iam { Identity::Iam } else { Identity::Given(Box::new(Open::new(Account::default()))) };
     let config = Config {
         listen: options.listen,
-        tls: None,
+        tls: if options.listen.ip().is_loopback() {
+            Tls::Off
+        } else {
+            Tls::Local { names: Vec::new() }
+        },
         region: region_name.clone(),
         identity,
         identity_key: Some(identity_key),
@@ -65,6 +69,14 @@ pub(crate) async fn run(options: DevOptions, region: &str) -> Result<(), Failure
         .await
         .map_err(|error| Failure::new("cannot prepare the default cluster", error))?;
     let url = started.url();
+    let authority = started.certificate_authority().map(str::to_owned);
+    let keys = match &authority {
+        Some(pem) => {
+            let file = ca_file::keep(&data_dir, pem)?;
+            format!("{keys}\nexport AWS_CA_BUNDLE={}", file.display())
+        }
+        None => keys,
+    };
 
     let stop = watch::Sender::new(false);
     let stopped = |mut switch: watch::Receiver<bool>| async move {
@@ -74,6 +86,10 @@ pub(crate) async fn run(options: DevOptions, region: &str) -> Result<(), Failure
     for number in 0..options.instances {
         let mut config = instance(&options, number, region, credentials.clone())?;
         config.endpoint.clone_from(&url);
+        if let Some(pem) = &authority {
+            let trust = Trust::only(pem.as_bytes());
+            config.trust = trust.map_err(|error| Failure::caused("cannot use TLS", &error))?;
+        }
         config.data_dir = data_dir.join(format!("agent-{}", number + 1));
         agents.spawn(longshore_agent::run(config, stopped(stop.subscribe())));
     }
@@ -83,6 +99,7 @@ pub(crate) async fn run(options: DevOptions, region: &str) -> Result<(), Failure
             server: Some(url.clone()),
             region: region.to_owned(),
             credentials: credentials.clone(),
+            authorities: authority.map(String::into_bytes),
             data_dir: data_dir.join("lb"),
             snapshot: None,
             metrics_listen: None,
