@@ -164,6 +164,14 @@ def test_a_machine_tells_nothing_to_another_control_plane(
     agent.spawn()
     assert agent.popen is not None and agent.popen.wait(30) == TERMINAL
     world.agents.remove(agent)
+    # Nor where it is led past TLS.
+    agent = world.agent(token)
+    plain = world.server.url.replace("https:", "http:")
+    agent.environment["AWS_ENDPOINT_URL"] = plain
+    agent.spawn()
+    assert agent.popen is not None and agent.popen.wait(30) == TERMINAL
+    assert f"{plain} is plain HTTP, and the join token of this machine is for TLS" in agent.tail()
+    world.agents.remove(agent)
     # The token was not used by that.
     agent = world.agent(token).start()
     agent.stop()

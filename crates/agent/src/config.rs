@@ -155,11 +155,25 @@ impl Config {
     /// Whom to take for it where a machine joined by a token that names an authority, or none.
     pub(crate) fn chosen_trust(&self, authority: Option<&str>) -> Result<Trust, AgentError> {
         match authority {
-            Some(pem) if self.trust_is_default => {
+            Some(pem) if self.is_bound(authority) => {
                 Trust::only(pem.as_bytes()).map_err(AgentError::Authority)
             }
             _ => Ok(self.trust.clone()),
         }
+    }
+
+    /// Whether the machine goes by the authority of its token, and so never speaks plain HTTP.
+    pub(crate) fn is_bound(&self, authority: Option<&str>) -> bool {
+        authority.is_some() && self.trust_is_default
+    }
+
+    /// Makes sure that a machine which goes by an authority is not led past it.
+    pub(crate) fn check(&self, endpoint: &str, authority: Option<&str>) -> Result<(), AgentError> {
+        let is_plain = endpoint.split(',').any(|url| url.trim().starts_with("http://"));
+        if is_plain && self.is_bound(authority) {
+            return Err(AgentError::Plain(endpoint.to_owned()));
+        }
+        Ok(())
     }
 
     /// An agent of `cluster` that talks to the API at `endpoint` and keeps its state in

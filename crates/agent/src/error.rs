@@ -47,6 +47,11 @@ pub enum AgentError {
     /// What is there is not the control plane that made the token.
     #[error("what answers is not the control plane of this join token, and was told nothing")]
     Stranger(#[source] ApiError),
+    /// The machine is to know the control plane by an authority, and is led to plain HTTP.
+    #[error(
+        "{0} is plain HTTP, and the join token of this machine is for TLS; nothing was sent there"
+    )]
+    Plain(String),
     /// The authority by which the machine joined cannot be used.
     #[error("the certificate of the control plane's authority cannot be used")]
     Authority(#[source] TrustError),

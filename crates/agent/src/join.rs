@@ -164,6 +164,7 @@ impl Membership {
             (Some(token), former) => (token, former),
         };
         let endpoint = config.chosen_endpoint(&token.endpoint);
+        config.check(endpoint, token.ca.as_deref())?;
         // Nobody signs: the token stands in place of it.
         let api = connect(
             endpoint,

@@ -104,7 +104,9 @@ async fn live(config: Config, host: Host, parts: &mut JoinSet<()>) -> Result<(),
         Some(joined) => (config.chosen_endpoint(joined.endpoint()), joined.credentials()),
         None => (config.endpoint.as_str(), config.credentials.clone()),
     };
-    let tls = config.chosen_trust(joined.as_ref().and_then(Membership::authority))?.tls()?;
+    let authority = joined.as_ref().and_then(Membership::authority);
+    config.check(endpoint, authority)?;
+    let (tls, is_bound) = (config.chosen_trust(authority)?.tls()?, config.is_bound(authority));
     let keys = Keys::new(credentials);
     let api = connect(endpoint, keys.clone(), &tls)?;
     let instance = identify(&api, &config, &description, &saved, &store).await;
@@ -168,6 +170,7 @@ async fn live(config: Config, host: Host, parts: &mut JoinSet<()>) -> Result<(),
     parts.spawn(watch(runtime, arn.clone(), limit, first, events.clone()));
     let renewing = renewing(joined, api.clone(), keys);
     let links = Links::new(api, network, &tls, &config.cluster, &arn, &description.version);
+    let links = if is_bound { links.over_tls_only() } else { links };
     start_sessions(Arc::new(links), &hands, &events, &config, parts);
     tokio::select! {
         biased;

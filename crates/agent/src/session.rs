@@ -76,6 +76,7 @@ pub(crate) struct Links {
     cluster: String,
     container_instance_arn: String,
     docker_version: String,
+    tls_only: bool,
     found: Mutex<Option<(Instant, Addresses)>>,
 }
 
@@ -102,8 +103,14 @@ impl Links {
             cluster: cluster.to_owned(),
             container_instance_arn: container_instance_arn.to_owned(),
             docker_version: docker_version.to_owned(),
+            tls_only: false,
             found: Mutex::new(None),
         }
+    }
+
+    /// The same where no session goes over plain HTTP, whatever the control plane says.
+    pub(crate) fn over_tls_only(self) -> Self {
+        Self { tls_only: true, ..self }
     }
 
     pub(crate) fn cluster(&self) -> &str {
@@ -208,6 +215,9 @@ impl Links {
         };
         let uri: Uri = base.parse().map_err(|e| broken(&e))?;
         let secure = matches!(uri.scheme_str(), Some("https" | "wss"));
+        if self.tls_only && !secure {
+            return Err(broken(&"it is plain HTTP, and this machine joined over TLS"));
+        }
         let authority = uri.authority().ok_or_else(|| broken(&"no host in it"))?.clone();
         let (host, port) = network::host_and_port(&uri).ok_or_else(|| broken(&"no host in it"))?;
         let tcp = self.network.connect(host, port).await.map_err(|e| broken(&e))?;

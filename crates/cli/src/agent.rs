@@ -52,6 +52,7 @@ pub(crate) fn failure(error: &AgentError) -> Failure {
         | AgentError::OtherCluster { .. }
         | AgentError::KeysEnded(_)
         | AgentError::Stranger(_)
+        | AgentError::Plain(_)
         | AgentError::Authority(_) => true,
         AgentError::Register(cause) | AgentError::Join(cause) => !cause.is_temporary(),
         AgentError::Runtime(_)
@@ -64,6 +65,9 @@ pub(crate) fn failure(error: &AgentError) -> Failure {
             "make a token with `longshore ctl join-token`, and start the agent with it: \
              LONGSHORE_JOIN_TOKEN=TOKEN longshore agent, with the same data directory",
         ),
+        AgentError::Plain(_) => {
+            failure.fix("leave --endpoint and AWS_ENDPOINT_URL out: the token says where to go")
+        }
         AgentError::Stranger(_) | AgentError::Authority(_) => failure.fix(
             "make a token at the control plane that is meant, with `longshore ctl join-token`; if its \
              certificate is of another authority (a proxy in front of it, or files), name that with \

@@ -85,7 +85,8 @@ pub(crate) enum Command {
 /// Options of `longshore dev`.
 #[derive(Debug, Args)]
 pub(crate) struct DevOptions {
-    /// Where to listen; a loopback address, since anyone who reaches it is the account's root.
+    /// Where to listen; a loopback address, since anyone who reaches it is the account's root. With
+    /// `--identity iam` any address, over TLS.
     #[arg(long, default_value = "127.0.0.1:4566")]
     pub(crate) listen: SocketAddr,
     /// Number of container instances; each in the next of three availability zones.

@@ -74,7 +74,7 @@ fn main() -> ExitCode {
 
 async fn dispatch(cli: Cli) -> Result<(), Failure> {
     let Cli { endpoint, region, ca_file, output, command, .. } = cli;
-    let trusted = || ca_file::find(ca_file);
+    let trusted = || ca_file::find(ca_file.clone());
     match command {
         Command::Dev(options) => dev::run(options, &region).await,
         Command::Server(command) => {
@@ -100,6 +100,9 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Sim(command) => sim::run(command, &endpoint, &region, trusted()?, output).await,
         Command::Env => {
             output::line(&args::exports(&endpoint, &region));
+            if let Some(file) = &ca_file {
+                output::line(&format!("export AWS_CA_BUNDLE={}", file.display()));
+            }
             Ok(())
         }
         Command::Completions { shell } => {

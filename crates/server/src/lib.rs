@@ -240,7 +240,8 @@ async fn build(
     let uses = Arc::<Uses>::default();
     // Only now: what is not wholly imported is not touched.
     let key = members::key(&**state.store()).await.map_err(StateError::from)?;
-    let tls::Found { authority, local } = tls::find(&config, &state, vault.as_deref()).await?;
+    let place = (config.listen.ip(), config.membership.advertise.as_deref());
+    let found = tls::find(&config.tls, place, &state, vault.as_deref()).await?;
     let is_iam = matches!(config.identity, Identity::Iam);
     let identity: Box<dyn IdentityProvider> = match config.identity {
         Identity::Given(provider) => provider,
@@ -255,13 +256,13 @@ async fn build(
         identity,
         is_iam,
         vault,
-        local_tls: local,
+        local_tls: found.local,
         uses,
         web_keys: sts::WebKeys::default(),
         region: config.region,
         open: config.open,
         fidelity: config.fidelity,
-        members: members::Members::new(config.membership, url, key, authority.as_deref()),
+        members: members::Members::new(config.membership, url, key, found.authority.as_deref()),
         refusals: operator::Refusals::default(),
         sessions: session::Sessions::default(),
         metrics: front::Metrics::default(),

@@ -11,6 +11,7 @@ mod leaf;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use longshore_store::State;
@@ -22,7 +23,6 @@ use rustls_pki_types::pem::PemObject as _;
 pub(crate) use authority::{ensured, renewed_if_lost, self_signed, valid};
 pub(crate) use leaf::Local;
 
-use crate::Config;
 use crate::front::TlsFiles;
 use crate::identity::{InitError, Vault, VaultError};
 
@@ -54,11 +54,12 @@ pub(crate) struct Found {
 /// # Errors
 /// The store fails, or there is no key to open the authority's with.
 pub(crate) async fn find(
-    config: &Config,
+    tls: &Tls,
+    (listen, advertise): (IpAddr, Option<&str>),
     state: &State,
     vault: Option<&Vault>,
 ) -> Result<Found, InitError> {
-    let Tls::Local { names } = &config.tls else {
+    let Tls::Local { names } = tls else {
         let view = state.view();
         let authority = view.control_authorities.get(&ControlAuthorityKey);
         return Ok(Found {
@@ -70,8 +71,7 @@ pub(crate) async fn find(
     let now = crate::clock::now();
     let record = state.decide(|view, txn| ensured(view, txn, vault, now)).await??;
     let key = vault.open_authority(&record.key)?;
-    let advertise = config.membership.advertise.as_deref();
-    let names = leaf::names(config.listen.ip(), advertise, names);
+    let names = leaf::names(listen, advertise, names);
     let local = Local::new(&record.certificate_pem, &key, names, now)?;
     Ok(Found { authority: Some(record.certificate_pem), local: Some(Arc::new(local)) })
 }

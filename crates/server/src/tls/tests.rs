@@ -1,5 +1,6 @@
 //! Clients that trust an authority, before a server that has its certificates.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use longshore_domain::time::Timestamp;
+use longshore_store::tables::ControlAuthorityKey;
+use longshore_store::{MemoryStore, State};
 use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -17,6 +20,7 @@ use tokio::sync::oneshot;
 use super::leaf::names;
 use super::{Local, Tls, self_signed};
 use crate::front::bind;
+use crate::identity::{InitError, MasterKey, Vault, VaultError};
 use crate::{clock, test_server};
 
 /// An authority: its certificate and its key.
@@ -78,6 +82,30 @@ async fn a_server_is_trusted_by_its_authority_alone() {
 
     drop(stop);
     serving.await.expect("it stops");
+}
+
+#[tokio::test]
+async fn a_store_of_before_gets_an_authority_when_it_is_needed() {
+    let state = State::open(Arc::new(MemoryStore::default())).await.expect("opens");
+    let (vault, other) = (Vault::new(&MasterKey::fresh()), Vault::new(&MasterKey::fresh()));
+    let place = (IpAddr::from([127, 0, 0, 1]), None);
+    let local = Tls::Local { names: Vec::new() };
+    let find = async |tls: &Tls, vault| super::find(tls, place, &state, vault).await;
+    let found = find(&Tls::Off, Some(&vault)).await.expect("nothing is needed");
+    assert_eq!((found.authority, found.local.is_some()), (None, false));
+    let no_key = find(&local, None).await.err().expect("refused");
+    assert!(matches!(no_key, InitError::Vault(VaultError::NoKey)), "{no_key}");
+    let first = find(&local, Some(&vault)).await.expect("made");
+    let first = first.local.expect("wanted").authority_pem().to_owned();
+    let second = find(&local, Some(&vault)).await.expect("found").authority;
+    assert_eq!(second.as_deref(), Some(&*first));
+    let second = find(&Tls::Off, None).await.expect("found").authority;
+    assert_eq!(second.as_deref(), Some(&*first), "other servers are known by it");
+    let view = state.view();
+    let kept = &view.control_authorities.get(&ControlAuthorityKey).expect("kept").record.key;
+    assert!(!kept.0.contains("PRIVATE"), "it is sealed");
+    let stranger = find(&local, Some(&other)).await.err().expect("refused");
+    assert!(matches!(stranger, InitError::Vault(VaultError::Wrong)), "{stranger}");
 }
 
 /// The certificate that is shown, DER.
