@@ -320,7 +320,7 @@ impl Api {
             let request = self.signed(side, target, &base, body)?;
             return self.ask(&self.others, request).await.map_err(|(error, _)| error);
         }
-        let mut last = late(Duration::ZERO);
+        let mut last = None;
         for _ in 0..self.endpoints.len() {
             let (number, base) = self.endpoints.current();
             let request = self.signed(side, target, base, body.clone())?;
@@ -336,27 +336,31 @@ impl Api {
                     if left {
                         return Err(error);
                     }
-                    last = error;
+                    last = match (last, error) {
+                        // One that is away may be the right one.
+                        (Some(away), ApiError::Untrusted { .. }) => Some(away),
+                        (_, error) => Some(error),
+                    };
                 }
             }
         }
-        Err(last)
+        Err(last.unwrap_or_else(|| late(Duration::ZERO)))
     }
 
     /// Sends a request; with an error comes whether it may have arrived.
     async fn ask(
         &self,
-        http: &Http,
+        client: &Http,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, (ApiError, bool)> {
         let patience = self.patience(limits::API_CALL);
-        let (scheme, host) = (request.uri().scheme_str(), request.uri().authority());
-        let at =
-            format!("{}://{}", scheme.unwrap_or("http"), host.map_or("", |host| host.as_str()));
-        match tokio::time::timeout(patience, http.request(request)).await {
+        let uri = request.uri().clone();
+        match tokio::time::timeout(patience, client.request(request)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
                 let left = !error.is_connect();
+                let host = uri.authority().map_or("", http::uri::Authority::as_str);
+                let at = format!("{}://{host}", uri.scheme_str().unwrap_or("http"));
                 let error = match Distrust::of(&error) {
                     Some(Distrust::Stranger(why)) => ApiError::Untrusted { at, why },
                     Some(Distrust::Other(why)) => ApiError::Transport(format!("{at}: {why}")),
