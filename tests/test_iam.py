@@ -316,11 +316,14 @@ def test_the_roles_of_the_getting_started_guide(admin: Key, tmp_path: pathlib.Pa
     assert identity["Arn"].endswith(":user/admin")
 
 
-def test_dev_practises_identities(tmp_path: pathlib.Path) -> None:
-    """`longshore dev --identity iam` prints an administrator, and its own parts have keys."""
-    url = f"http://127.0.0.1:{free_port()}"
+@pytest.mark.parametrize("listen", ["127.0.0.1", "0.0.0.0"])
+def test_dev_practises_identities(tmp_path: pathlib.Path, listen: str) -> None:
+    """`longshore dev --identity iam` prints an administrator, and its own parts have keys. Where
+    others reach it, it speaks TLS."""
+    secure = listen != "127.0.0.1"
+    port = free_port()
     arguments = ["dev", "--identity", "iam", "--data-dir", str(tmp_path / "dev")]
-    arguments += ["--listen", url.removeprefix("http://"), "--instances", "1"]
+    arguments += ["--listen", f"{listen}:{port}", "--instances", "1"]
     arguments += ["--balancer-addresses", "127.0.88.0/28"]
     process = Process(tmp_path / "log", arguments)
     process.spawn()
@@ -333,8 +336,8 @@ def test_dev_practises_identities(tmp_path: pathlib.Path) -> None:
         found = process.wait(printed, "the keys of the administrator")
 
         class At:
-            def __init__(self) -> None:
-                self.url = url
+            url = f"{'https' if secure else 'http'}://127.0.0.1:{port}"
+            ca = tmp_path / "dev" / "ca.pem" if secure else None
 
         admin = Key(At(), found[1], found[2])  # type: ignore[arg-type]
         assert admin.sts.get_caller_identity()["Arn"].endswith(":user/admin")

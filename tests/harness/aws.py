@@ -26,9 +26,11 @@ def client(
     secret: str = "test",
     service: str = "ecs",
     token: str | None = None,
+    ca: pathlib.Path | None = None,
     **options: Any,
 ) -> Any:
-    """A boto3 client. It does not retry, so that every answer is seen."""
+    """A boto3 client. It does not retry, so that every answer is seen. With `ca` it trusts the
+    certificates of that file alone."""
     retries = {"total_max_attempts": 1}
     given = {"connect_timeout": 5, "read_timeout": 60, **options}
     config = botocore.config.Config(retries=retries, **given)
@@ -38,7 +40,8 @@ def client(
         aws_session_token=token,
         region_name=REGION,
     )
-    return session.client(service, endpoint_url=endpoint, config=config)
+    verify = str(ca) if ca else None
+    return session.client(service, endpoint_url=endpoint, config=config, verify=verify)
 
 
 def cli(endpoint: str, *arguments: str) -> Any:

@@ -38,10 +38,10 @@ class Node(Process):
 
     numbers = itertools.count(1)
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, *options: str) -> None:
         name = f"lb-{next(self.numbers)}"
-        options = ["--endpoint", server.url, "lb", "--data-dir", str(server.folder / name)]
-        super().__init__(server.folder / f"{name}.log", options)
+        at = ["--endpoint", server.url, "lb", "--data-dir", str(server.folder / name)]
+        super().__init__(server.folder / f"{name}.log", [*at, *options])
 
 
 @contextlib.contextmanager

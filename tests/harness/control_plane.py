@@ -1,5 +1,5 @@
 """A control plane as it is run by those who want it to survive: three servers, three members of
-etcd, each on a machine of its own, and hollow agents."""
+etcd, each on a machine of its own, and hollow agents. All of it speaks TLS, but for etcd."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import json
 import pathlib
 import shutil
 import signal
+import ssl
 import subprocess
 import urllib.error
 import urllib.request
 from typing import Any
 
-from harness import aws
+from harness import aws, identity
 from harness.cli import longshore
 from harness.netns import Network
 from harness.process import Process
 from harness.wait import until
 
 KEY, SECRET = "AKIDTEST", "secret"
-ENVIRONMENT = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
 
 
 class Machine:
@@ -81,16 +81,20 @@ class Etcd(Machine):
 class Server(Machine):
     """A server of the control plane."""
 
+    # By which it is known.
+    ca: pathlib.Path
+
     @property
     def url(self) -> str:
         """Where it answers."""
-        return f"http://{self.address}:4566"
+        return f"https://{self.address}:4566"
 
     def readiness(self, timeout: float = 2) -> dict[str, Any] | None:
         """What it says of itself, if it answers."""
         url = f"{self.url}/_longshore/health/ready"
+        trusted = ssl.create_default_context(cafile=self.ca)
         try:
-            with urllib.request.urlopen(url, timeout=timeout) as answer:
+            with urllib.request.urlopen(url, timeout=timeout, context=trusted) as answer:
                 return dict(json.load(answer))
         except urllib.error.HTTPError as error:
             return dict(json.load(error))
@@ -113,12 +117,18 @@ class ControlPlane:
         self.servers = [Server(self.network, f"s{n}", folder / f"s{n}.log") for n in range(3)]
         keys = [{"accessKeyId": KEY, "secretAccessKey": SECRET, "account": aws.ACCOUNT}]
         (folder / "keys.json").write_text(json.dumps(keys))
-        store = "etcd://" + ",".join(f"{etcd.address}:2379" for etcd in self.etcds)
+        self.store = "etcd://" + ",".join(f"{etcd.address}:2379" for etcd in self.etcds)
+        self.ca = folder / self.servers[0].name / "ca.pem"
+        self.environment = {
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "LONGSHORE_CA_FILE": str(self.ca),
+        }
         for etcd in self.etcds:
             etcd.join(folder, self.etcds)
         for server in self.servers:
             server.process.arguments = [
-                *("server", "--keys", str(folder / "keys.json"), "--store", store),
+                *("server", "--keys", str(folder / "keys.json"), "--store", self.store),
                 *("--listen", f"{server.address}:4566", "--advertise", server.url),
                 *("--name", server.name, "--data-dir", str(folder / server.name), *options),
             ]
@@ -129,10 +139,21 @@ class ControlPlane:
         for etcd in self.etcds:
             etcd.start()
         until(lambda: self.etcd_leader() is not None, "etcd to have a leader")
+        self.initialize()
         for server in self.servers:
             server.start()
         for server in self.servers:
             server.process.wait(server.is_ready, f"{server.name} to be ready")
+
+    def initialize(self) -> None:
+        """Makes the authority of the servers, and gives them the key that it is sealed with."""
+        first, *others = [self.folder / server.name for server in self.servers]
+        identity.init_json(first, "--store", self.store)
+        for folder in others:
+            folder.mkdir()
+            shutil.copy(first / "identity.key", folder)
+        for server in self.servers:
+            server.ca = self.ca
 
     def start_agents(self, cluster: str, count: int, *options: str) -> None:
         """Starts hollow agents, and waits until their instances are connected."""
@@ -141,7 +162,7 @@ class ControlPlane:
         self.agents = Process(
             self.folder / "agents.log", [*arguments, "--count", str(count), *options]
         )
-        self.agents.environment = ENVIRONMENT
+        self.agents.environment = self.environment
         self.agents.spawn()
         ecs = self.client(self.servers[0])
 
@@ -156,7 +177,7 @@ class ControlPlane:
 
     def client(self, server: Server, **options: Any) -> Any:
         """A boto3 client of a server."""
-        return aws.client(server.url, KEY, SECRET, **options)
+        return aws.client(server.url, KEY, SECRET, ca=self.ca, **options)
 
     def leader(self, among: list[Server] | None = None) -> Server | None:
         """The server that leads, if one says so."""
@@ -186,7 +207,7 @@ class ControlPlane:
     def told(self, server: Server, *options: str) -> list[dict[str, Any]]:
         """The journal's events, oldest first."""
         arguments = ["--output", "json", "ctl", "events", *options]
-        done = longshore(server.url, *arguments, **ENVIRONMENT)
+        done = longshore(server.url, *arguments, **self.environment)
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     def close(self) -> None:

@@ -71,8 +71,8 @@ class Key:
 
     def client(self, service: str) -> Any:
         """A boto3 client."""
-        options = {"token": self.token} if self.token else {}
-        return aws.client(self.server.url, self.id, self.secret, service, **options)
+        url, ca = self.server.url, self.server.ca
+        return aws.client(url, self.id, self.secret, service, token=self.token, ca=ca)
 
     @property
     def iam(self) -> Any:
@@ -111,6 +111,7 @@ class Key:
             "AWS_DEFAULT_OUTPUT": "json",
             "AWS_PAGER": "",
             **({"AWS_SESSION_TOKEN": self.token} if self.token else {}),
+            **({"AWS_CA_BUNDLE": str(self.server.ca)} if self.server.ca else {}),
         }
         tool = pathlib.Path(sys.executable).with_name("aws")
         done = subprocess.run(
@@ -128,11 +129,17 @@ class Key:
 class Guarded:
     """A server that was initialized, and the keys of that."""
 
-    def __init__(self, folder: pathlib.Path, *options: str, **environment: str) -> None:
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        *options: str,
+        address: str = "127.0.0.1",
+        **environment: str,
+    ) -> None:
         data_dir = folder / "server"
         made = init_json(data_dir)
         self.data_dir = data_dir
-        self.server = Server(folder, "--store", "redb", *options)
+        self.server = Server(folder, "--store", "redb", *options, address=address)
         self.server.environment = environment
         self.server.start()
         self.root = self.key(made["root"])

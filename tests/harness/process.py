@@ -7,6 +7,7 @@ import os
 import pathlib
 import signal
 import socket
+import ssl
 import subprocess
 import urllib.request
 from typing import Any
@@ -108,12 +109,16 @@ class Process:
 class Server(Process):
     """`longshore server`."""
 
-    def __init__(self, folder: pathlib.Path, *options: str) -> None:
+    def __init__(self, folder: pathlib.Path, *options: str, address: str = "127.0.0.1") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        listen = ["--listen", f"127.0.0.1:{self.port}", "--data-dir", str(folder / "server")]
+        # As a server does without being told to: TLS beyond this machine.
+        secure = "local" in options or (address != "127.0.0.1" and "off" not in options)
+        self.url = f"{'https' if secure else 'http'}://{address}:{self.port}"
+        # The certificate by which clients know it.
+        self.ca = folder / "server" / "ca.pem" if secure else None
+        listen = ["--listen", f"{address}:{self.port}", "--data-dir", str(folder / "server")]
         given = [*(options or ("--open",)), *listen]
         # All tests can be run on etcd: scripts/etcd run make e2e
         etcd = os.environ.get("LONGSHORE_TEST_ETCD")
@@ -129,8 +134,10 @@ class Server(Process):
 
     def healthy(self) -> bool:
         """Whether it answers."""
+        trusted = ssl.create_default_context(cafile=self.ca) if self.ca else None
+        url = f"{self.url}/health"
         try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=2) as answer:
+            with urllib.request.urlopen(url, timeout=2, context=trusted) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
@@ -138,7 +145,7 @@ class Server(Process):
     @functools.cached_property
     def ecs(self) -> Any:
         """A boto3 client of it."""
-        return aws.client(self.url)
+        return aws.client(self.url, ca=self.ca)
 
     def explain(self, cluster: str, group: str) -> Any:
         """What `longshore ctl explain` reads."""

@@ -5,14 +5,14 @@
 //! tells whether to try). But of several servers it asks the next when one cannot be reached, and
 //! leaves one that does not do its work ([`Endpoints`]).
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use longshore_auth::{Credentials, PayloadHash, RequestParts, sign};
@@ -23,7 +23,8 @@ use serde_json::Value;
 use crate::endpoints::Endpoints;
 use crate::keys::Keys;
 use crate::network::{Connector, Network, Tcp};
-use crate::{AgentError, clock, limits};
+use crate::trust::{self, Distrust};
+use crate::{AgentError, Trust, clock, limits};
 
 /// Name and version, as servers see them.
 const USER_AGENT: &str = concat!("longshore-agent/", env!("CARGO_PKG_VERSION"));
@@ -41,6 +42,14 @@ pub enum ApiError {
         /// HTTP status.
         status: u16,
     },
+    /// What is there is not whom this client trusts; nothing was sent.
+    #[error("{at} is not trusted: {why}")]
+    Untrusted {
+        /// Where.
+        at: String,
+        /// Why.
+        why: String,
+    },
     /// There was no answer.
     #[error("the control plane did not answer: {0}")]
     Transport(String),
@@ -53,7 +62,8 @@ impl ApiError {
     /// Whether the same call may succeed later.
     pub fn is_temporary(&self) -> bool {
         match self {
-            Self::Transport(_) => true,
+            // Whoever is there now may be gone by then.
+            Self::Transport(_) | Self::Untrusted { .. } => true,
             Self::Service { code, status, .. } => {
                 *status >= 500 || code.contains("Throttl") || code == "ServerException"
             }
@@ -67,10 +77,14 @@ impl ApiError {
     }
 }
 
+type Http = Client<HttpsConnector<Connector>, Full<Bytes>>;
+
 /// The API of one control plane, as one instance role.
 #[derive(Clone, Debug)]
 pub struct Api {
-    http: Client<HttpsConnector<Connector>, Full<Bytes>>,
+    http: Http,
+    /// For what is no control plane.
+    others: Http,
     endpoints: Arc<Endpoints>,
     region: String,
     keys: Keys,
@@ -93,7 +107,7 @@ pub(crate) struct SideCall<'a> {
 
 impl Api {
     /// A client of the control plane at the base URL `endpoint`, or at several with commas between
-    /// them. Nothing is sent yet.
+    /// them, which is known by `trust`. Nothing is sent yet.
     ///
     /// # Errors
     /// When `endpoint` is not made of `http` or `https` URLs.
@@ -101,11 +115,12 @@ impl Api {
         endpoint: &str,
         region: &str,
         credentials: Credentials,
+        trust: &Trust,
     ) -> Result<Self, AgentError> {
-        Self::connect_over(Arc::new(Tcp), endpoint, region, credentials)
+        Self::new(Arc::new(Tcp), endpoint, region, Keys::new(credentials), &trust.tls()?)
     }
 
-    /// The same over another network than TCP.
+    /// The same over another network than TCP, with the roots that the system trusts.
     ///
     /// # Errors
     /// When `endpoint` is not an `http` or `https` URL.
@@ -115,7 +130,7 @@ impl Api {
         region: &str,
         credentials: Credentials,
     ) -> Result<Self, AgentError> {
-        Self::new(network, endpoint, region, Keys::new(credentials), &*tls()?)
+        Self::new(network, endpoint, region, Keys::new(credentials), &trust::system()?)
     }
 
     pub(crate) fn new(
@@ -123,16 +138,14 @@ impl Api {
         endpoint: &str,
         region: &str,
         keys: Keys,
-        tls: &rustls::ClientConfig,
+        tls: &Arc<rustls::ClientConfig>,
     ) -> Result<Self, AgentError> {
         let endpoints = Arc::new(Endpoints::parse(endpoint)?);
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls.clone())
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(Connector(network));
-        let http = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { http, endpoints, region: region.to_owned(), keys })
+        let http = http(Arc::clone(&network), tls);
+        let system = trust::system()?;
+        let others =
+            if Arc::ptr_eq(tls, &system) { http.clone() } else { self::http(network, &system) };
+        Ok(Self { http, others, endpoints, region: region.to_owned(), keys })
     }
 
     /// Asks another server from now on, if there is one.
@@ -305,13 +318,13 @@ impl Api {
             let wrong = |e: http::uri::InvalidUri| ApiError::Transport(e.to_string());
             let base = endpoint.parse().map_err(wrong)?;
             let request = self.signed(side, target, &base, body)?;
-            return self.ask(request).await.map_err(|(error, _)| error);
+            return self.ask(&self.others, request).await.map_err(|(error, _)| error);
         }
-        let mut last = late(Duration::ZERO);
+        let mut last = None;
         for _ in 0..self.endpoints.len() {
             let (number, base) = self.endpoints.current();
             let request = self.signed(side, target, base, body.clone())?;
-            match self.ask(request).await {
+            match self.ask(&self.http, request).await {
                 Ok(answer) => {
                     if answer.status().is_server_error() {
                         self.endpoints.leave(number);
@@ -323,23 +336,37 @@ impl Api {
                     if left {
                         return Err(error);
                     }
-                    last = error;
+                    last = match (last, error) {
+                        // One that is away may be the right one.
+                        (Some(away), ApiError::Untrusted { .. }) => Some(away),
+                        (_, error) => Some(error),
+                    };
                 }
             }
         }
-        Err(last)
+        Err(last.unwrap_or_else(|| late(Duration::ZERO)))
     }
 
     /// Sends a request; with an error comes whether it may have arrived.
     async fn ask(
         &self,
+        client: &Http,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, (ApiError, bool)> {
         let patience = self.patience(limits::API_CALL);
-        match tokio::time::timeout(patience, self.http.request(request)).await {
+        let uri = request.uri().clone();
+        match tokio::time::timeout(patience, client.request(request)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
-                Err((ApiError::Transport(longshore_wire::with_causes(&error)), !error.is_connect()))
+                let left = !error.is_connect();
+                let host = uri.authority().map_or("", http::uri::Authority::as_str);
+                let at = format!("{}://{host}", uri.scheme_str().unwrap_or("http"));
+                let error = match Distrust::of(&error) {
+                    Some(Distrust::Stranger(why)) => ApiError::Untrusted { at, why },
+                    Some(Distrust::Other(why)) => ApiError::Transport(format!("{at}: {why}")),
+                    None => ApiError::Transport(longshore_wire::with_causes(&error)),
+                };
+                Err((error, left))
             }
             Err(_) => Err((late(patience), true)),
         }
@@ -385,6 +412,15 @@ impl Api {
         }
         request.body(Full::new(body)).map_err(|e| wrong(&e))
     }
+}
+
+fn http(network: Arc<dyn Network>, tls: &Arc<rustls::ClientConfig>) -> Http {
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config((**tls).clone())
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(Connector(network));
+    Client::builder(TokioExecutor::new()).build(connector)
 }
 
 fn late(patience: Duration) -> ApiError {
@@ -453,30 +489,4 @@ struct Target<'a> {
     path: &'a str,
     query: &'a str,
     headers: &'a [(&'a str, &'a str)],
-}
-
-/// How TLS is spoken, with the roots that the system trusts; read once in the life of a process.
-pub(crate) fn tls() -> Result<Arc<rustls::ClientConfig>, AgentError> {
-    static TLS: OnceLock<Arc<rustls::ClientConfig>> = OnceLock::new();
-    if let Some(tls) = TLS.get() {
-        return Ok(Arc::clone(tls));
-    }
-    let tls = read_tls()?;
-    Ok(Arc::clone(TLS.get_or_init(|| tls)))
-}
-
-fn read_tls() -> Result<Arc<rustls::ClientConfig>, AgentError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| AgentError::Tls(std::io::Error::other(error)))?;
-    // A machine without certificates can still use plain HTTP.
-    let config = match builder.clone().with_native_roots() {
-        Ok(roots) => roots.with_no_client_auth(),
-        Err(error) => {
-            tracing::debug!(%error, "no trusted certificates; only http:// will work");
-            builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
-        }
-    };
-    Ok(Arc::new(config))
 }

@@ -9,9 +9,9 @@ pub use longshore_auth::Credentials;
 pub use longshore_domain::task::PullBehavior;
 
 use crate::join::JoinToken;
-use crate::limits;
 use crate::runtime::RegistryAuth;
 pub use crate::task::AwsLogs;
+use crate::{AgentError, Trust, limits};
 
 /// Settings of one agent. [`Config::new`] takes what has no default.
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
@@ -23,6 +23,10 @@ pub struct Config {
     pub region: String,
     /// Whether nobody chose `endpoint`, so that the one by which the machine joined counts more.
     pub endpoint_is_default: bool,
+    /// Whom the agent takes for the control plane.
+    pub trust: Trust,
+    /// Whether nobody chose `trust`, so that the authority by which the machine joined counts more.
+    pub trust_is_default: bool,
     /// Keys of the instance role, unless the machine joins or has joined by a token.
     pub credentials: Credentials,
     /// The token by which the machine joins, unless it did.
@@ -148,6 +152,30 @@ impl Config {
         if self.endpoint_is_default { joined } else { &self.endpoint }
     }
 
+    /// Whom to take for it where a machine joined by a token that names an authority, or none.
+    pub(crate) fn chosen_trust(&self, authority: Option<&str>) -> Result<Trust, AgentError> {
+        match authority {
+            Some(pem) if self.is_bound(authority) => {
+                Trust::only(pem.as_bytes()).map_err(AgentError::Authority)
+            }
+            _ => Ok(self.trust.clone()),
+        }
+    }
+
+    /// Whether the machine goes by the authority of its token, and so never speaks plain HTTP.
+    pub(crate) fn is_bound(&self, authority: Option<&str>) -> bool {
+        authority.is_some() && self.trust_is_default
+    }
+
+    /// Makes sure that a machine which goes by an authority is not led past it.
+    pub(crate) fn check(&self, endpoint: &str, authority: Option<&str>) -> Result<(), AgentError> {
+        let is_plain = endpoint.split(',').any(|url| url.trim().starts_with("http://"));
+        if is_plain && self.is_bound(authority) {
+            return Err(AgentError::Plain(endpoint.to_owned()));
+        }
+        Ok(())
+    }
+
     /// An agent of `cluster` that talks to the API at `endpoint` and keeps its state in
     /// `data_dir`; everything else as AWS has it.
     pub fn new(
@@ -161,6 +189,8 @@ impl Config {
             endpoint: endpoint.into(),
             region: region.into(),
             endpoint_is_default: false,
+            trust: Trust::System,
+            trust_is_default: true,
             credentials,
             join: None,
             renew_after: limits::KEYS_RENEWAL,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::api::ApiError;
 use crate::runtime::RuntimeError;
+use crate::trust::TrustError;
 
 /// Why an agent could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +44,17 @@ pub enum AgentError {
     /// The control plane refuses to let the machine join.
     #[error("the control plane refuses this join token")]
     Join(#[source] ApiError),
+    /// What is there is not the control plane that made the token.
+    #[error("what answers is not the control plane of this join token, and was told nothing")]
+    Stranger(#[source] ApiError),
+    /// The machine is to know the control plane by an authority, and is led to plain HTTP.
+    #[error(
+        "{0} is plain HTTP, and the join token of this machine is for TLS; nothing was sent there"
+    )]
+    Plain(String),
+    /// The authority by which the machine joined cannot be used.
+    #[error("the certificate of the control plane's authority cannot be used")]
+    Authority(#[source] TrustError),
     /// The keys of a machine that joined are good no more.
     #[error("the keys that this machine got when it joined have ended")]
     KeysEnded(#[source] ApiError),

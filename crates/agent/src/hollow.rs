@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 
 use self::instance::Instance;
 use crate::session::acs::Shared;
-use crate::{AgentError, ApiError, api, limits};
+use crate::{AgentError, ApiError, Trust, api, limits};
 
 /// What the agents are like.
 #[derive(Clone, Debug)]
@@ -57,6 +57,8 @@ pub struct Options {
     pub telemetry: bool,
     /// Whether the instances are deregistered in the end.
     pub deregister: bool,
+    /// Whom they take for the control plane.
+    pub trust: Trust,
 }
 
 /// How the agents are doing.
@@ -123,8 +125,8 @@ impl Fleet {
     /// [`AgentError::Tls`].
     pub fn new(options: Options) -> Result<Self, AgentError> {
         Ok(Self {
+            tls: options.trust.tls()?,
             options,
-            tls: api::tls()?,
             counts: Counts::default(),
             sessions: Mutex::default(),
             arns: Mutex::default(),
@@ -194,8 +196,8 @@ impl Fleet {
 
     /// Takes the instances out of the cluster, with whatever tasks they have.
     async fn deregister(&self) -> Result<(), AgentError> {
-        let Options { endpoint, region, credentials, cluster, .. } = &self.options;
-        let api = api::Api::connect(endpoint, region, credentials.clone())?;
+        let Options { endpoint, region, credentials, cluster, trust, .. } = &self.options;
+        let api = api::Api::connect(endpoint, region, credentials.clone(), trust)?;
         let arns = std::mem::take(&mut *lock(&self.arns));
         let mut calls = JoinSet::new();
         for arn in arns {

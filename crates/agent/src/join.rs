@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use longshore_domain::time::Timestamp;
+use rustls::ClientConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -19,7 +20,7 @@ use crate::backoff::Backoff;
 use crate::config::Credentials;
 use crate::disk::Disk;
 use crate::keys::Keys;
-use crate::{AgentError, Config, clock};
+use crate::{AgentError, Config, Trust, clock};
 
 /// File of the keys. Its name says that others may not read it.
 const FILE: &str = "keys.secret";
@@ -35,6 +36,10 @@ pub struct JoinToken {
     pub id: String,
     /// Secret.
     pub secret: String,
+    /// Certificate of the authority by which the machine is to know the control plane, and by no other:
+    /// PEM. None where the system's roots do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
 }
 
 impl fmt::Debug for JoinToken {
@@ -45,8 +50,8 @@ impl fmt::Debug for JoinToken {
 
 impl fmt::Display for JoinToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = json!({"endpoint": self.endpoint, "id": self.id, "secret": self.secret});
-        write!(f, "{PREFIX}{}", BASE64URL_NOPAD.encode(text.to_string().as_bytes()))
+        let text = serde_json::to_vec(self).map_err(|_| fmt::Error)?;
+        write!(f, "{PREFIX}{}", BASE64URL_NOPAD.encode(&text))
     }
 }
 
@@ -56,7 +61,9 @@ impl std::str::FromStr for JoinToken {
     fn from_str(text: &str) -> Result<Self, String> {
         let read = || {
             let bytes = BASE64URL_NOPAD.decode(text.trim().strip_prefix(PREFIX)?.as_bytes());
-            serde_json::from_slice(&bytes.ok()?).ok()
+            let token: Self = serde_json::from_slice(&bytes.ok()?).ok()?;
+            let is_whole = token.ca.as_ref().is_none_or(|ca| Trust::only(ca.as_bytes()).is_ok());
+            is_whole.then_some(token)
         };
         // The text stays out of the message: it is a secret, or nearly one.
         read().ok_or_else(|| {
@@ -77,6 +84,9 @@ struct Kept {
     session_token: String,
     /// When the agent got them, by its clock.
     got_at: Timestamp,
+    /// The authority that the token named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ca: Option<String>,
 }
 
 /// What a server gives.
@@ -89,10 +99,20 @@ struct Given {
 }
 
 impl Kept {
-    fn new(endpoint: &str, token_id: &str, given: Given) -> Self {
+    fn by(token: &JoinToken, given: Given) -> Self {
+        Self::new(token.endpoint.clone(), token.id.clone(), token.ca.clone(), given)
+    }
+
+    /// The same machine with other keys.
+    fn with(&self, given: Given) -> Self {
+        Self::new(self.endpoint.clone(), self.token_id.clone(), self.ca.clone(), given)
+    }
+
+    fn new(endpoint: String, token_id: String, ca: Option<String>, given: Given) -> Self {
         Self {
-            endpoint: endpoint.to_owned(),
-            token_id: token_id.to_owned(),
+            endpoint,
+            token_id,
+            ca,
             access_key_id: given.access_key_id,
             secret_access_key: given.secret_access_key,
             session_token: given.session_token,
@@ -125,7 +145,7 @@ impl Membership {
     pub(crate) async fn find(
         config: &Config,
         disk: &Arc<dyn Disk>,
-        connect: impl Fn(&str, Keys) -> Result<Api, AgentError>,
+        connect: impl Fn(&str, Keys, &Arc<ClientConfig>) -> Result<Api, AgentError>,
     ) -> Result<Option<Self>, AgentError> {
         let unkept = |source| AgentError::DataDir { path: config.data_dir.clone(), source };
         let kept = disk.read(FILE).map_err(unkept)?;
@@ -144,6 +164,7 @@ impl Membership {
             (Some(token), former) => (token, former),
         };
         let endpoint = config.chosen_endpoint(&token.endpoint);
+        config.check(endpoint, token.ca.as_deref())?;
         // Nobody signs: the token stands in place of it.
         let api = connect(
             endpoint,
@@ -152,9 +173,10 @@ impl Membership {
                 secret_access_key: String::new(),
                 session_token: None,
             }),
+            &config.chosen_trust(token.ca.as_deref())?.tls()?,
         )?;
         let given = join(&api, token, former.as_ref()).await?;
-        let kept = Kept::new(&token.endpoint, &token.id, given);
+        let kept = Kept::by(token, given);
         let joined = Self { kept, disk, renew_after };
         joined.keep().await.map_err(unkept)?;
         tracing::info!("joined the control plane");
@@ -164,6 +186,11 @@ impl Membership {
     /// The control plane that it joined.
     pub(crate) fn endpoint(&self) -> &str {
         &self.kept.endpoint
+    }
+
+    /// The authority by which it is known, if the token named one.
+    pub(crate) fn authority(&self) -> Option<&str> {
+        self.kept.ca.as_deref()
     }
 
     /// What to sign with.
@@ -188,8 +215,7 @@ impl Membership {
             tokio::time::sleep(self.renew_after.saturating_sub(age)).await;
             let error = match api.operator("POST", "renew").await.map(serde_json::from_value) {
                 Ok(Ok(given)) => {
-                    let Kept { endpoint, token_id, .. } = &self.kept;
-                    self.kept = Kept::new(endpoint, token_id, given);
+                    self.kept = self.kept.with(given);
                     // Kept first: what is used and not kept is lost with the process.
                     if let Err(error) = self.keep().await {
                         tracing::error!(%error, "new keys are not kept, and are good until the agent ends");
@@ -228,6 +254,8 @@ async fn join(api: &Api, token: &JoinToken, former: Option<&Kept>) -> Result<Giv
                 let wrong = |error: serde_json::Error| ApiError::Answer(error.to_string());
                 return given.map_err(wrong).map_err(AgentError::Join);
             }
+            // A token that leads elsewhere leads there the next time.
+            Err(error @ ApiError::Untrusted { .. }) => return Err(AgentError::Stranger(error)),
             Err(error) if error.is_temporary() => {
                 let wait = backoff.wait();
                 tracing::warn!(%error, ?wait, "cannot join yet");
@@ -248,6 +276,7 @@ mod tests {
             endpoint: "http://10.0.0.1:4566".into(),
             id: "1".into(),
             secret: "hush".into(),
+            ca: None,
         };
         let line = token.to_string();
         assert!(line.starts_with(PREFIX) && !line.contains(char::is_whitespace), "{line}");
@@ -257,6 +286,39 @@ mod tests {
             let error = wrong.parse::<JoinToken>().expect_err(wrong);
             assert!(wrong.is_empty() || !error.contains(wrong), "{error}");
         }
+    }
+
+    #[test]
+    fn a_token_carries_the_authority_if_there_is_one() {
+        let ca = include_str!("trust/authority.pem").to_owned();
+        let token = JoinToken {
+            endpoint: "https://10.0.0.1:4566".into(),
+            id: "1".into(),
+            secret: "hush".into(),
+            ca: Some(ca),
+        };
+        let line = token.to_string();
+        assert!(!line.contains(char::is_whitespace), "{line}");
+        assert_eq!(line.parse(), Ok(token.clone()));
+        // A certificate that was cut off is found at once, and not taken for none.
+        let wrong = JoinToken { ca: Some("-----BEGIN".into()), ..token };
+        assert!(wrong.to_string().parse::<JoinToken>().is_err());
+    }
+
+    #[test]
+    fn keys_of_before_name_no_authority() {
+        let older = r#"{"endpoint":"http://a","token_id":"1","access_key_id":"A","secret_access_key":"B",
+            "session_token":"C","got_at":5}"#;
+        let kept: Kept = serde_json::from_str(older).expect("it is readable");
+        assert_eq!(kept.ca, None);
+        assert!(!serde_json::to_string(&kept).expect("JSON").contains("\"ca\""));
+        let given = |n: &str| Given {
+            access_key_id: n.to_owned(),
+            secret_access_key: n.to_owned(),
+            session_token: n.to_owned(),
+        };
+        let kept = Kept { ca: Some("PEM".into()), ..kept }.with(given("2"));
+        assert_eq!((kept.ca.as_deref(), &*kept.access_key_id), (Some("PEM"), "2"), "it stays");
     }
 
     #[test]

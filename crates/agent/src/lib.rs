@@ -43,6 +43,7 @@ mod simulation;
 mod store;
 mod task;
 mod telemetry;
+mod trust;
 
 pub use api::ApiError;
 pub use config::{AwsLogs, Cleanup, Config, Credentials, PullBehavior, Timeouts};
@@ -51,3 +52,4 @@ pub use join::JoinToken;
 pub use run::{Host, run, run_on, run_with};
 #[cfg(feature = "simulation")]
 pub use simulation::simulate;
+pub use trust::{Authorities, Trust, TrustError};

@@ -79,7 +79,9 @@ pub(crate) async fn register(
             }
             Err(error) if error.is_temporary() || error.is("LimitExceededException") => {
                 let wait = backoff.wait();
-                tracing::warn!(%error, ?wait, "cannot register yet");
+                let fix = matches!(error, ApiError::Untrusted { .. });
+                let fix = fix.then_some("name its authority with --ca-file, or join by a token");
+                tracing::warn!(%error, fix, ?wait, "cannot register yet");
                 tokio::time::sleep(wait).await;
             }
             Err(error) => return Err(AgentError::Register(error)),

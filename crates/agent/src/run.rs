@@ -9,7 +9,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::api::{self, Api};
+use crate::api::Api;
 use crate::cgroup::TaskLimits;
 use crate::disk::{Directory, Disk};
 use crate::engine::{Engine, Event};
@@ -96,17 +96,19 @@ async fn live(config: Config, host: Host, parts: &mut JoinSet<()>) -> Result<(),
     let limit = config.timeouts.inspect;
     let description =
         Hands::within(limit, runtime.describe()).await.map_err(AgentError::Runtime)?;
-    let tls = api::tls()?;
-    let connect = |endpoint: &str, keys: Keys| {
-        Api::new(Arc::clone(&network), endpoint, &config.region, keys, &tls)
+    let connect = |endpoint: &str, keys: Keys, tls: &Arc<rustls::ClientConfig>| {
+        Api::new(Arc::clone(&network), endpoint, &config.region, keys, tls)
     };
     let joined = Membership::find(&config, &disk, connect).await?;
     let (endpoint, credentials) = match &joined {
         Some(joined) => (config.chosen_endpoint(joined.endpoint()), joined.credentials()),
         None => (config.endpoint.as_str(), config.credentials.clone()),
     };
+    let authority = joined.as_ref().and_then(Membership::authority);
+    config.check(endpoint, authority)?;
+    let (tls, is_bound) = (config.chosen_trust(authority)?.tls()?, config.is_bound(authority));
     let keys = Keys::new(credentials);
-    let api = connect(endpoint, keys.clone())?;
+    let api = connect(endpoint, keys.clone(), &tls)?;
     let instance = identify(&api, &config, &description, &saved, &store).await;
     let instance = instance.map_err(|error| match error {
         AgentError::Register(cause) if joined.is_some() && join::is_end(&cause) => {
@@ -168,6 +170,7 @@ async fn live(config: Config, host: Host, parts: &mut JoinSet<()>) -> Result<(),
     parts.spawn(watch(runtime, arn.clone(), limit, first, events.clone()));
     let renewing = renewing(joined, api.clone(), keys);
     let links = Links::new(api, network, &tls, &config.cluster, &arn, &description.version);
+    let links = if is_bound { links.over_tls_only() } else { links };
     start_sessions(Arc::new(links), &hands, &events, &config, parts);
     tokio::select! {
         biased;

@@ -27,6 +27,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 
 use crate::api::{Api, ApiError};
 use crate::network::{self, Network};
+use crate::trust::Distrust;
 use crate::{clock, limits};
 
 /// An open session.
@@ -75,6 +76,7 @@ pub(crate) struct Links {
     cluster: String,
     container_instance_arn: String,
     docker_version: String,
+    tls_only: bool,
     found: Mutex<Option<(Instant, Addresses)>>,
 }
 
@@ -101,8 +103,14 @@ impl Links {
             cluster: cluster.to_owned(),
             container_instance_arn: container_instance_arn.to_owned(),
             docker_version: docker_version.to_owned(),
+            tls_only: false,
             found: Mutex::new(None),
         }
+    }
+
+    /// The same where no session goes over plain HTTP, whatever the control plane says.
+    pub(crate) fn over_tls_only(self) -> Self {
+        Self { tls_only: true, ..self }
     }
 
     pub(crate) fn cluster(&self) -> &str {
@@ -207,6 +215,9 @@ impl Links {
         };
         let uri: Uri = base.parse().map_err(|e| broken(&e))?;
         let secure = matches!(uri.scheme_str(), Some("https" | "wss"));
+        if self.tls_only && !secure {
+            return Err(broken(&"it is plain HTTP, and this machine joined over TLS"));
+        }
         let authority = uri.authority().ok_or_else(|| broken(&"no host in it"))?.clone();
         let (host, port) = network::host_and_port(&uri).ok_or_else(|| broken(&"no host in it"))?;
         let tcp = self.network.connect(host, port).await.map_err(|e| broken(&e))?;
@@ -214,7 +225,10 @@ impl Links {
         if secure {
             let name = rustls::pki_types::ServerName::try_from(host.to_owned());
             let name = name.map_err(|e| broken(&e))?;
-            let stream = self.tls.connect(name, tcp).await.map_err(|e| broken(&e))?;
+            let stream = self.tls.connect(name, tcp).await.map_err(|e| {
+                let why = Distrust::of(&e).map_or_else(|| e.to_string(), Distrust::into_text);
+                broken(&why)
+            })?;
             self.upgrade(stream, authority.as_str(), &path, query, base).await
         } else {
             self.upgrade(tcp, authority.as_str(), &path, query, base).await

@@ -3,6 +3,7 @@
 use longshore_agent::{AgentError, AwsLogs, Config, Credentials, PullBehavior};
 
 use crate::args::{AgentOptions, DEFAULT_ENDPOINT};
+use crate::ca_file::Trusted;
 use crate::failure::Failure;
 use crate::{client, shutdown};
 
@@ -14,10 +15,14 @@ pub(crate) async fn run(
     options: AgentOptions,
     endpoint: &str,
     region: &str,
+    trusted: Trusted,
 ) -> Result<(), Failure> {
     let credentials: Credentials = client::credentials();
     let mut config = Config::new(endpoint, region, credentials, options.cluster, options.data_dir);
     config.endpoint_is_default = endpoint == DEFAULT_ENDPOINT;
+    config.trust = trusted.trust;
+    // The authority of a token is of that very control plane, which AWS's variable may not be meant for.
+    config.trust_is_default = !trusted.is_chosen;
     config.join = options.join;
     if let Some(age) = options.renew_after {
         config.renew_after = age;
@@ -43,9 +48,12 @@ pub(crate) fn failure(error: &AgentError) -> Failure {
     let failure = Failure::caused("the agent stopped", error);
     // Starting again cannot help where the set-up is wrong.
     let terminal = match error {
-        AgentError::Endpoint(_) | AgentError::OtherCluster { .. } | AgentError::KeysEnded(_) => {
-            true
-        }
+        AgentError::Endpoint(_)
+        | AgentError::OtherCluster { .. }
+        | AgentError::KeysEnded(_)
+        | AgentError::Stranger(_)
+        | AgentError::Plain(_)
+        | AgentError::Authority(_) => true,
         AgentError::Register(cause) | AgentError::Join(cause) => !cause.is_temporary(),
         AgentError::Runtime(_)
         | AgentError::DataDir { .. }
@@ -56,6 +64,14 @@ pub(crate) fn failure(error: &AgentError) -> Failure {
         AgentError::KeysEnded(_) | AgentError::Join(_) => failure.fix(
             "make a token with `longshore ctl join-token`, and start the agent with it: \
              LONGSHORE_JOIN_TOKEN=TOKEN longshore agent, with the same data directory",
+        ),
+        AgentError::Plain(_) => {
+            failure.fix("leave --endpoint and AWS_ENDPOINT_URL out: the token says where to go")
+        }
+        AgentError::Stranger(_) | AgentError::Authority(_) => failure.fix(
+            "make a token at the control plane that is meant, with `longshore ctl join-token`; if its \
+             certificate is of another authority (a proxy in front of it, or files), name that with \
+             --ca-file FILE",
         ),
         _ => failure,
     };

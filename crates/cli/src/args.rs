@@ -1,14 +1,15 @@
 //! The command line.
 
+mod server;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use longshore_agent::JoinToken;
 use longshore_domain::fidelity::{self, Fidelity};
-use longshore_domain::ids::AccountId;
 use longshore_server::{Ipv4Net, Webhook};
 
 use crate::audit::AuditOptions;
@@ -16,6 +17,11 @@ use crate::ctl::audit::AuditCommand;
 use crate::ctl::iam::IamCommand;
 use crate::output::Output;
 use crate::store::Place;
+
+pub(crate) use server::{
+    IdentityKeyOptions, IdentityKind, InitOptions, Instead, ServerCommand, ServerOptions, TlsKind,
+    TlsOptions,
+};
 
 /// Where emulators of AWS listen, and so do we.
 pub(crate) const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:4566";
@@ -30,6 +36,10 @@ pub(crate) struct Cli {
     /// Region.
     #[arg(long, global = true, env = "AWS_REGION", default_value = "us-east-1")]
     pub(crate) region: String,
+    /// File with the certificates by which the control plane is known, and by no others: PEM
+    /// [default: that of AWS_CA_BUNDLE, else the roots of the system].
+    #[arg(long, global = true, value_name = "FILE", env = "LONGSHORE_CA_FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
     /// Form of data on standard output.
     #[arg(long, global = true, value_enum, default_value = "table")]
     pub(crate) output: Output,
@@ -75,7 +85,8 @@ pub(crate) enum Command {
 /// Options of `longshore dev`.
 #[derive(Debug, Args)]
 pub(crate) struct DevOptions {
-    /// Where to listen; a loopback address, since anyone who reaches it is the account's root.
+    /// Where to listen; a loopback address, since anyone who reaches it is the account's root. With
+    /// `--identity iam` any address, over TLS.
     #[arg(long, default_value = "127.0.0.1:4566")]
     pub(crate) listen: SocketAddr,
     /// Number of container instances; each in the next of three availability zones.
@@ -125,130 +136,6 @@ pub(crate) struct RoleOptions {
     /// How long credentials of task roles and execution roles last; tasks get others at half of it.
     #[arg(long = "task-credentials-life", value_name = "DURATION", value_parser = role_life, default_value = "360m")]
     pub(crate) life: Duration,
-}
-
-/// `longshore server`, and `longshore server init`.
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct ServerCommand {
-    /// What to do instead of running.
-    #[command(subcommand)]
-    pub(crate) instead: Option<Instead>,
-    /// How to run.
-    #[command(flatten)]
-    pub(crate) options: ServerOptions,
-}
-
-/// What `longshore server` does instead of running.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Instead {
-    /// Make the identities that everything begins with: the key of root and the first administrator,
-    /// whose keys are shown once.
-    Init(InitOptions),
-}
-
-/// Options of `longshore server init`.
-#[derive(Debug, Args)]
-pub(crate) struct InitOptions {
-    /// The store.
-    #[command(flatten)]
-    pub(crate) store: StoreOptions,
-    /// The account.
-    #[arg(long, default_value = "000000000000")]
-    pub(crate) account: AccountId,
-    /// What secrets are sealed with.
-    #[command(flatten)]
-    pub(crate) key: IdentityKeyOptions,
-    /// Take away the keys of root, and make a new one.
-    #[arg(long)]
-    pub(crate) reset_root: bool,
-    /// The identity key is lost: remove all access keys, which nobody can open any more.
-    #[arg(long, requires = "reset_root")]
-    pub(crate) forget_keys: bool,
-}
-
-/// Where the identity key is, with which secrets of access keys and sessions are sealed.
-#[derive(Debug, Default, Args)]
-pub(crate) struct IdentityKeyOptions {
-    /// File with the identity key: 32 bytes in base 64 [default: identity.key in the data directory].
-    #[arg(long = "identity-key-file", value_name = "FILE", conflicts_with = "command")]
-    pub(crate) file: Option<PathBuf>,
-    /// Command that prints the identity key in base 64; it is run by `sh` once, at the start.
-    #[arg(long = "identity-key-command", value_name = "COMMAND", id = "command")]
-    pub(crate) command: Option<String>,
-}
-
-/// How callers are known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum IdentityKind {
-    /// Not at all: everybody is root of their account.
-    Open,
-    /// By a file with access keys.
-    Keys,
-    /// By the users and roles of IAM.
-    Iam,
-}
-
-/// Options of `longshore server`.
-#[derive(Debug, Args)]
-pub(crate) struct ServerOptions {
-    /// Where to listen.
-    #[arg(long, default_value = "127.0.0.1:4566")]
-    pub(crate) listen: SocketAddr,
-    /// URL by which agents and other servers reach this one [default: where it listens].
-    #[arg(long, value_name = "URL", value_parser = base_url)]
-    pub(crate) advertise: Option<String>,
-    /// What this server is called in `ctl status` [default: the name of the machine].
-    #[arg(long)]
-    pub(crate) name: Option<String>,
-    /// Where state is kept [default: /var/lib/longshore for root, else ~/.local/share/longshore].
-    #[arg(long, env = "LONGSHORE_DATA_DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
-    /// The store: redb (a file in the data directory), redb:FILE, or
-    /// etcd://[USER@]HOST:PORT,HOST:PORT[/NAMESPACE][?OPTION=VALUE&...] and etcds:// for TLS.
-    #[arg(long, env = "LONGSHORE_STORE", hide_env_values = true, default_value = "redb")]
-    pub(crate) store: Place,
-    /// How callers are known [default: open with --open, keys with --keys, else iam, for which the store
-    /// must have been initialized].
-    #[arg(long, value_enum)]
-    pub(crate) identity: Option<IdentityKind>,
-    /// What secrets are sealed with.
-    #[command(flatten)]
-    pub(crate) identity_key: IdentityKeyOptions,
-    /// Accept anybody as root of their account; only on a loopback address.
-    #[arg(long, conflicts_with = "keys")]
-    pub(crate) open: bool,
-    /// File with access keys: a JSON list of {accessKeyId, secretAccessKey, account}.
-    #[arg(long)]
-    pub(crate) keys: Option<PathBuf>,
-    /// Certificate chain for TLS, as PEM.
-    #[arg(long, requires = "tls_key")]
-    pub(crate) tls_certificate: Option<PathBuf>,
-    /// Private key for TLS, as PEM.
-    #[arg(long, requires = "tls_certificate")]
-    pub(crate) tls_key: Option<PathBuf>,
-    /// Hold each caller to rates: `aws` for those of ECS [default: nobody is throttled].
-    #[arg(long, value_enum)]
-    pub(crate) throttle: Option<Rates>,
-    /// Where balancers listen.
-    #[command(flatten)]
-    pub(crate) balancers: BalancerOptions,
-    /// Credentials of tasks.
-    #[command(flatten)]
-    pub(crate) roles: RoleOptions,
-    /// Fidelity and events.
-    #[command(flatten)]
-    pub(crate) fidelity: FidelityOptions,
-    /// The audit log.
-    #[command(flatten)]
-    pub(crate) audit: AuditOptions,
-}
-
-/// Rates that callers are held to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Rates {
-    /// Those of ECS.
-    Aws,
 }
 
 /// Options of `longshore agent`. Credentials come from AWS_ACCESS_KEY_ID and its kin.

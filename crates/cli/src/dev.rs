@@ -5,20 +5,21 @@
 //! not collide. Containers keep running when it stops, and are found again when it starts.
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use longshore_agent::{Config as AgentConfig, PullBehavior};
+use longshore_agent::{Config as AgentConfig, PullBehavior, Trust};
 use longshore_auth::{Account, Credentials, Open};
-use longshore_domain::ids::{AccountId, ClusterName, Scope};
-use longshore_server::{Config, Identity, Retention, Started};
+use longshore_domain::ids::{AccountId, ClusterName, Region, Scope};
+use longshore_server::{Config, Identity, MasterKey, Retention, Started, Tls};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::args::{self, DevOptions, IdentityKind};
 use crate::failure::Failure;
 use crate::store::Place;
-use crate::{agent, client, files, identity_key, init, output, server, shutdown};
+use crate::{agent, ca_file, client, files, identity_key, init, output, server, shutdown};
 
 /// Availability zones of a development region.
 const ZONES: [char; 3] = ['a', 'b', 'c'];
@@ -38,25 +39,7 @@ pub(crate) async fn run(options: DevOptions, region: &str) -> Result<(), Failure
     if iam {
         init::first(&store, &identity_key, account).await?;
     }
-    let identity =
-        if iam { Identity::Iam } else { Identity::Given(Box::new(Open::new(Account::default()))) };
-    let config = Config {
-        listen: options.listen,
-        tls: None,
-        region: region_name.clone(),
-        identity,
-        identity_key: Some(identity_key),
-        open: !iam,
-        retention: Retention::default(),
-        fidelity: options.fidelity.fidelity(),
-        connections: files::for_connections(),
-        event_webhook: options.fidelity.event_webhook.clone(),
-        membership: server::membership(None, None),
-        throttle: false,
-        balancer_addresses: options.balancers.addresses,
-        role_life: options.roles.life,
-        audit: options.audit.config(&data_dir),
-    };
+    let config = control_plane(&options, region_name.clone(), identity_key, &data_dir);
     let started = server::start(config, store).await?;
     let (keys, credentials) = credentials(&started, iam, account).await?;
     let scope = Scope { account, region: region_name };
@@ -64,7 +47,15 @@ pub(crate) async fn run(options: DevOptions, region: &str) -> Result<(), Failure
         .ensure_cluster(&scope, ClusterName::default_cluster())
         .await
         .map_err(|error| Failure::new("cannot prepare the default cluster", error))?;
-    let url = started.url();
+    let url = url(&started);
+    let authority = started.certificate_authority().map(str::to_owned);
+    let keys = match &authority {
+        Some(pem) => {
+            let file = ca_file::keep(&data_dir, pem)?;
+            format!("{keys}\nexport AWS_CA_BUNDLE={}", file.display())
+        }
+        None => keys,
+    };
 
     let stop = watch::Sender::new(false);
     let stopped = |mut switch: watch::Receiver<bool>| async move {
@@ -74,6 +65,10 @@ pub(crate) async fn run(options: DevOptions, region: &str) -> Result<(), Failure
     for number in 0..options.instances {
         let mut config = instance(&options, number, region, credentials.clone())?;
         config.endpoint.clone_from(&url);
+        if let Some(pem) = &authority {
+            let trust = Trust::only(pem.as_bytes());
+            config.trust = trust.map_err(|error| Failure::caused("cannot use TLS", &error))?;
+        }
         config.data_dir = data_dir.join(format!("agent-{}", number + 1));
         agents.spawn(longshore_agent::run(config, stopped(stop.subscribe())));
     }
@@ -83,6 +78,7 @@ pub(crate) async fn run(options: DevOptions, region: &str) -> Result<(), Failure
             server: Some(url.clone()),
             region: region.to_owned(),
             credentials: credentials.clone(),
+            authorities: authority.map(String::into_bytes),
             data_dir: data_dir.join("lb"),
             snapshot: None,
             metrics_listen: None,
@@ -128,6 +124,48 @@ pub(crate) async fn run(options: DevOptions, region: &str) -> Result<(), Failure
     }
     output::note("longshore dev stopped; containers keep running and are found again");
     result
+}
+
+/// How the control plane is set up.
+fn control_plane(
+    options: &DevOptions,
+    region: Region,
+    identity_key: MasterKey,
+    data_dir: &Path,
+) -> Config {
+    let iam = options.identity == IdentityKind::Iam;
+    let identity =
+        if iam { Identity::Iam } else { Identity::Given(Box::new(Open::new(Account::default()))) };
+    // One that is open to everybody refuses to listen beyond loopback addresses.
+    let is_plain = !iam || options.listen.ip().is_loopback();
+    Config {
+        listen: options.listen,
+        tls: if is_plain { Tls::Off } else { Tls::Local { names: Vec::new() } },
+        region,
+        identity,
+        identity_key: Some(identity_key),
+        open: !iam,
+        retention: Retention::default(),
+        fidelity: options.fidelity.fidelity(),
+        connections: files::for_connections(),
+        event_webhook: options.fidelity.event_webhook.clone(),
+        membership: server::membership(None, None),
+        throttle: false,
+        balancer_addresses: options.balancers.addresses,
+        role_life: options.roles.life,
+        audit: options.audit.config(data_dir),
+    }
+}
+
+/// Where instances and balancers reach the control plane.
+fn url(started: &Started) -> String {
+    let address = started.address();
+    // All addresses are no name that a certificate is for.
+    if address.ip().is_unspecified() {
+        format!("https://localhost:{}", address.port())
+    } else {
+        started.url()
+    }
 }
 
 /// The exports of a key for people, and the credentials of the instances and balancers.

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::args::{InitOptions, key_exports};
 use crate::failure::Failure;
 use crate::output::{self, Output};
-use crate::{identity_key, server};
+use crate::{ca_file, identity_key, server};
 
 /// Makes or renews the first identities.
 pub(crate) async fn run(options: InitOptions, output: Output) -> Result<(), Failure> {
@@ -36,7 +36,14 @@ pub(crate) async fn run(options: InitOptions, output: Output) -> Result<(), Fail
         longshore_server::initialize(store, &key, options.account).await
     };
     let made = made.map_err(|error| failed(&error))?;
+    let authority = ca_file::keep(&data_dir, &made.certificate_authority)?;
     show(&made, options.account, output);
+    output::note(&format!(
+        "Where servers of this control plane listen beyond this machine, they speak TLS by an authority of \
+         its own. Its certificate is {0}: give it to tools with --ca-file, and to AWS's with export \
+         AWS_CA_BUNDLE={0}. Machines that join by a token get it with the token.",
+        authority.display()
+    ));
     if let Some(path) = path {
         output::note(&format!(
             "The identity key is in {}: secrets are sealed with it. Back it up apart from the store, and \
@@ -60,13 +67,14 @@ pub(crate) async fn first(
 }
 
 fn show(made: &Initialized, account: AccountId, output: Output) {
-    let Initialized { root, administrator } = made;
+    let Initialized { root, administrator, certificate_authority } = made;
     if output == Output::Json {
         let key = |key: &Keypair| json!({"accessKeyId": key.access_key_id, "secretAccessKey": key.secret_access_key});
         output::json(&json!({
             "account": account.to_string(),
             "root": key(root),
             "administrator": administrator.as_ref().map(key),
+            "certificateAuthority": certificate_authority,
         }));
         return;
     }

@@ -8,6 +8,7 @@ mod agent;
 mod args;
 mod audit;
 mod balancer;
+mod ca_file;
 mod client;
 mod compose;
 mod ctl;
@@ -72,8 +73,8 @@ fn main() -> ExitCode {
 }
 
 async fn dispatch(cli: Cli) -> Result<(), Failure> {
-    let Cli { endpoint, region, output, command, .. } = cli;
-    let client = || client::connect(&endpoint, &region);
+    let Cli { endpoint, region, ca_file, output, command, .. } = cli;
+    let trusted = || ca_file::find(ca_file.clone());
     match command {
         Command::Dev(options) => dev::run(options, &region).await,
         Command::Server(command) => {
@@ -83,15 +84,25 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
                 None => server::run(options, &region).await,
             }
         }
-        Command::Agent(options) => agent::run(options, &endpoint, &region).await,
+        Command::Agent(options) => agent::run(options, &endpoint, &region, trusted()?).await,
         #[cfg(feature = "lb")]
-        Command::Lb(options) => lb::run(options, &endpoint, &region).await,
-        Command::Ctl(command) => ctl::run(command, &client()?, &endpoint, output).await,
-        Command::Run(options) => run::run(options, &client()?, output).await,
-        Command::Deploy(options) => deploy::run(options, &client()?, output).await,
-        Command::Sim(command) => sim::run(command, &endpoint, &region, output).await,
+        Command::Lb(options) => lb::run(options, &endpoint, &region, trusted()?).await,
+        Command::Ctl(command) => {
+            let client = client::connect(&endpoint, &region, &trusted()?)?;
+            ctl::run(command, &client, &endpoint, output).await
+        }
+        Command::Run(options) => {
+            run::run(options, &client::connect(&endpoint, &region, &trusted()?)?, output).await
+        }
+        Command::Deploy(options) => {
+            deploy::run(options, &client::connect(&endpoint, &region, &trusted()?)?, output).await
+        }
+        Command::Sim(command) => sim::run(command, &endpoint, &region, trusted()?, output).await,
         Command::Env => {
             output::line(&args::exports(&endpoint, &region));
+            if let Some(file) = &ca_file {
+                output::line(&format!("export AWS_CA_BUNDLE={}", file.display()));
+            }
             Ok(())
         }
         Command::Completions { shell } => {

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use longshore_auth::{Account, Credentials, Keys, Open, PrincipalKind, StaticKey};
-use longshore_server::{Config, Identity, Membership, Retention, Started, TlsFiles};
+use longshore_server::{Config, Identity, Membership, Retention, Started, Tls, TlsFiles};
 use longshore_store::{StateError, Store};
 use serde::Deserialize;
 
-use crate::args::{IdentityKind, ServerOptions};
+use crate::args::{IdentityKind, ServerOptions, TlsKind, TlsOptions};
 use crate::failure::Failure;
 use crate::store::Place;
-use crate::{files, identity_key, output, shutdown};
+use crate::{ca_file, files, identity_key, output, shutdown};
 
 /// Runs the control plane until it is asked to stop.
 pub(crate) async fn run(options: ServerOptions, region: &str) -> Result<(), Failure> {
@@ -29,10 +29,8 @@ pub(crate) async fn run(options: ServerOptions, region: &str) -> Result<(), Fail
         (IdentityKind::Keys, Some(file)) => Identity::Given(Box::new(Keys::new(read_keys(file)?))),
         _ => Identity::Given(Box::new(Open::new(Account::default()))),
     };
-    let tls = options
-        .tls_certificate
-        .zip(options.tls_key)
-        .map(|(certificate, key)| TlsFiles { certificate, key });
+    let tls = tls(&options, kind, initialized)?;
+    let is_plain = matches!(tls, Tls::Off);
     let config = Config {
         listen: options.listen,
         tls,
@@ -51,8 +49,61 @@ pub(crate) async fn run(options: ServerOptions, region: &str) -> Result<(), Fail
         audit: options.audit.config(&data_dir),
     };
     let started = start(config, store).await?;
+    if let Some(pem) = started.certificate_authority() {
+        ca_file::keep(&data_dir, pem)?;
+    }
+    if is_plain && !started.address().ip().is_loopback() {
+        output::note(
+            "longshore: plain HTTP (--tls off): whoever is on the way can read keys of agents, join tokens, \
+             credentials of tasks and their environments, and can change what is told to agents and tools",
+        );
+    }
     output::note(&format!("longshore server listens on {}", started.url()));
     started.serve(shutdown::requested()).await.map_err(|error| failure(&error))
+}
+
+/// How TLS is spoken.
+fn tls(options: &ServerOptions, identity: IdentityKind, initialized: bool) -> Result<Tls, Failure> {
+    let TlsOptions { kind, names, certificate, key } = &options.tls;
+    // Nobody else may reach a server that is open to everybody, and it refuses by itself.
+    let is_local = options.listen.ip().is_loopback() || identity == IdentityKind::Open;
+    let files = certificate.clone().zip(key.clone());
+    let tls = match (kind, files) {
+        (_, Some((certificate, key))) => Tls::Files(TlsFiles { certificate, key }),
+        (Some(TlsKind::Off), None) => Tls::Off,
+        (None, None) if is_local => Tls::Off,
+        (Some(TlsKind::Local) | None, None) => {
+            Tls::Local { names: names.iter().cloned().chain([machine()]).collect() }
+        }
+    };
+    if matches!(tls, Tls::Local { .. }) && !initialized {
+        let what = format!("cannot speak TLS on {}", options.listen);
+        let why = "the store has not been initialized, so there is no authority to speak TLS by";
+        return Err(Failure::new(what, why).exit_code(2).fix(
+            "make it with `longshore server init`, or give a certificate with --tls-certificate and --tls-key, \
+             or let everybody on the way read along with --tls off",
+        ));
+    }
+    if matches!(tls, Tls::Off) && !names.is_empty() {
+        let why = "without TLS there is no certificate that they could be in";
+        return Err(Failure::new("cannot use --tls-name", why)
+            .exit_code(2)
+            .fix("give --tls local"));
+    }
+    let advertise = options.advertise.as_deref().filter(|url| url.starts_with("http://"));
+    if let (Tls::Files(_) | Tls::Local { .. }, Some(url)) = (&tls, advertise) {
+        let why = format!("this server speaks TLS on {}, so nobody gets through", options.listen);
+        return Err(Failure::new(format!("cannot advertise {url}"), why).exit_code(2).fix(
+            "advertise the same with https://, or, where nobody on the way is to be kept from reading, give \
+             --tls off",
+        ));
+    }
+    Ok(tls)
+}
+
+/// The name of this machine.
+fn machine() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// How callers are known.
@@ -93,7 +144,7 @@ fn check_reachable(options: &ServerOptions) -> Result<(), Failure> {
         Place::Etcd(_) => {
             let what = "cannot tell other servers and agents where this one is";
             let why = format!("it listens on all addresses ({})", options.listen);
-            Err(Failure::new(what, why).fix("give --advertise http://ADDRESS:PORT"))
+            Err(Failure::new(what, why).fix("give --advertise https://ADDRESS:PORT"))
         }
         Place::DataDirectory | Place::File(_) => Ok(()),
     }
@@ -101,7 +152,6 @@ fn check_reachable(options: &ServerOptions) -> Result<(), Failure> {
 
 /// How a server of that name takes part.
 pub(crate) fn membership(name: Option<String>, advertise: Option<String>) -> Membership {
-    let machine = || rustix::system::uname().nodename().to_string_lossy().into_owned();
     Membership { name: name.unwrap_or_else(machine), advertise, ..Membership::default() }
 }
 

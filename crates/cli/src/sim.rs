@@ -8,6 +8,7 @@ use longshore_agent::hollow::{Fleet, Options, Status};
 use serde_json::json;
 
 use crate::args::{HollowOptions, SimCommand};
+use crate::ca_file::Trusted;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::{agent, client, files, output, shutdown};
@@ -24,6 +25,7 @@ pub(crate) async fn run(
     command: SimCommand,
     endpoint: &str,
     region: &str,
+    trusted: Trusted,
     output: Output,
 ) -> Result<(), Failure> {
     let SimCommand::Agents(options) = command;
@@ -36,7 +38,7 @@ pub(crate) async fn run(
         return Err(Failure::new(format!("cannot run {} agents", options.count), why)
             .fix(format!("raise the limit with `ulimit -n {wanted}`, or run fewer agents")));
     }
-    let fleet = Fleet::new(fleet_options(&options, endpoint, region));
+    let fleet = Fleet::new(fleet_options(&options, endpoint, region, trusted));
     let fleet = Arc::new(fleet.map_err(|error| agent::failure(&error))?);
     let started = Instant::now();
     let progress = tokio::spawn(progress(Arc::clone(&fleet), options.count));
@@ -49,7 +51,12 @@ pub(crate) async fn run(
     result.map_err(|error| agent::failure(&error))
 }
 
-fn fleet_options(options: &HollowOptions, endpoint: &str, region: &str) -> Options {
+fn fleet_options(
+    options: &HollowOptions,
+    endpoint: &str,
+    region: &str,
+    trusted: Trusted,
+) -> Options {
     Options {
         endpoint: endpoint.to_owned(),
         region: region.to_owned(),
@@ -64,6 +71,7 @@ fn fleet_options(options: &HollowOptions, endpoint: &str, region: &str) -> Optio
         exit_rate: options.exit_rate,
         telemetry: !options.without_telemetry,
         deregister: options.deregister,
+        trust: trusted.trust,
     }
 }
 

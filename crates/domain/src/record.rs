@@ -9,6 +9,7 @@ mod certificate;
 mod client_token;
 mod cluster;
 mod container_instance;
+mod control_authority;
 mod daemon;
 mod daemon_deployment;
 mod daemon_task_definition;
@@ -32,6 +33,7 @@ pub use cluster::{Cluster, ClusterStatus};
 pub use container_instance::{
     AgentConnection, ContainerInstance, DeviceId, InstanceStatus, Resources, VersionInfo,
 };
+pub use control_authority::ControlAuthority;
 pub use daemon::{Daemon, DaemonRevision, DaemonStatus};
 pub use daemon_deployment::{
     DaemonDeployment, DaemonDeploymentConfiguration, DaemonDeploymentStatus, DaemonRollback,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::node::Node;
 use crate::target::{Target, TargetKey};
-use crate::{clock, limits};
+use crate::{clock, limits, tls};
 
 /// Waits between attempts to reach the control plane.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -28,6 +28,9 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// Time between two looks at a snapshot file.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// How an error begins that says that a certificate is not good.
+const DISTRUST: &str = "invalid peer certificate";
 
 /// The control plane.
 #[derive(Clone)]
@@ -37,15 +40,26 @@ pub(crate) struct Control {
     urls: Arc<[String]>,
     /// How many have failed.
     failed: Arc<AtomicUsize>,
+    /// Whether the log says that one is not trusted.
+    complained: Arc<AtomicBool>,
     region: String,
     credentials: Credentials,
 }
 
 impl Control {
-    /// Of the URLs of its servers, separated by commas. Calls are signed for ECS, like those of the agent.
-    pub(crate) fn new(urls: &str, region: &str, credentials: Credentials) -> Result<Self, String> {
-        let roots = hyper_rustls::HttpsConnectorBuilder::new().with_native_roots();
-        let connector = roots.map_err(|error| error.to_string())?;
+    /// Of the URLs of its servers, separated by commas; they are known by these authorities (PEM), or by
+    /// the roots of the system. Calls are signed for ECS, like those of the agent.
+    pub(crate) fn new(
+        urls: &str,
+        region: &str,
+        credentials: Credentials,
+        authorities: Option<&[u8]>,
+    ) -> Result<Self, String> {
+        let connector = hyper_rustls::HttpsConnectorBuilder::new();
+        let connector = match authorities {
+            Some(pem) => connector.with_tls_config(tls::client_of(pem)?),
+            None => connector.with_native_roots().map_err(|error| error.to_string())?,
+        };
         let connector = connector.https_or_http().enable_http1().build();
         let client = Client::builder(TokioExecutor::new()).build(connector);
         let urls = urls.split(',').map(|url| url.trim().trim_end_matches('/').to_owned());
@@ -54,7 +68,8 @@ impl Control {
             url.parse::<http::Uri>().map_err(|error| format!("{url}: {error}"))?;
         }
         let (region, failed) = (region.to_owned(), Arc::default());
-        Ok(Self { client, urls, failed, region, credentials })
+        let complained = Arc::default();
+        Ok(Self { client, urls, failed, complained, region, credentials })
     }
 
     /// Asks the server that answered last. One that does not answer in time, or fails, is not asked
@@ -107,7 +122,19 @@ impl Control {
         }
         let request = request.body(Full::new(body)).map_err(|error| error.to_string())?;
         let response = self.client.request(request).await;
-        let response = response.map_err(|error| longshore_wire::with_causes(&error))?;
+        let response = response.map_err(|error| {
+            let why = longshore_wire::with_causes(&error);
+            // Time does not mend it, as it does where a server is away.
+            let is_distrust = why.contains(DISTRUST);
+            if is_distrust && !self.complained.swap(true, Relaxed) {
+                tracing::warn!(
+                    url,
+                    why,
+                    "a server is not trusted: give --ca-file, or mend its certificate"
+                );
+            }
+            why
+        })?;
         let status = response.status();
         let body = Limited::new(response.into_body(), limits::SNAPSHOT_BYTES).collect();
         let body = body.await.map_err(|error| longshore_wire::with_causes(error.as_ref()))?;

@@ -32,6 +32,9 @@ pub struct Config {
     pub region: String,
     /// What calls are signed with.
     pub credentials: Credentials,
+    /// Certificates of the authorities by which the control plane is known, and no other: PEM. None for
+    /// the roots that the system trusts.
+    pub authorities: Option<Vec<u8>>,
     /// Where the last snapshot, the access logs and the socket for handovers are.
     pub data_dir: PathBuf,
     /// A snapshot file, which is read again whenever it changes.
@@ -131,7 +134,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let mut parts = tokio::task::JoinSet::new();
     let mut goodbye = None;
     if let Some(url) = &config.server {
-        let control = Control::new(url, &config.region, config.credentials.clone());
+        let authorities = config.authorities.as_deref();
+        let control = Control::new(url, &config.region, config.credentials.clone(), authorities);
         let control = control.map_err(LbError::Control)?;
         parts.spawn(control::report(Arc::clone(&node), control.clone()));
         goodbye = Some(control.clone());

@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 
 /// Certificates of a listener by name, the default one apart.
 #[derive(Debug)]
@@ -130,6 +130,25 @@ pub(crate) fn client(http2: bool) -> Arc<ClientConfig> {
     Arc::clone(&configs[usize::from(http2)])
 }
 
+/// How a server is spoken to that is known by the certificates of a PEM, and by no other.
+///
+/// # Errors
+/// Why they cannot be used.
+pub(crate) fn client_of(pem: &[u8]) -> Result<ClientConfig, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
+    if roots.is_empty() {
+        return Err("there is no certificate of an authority".to_owned());
+    }
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(rustls::DEFAULT_VERSIONS)
+        .map_err(|error| error.to_string())?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
 /// Takes any certificate: ALB encrypts to its targets, and does not ask who they are.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
@@ -174,6 +193,17 @@ impl ServerCertVerifier for AnyCertificate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_certificates_are_trusted() {
+        let empty = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        for wrong in ["", "no PEM", empty] {
+            assert!(client_of(wrong.as_bytes()).is_err(), "{wrong}");
+        }
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let certificate = rcgen::CertificateParams::default().self_signed(&key).expect("signed");
+        assert!(client_of(certificate.pem().as_bytes()).is_ok());
+    }
 
     #[test]
     fn a_name_is_found_exactly_or_under_a_star_for_one_label() {

@@ -60,8 +60,8 @@ pub use simulation::simulate;
 pub struct Config {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// TLS, if wanted.
-    pub tls: Option<TlsFiles>,
+    /// TLS.
+    pub tls: Tls,
     /// Connections at the same time, at most [`limits::CONNECTIONS`]; more wait to be accepted. As many
     /// as the process may have open files, less what it needs itself.
     pub connections: usize,
@@ -103,6 +103,7 @@ pub use identity::{
     Identity, InitError, Initialized, Keypair, MasterKey, initialize, is_initialized, reset_root,
 };
 pub use members::{Duplex, Membership, Network, Tcp};
+pub use tls::Tls;
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -131,6 +132,8 @@ pub struct Server {
     /// Whether callers are users and roles of the store.
     is_iam: bool,
     vault: Option<Arc<Vault>>,
+    /// Its certificates, where they are of the control plane's own authority.
+    local_tls: Option<Arc<tls::Local>>,
     uses: Arc<Uses>,
     web_keys: sts::WebKeys,
     region: Region,
@@ -211,13 +214,14 @@ pub struct Started {
 /// # Errors
 /// See [`StartError`].
 pub async fn start(config: Config, store: Arc<dyn Store>) -> Result<Started, StartError> {
-    let listening = front::bind(config.listen, config.open, config.tls.as_ref()).await?;
+    let listening = front::bind(config.listen, config.open, &config.tls).await?;
     let listening = listening.with_connections(config.connections);
     let audit = match config.audit.clone() {
         Some(audit) => audit::Audit::open(audit).map_err(StartError::Audit)?,
         None => audit::Audit::off(),
     };
     let server = build(config, store, &listening.url(), audit).await?;
+    let listening = listening.with_local(server.local_tls.clone());
     Ok(Started { server, listening })
 }
 
@@ -234,6 +238,10 @@ async fn build(
         identity::check_key(&state.view(), vault)?;
     }
     let uses = Arc::<Uses>::default();
+    // Only now: what is not wholly imported is not touched.
+    let key = members::key(&**state.store()).await.map_err(StateError::from)?;
+    let place = (config.listen.ip(), config.membership.advertise.as_deref());
+    let found = tls::find(&config.tls, place, &state, vault.as_deref()).await?;
     let is_iam = matches!(config.identity, Identity::Iam);
     let identity: Box<dyn IdentityProvider> = match config.identity {
         Identity::Given(provider) => provider,
@@ -243,19 +251,18 @@ async fn build(
             Box::new(iam.map_err(InitError::Vault)?)
         }
     };
-    // Only now: what is not wholly imported is not touched.
-    let key = members::key(&**state.store()).await.map_err(StateError::from)?;
     let server = Arc::new(Server {
         state,
         identity,
         is_iam,
         vault,
+        local_tls: found.local,
         uses,
         web_keys: sts::WebKeys::default(),
         region: config.region,
         open: config.open,
         fidelity: config.fidelity,
-        members: members::Members::new(config.membership, url, key),
+        members: members::Members::new(config.membership, url, key, found.authority.as_deref()),
         refusals: operator::Refusals::default(),
         sessions: session::Sessions::default(),
         metrics: front::Metrics::default(),
@@ -324,6 +331,12 @@ impl Started {
     /// The bound address.
     pub fn address(&self) -> SocketAddr {
         self.listening.address
+    }
+
+    /// The certificate by which clients are to know this server, PEM, where it is of the control plane's
+    /// own authority.
+    pub fn certificate_authority(&self) -> Option<&str> {
+        self.server.local_tls.as_ref().map(|local| local.authority_pem())
     }
 
     /// Makes sure that a cluster exists; `dev` starts with `default`.

@@ -120,8 +120,14 @@ impl fmt::Debug for Members {
 }
 
 impl Members {
-    /// A server that listens at `url` and shares `key` with the others.
-    pub(crate) fn new(membership: Membership, url: &str, key: SealKey) -> Self {
+    /// A server that listens at `url` and shares `key` with the others; it knows them by the control
+    /// plane's authority (PEM) too, if there is one.
+    pub(crate) fn new(
+        membership: Membership,
+        url: &str,
+        key: SealKey,
+        authority: Option<&str>,
+    ) -> Self {
         let Membership { name, advertise, network } = membership;
         Self {
             me: AtomicU64::new(fresh_id()),
@@ -130,7 +136,7 @@ impl Members {
             advertise,
             started_at: clock::now(),
             key,
-            peers: network::Peers::new(network),
+            peers: network::Peers::new(network, authority),
             sent: AtomicU64::new(0),
             taken: Mutex::default(),
             standing: watch::Sender::new(false),
@@ -146,7 +152,8 @@ impl Members {
     /// The only member, with an id that a test can know.
     #[cfg(any(test, feature = "measure"))]
     pub(crate) fn alone(id: u64) -> Self {
-        let members = Self::new(Membership::default(), "http://127.0.0.1", SealKey::new([0; 32]));
+        let key = SealKey::new([0; 32]);
+        let members = Self::new(Membership::default(), "http://127.0.0.1", key, None);
         members.me.store(id, Ordering::Relaxed);
         let record = members.record();
         members.roster.send_modify(|roster| {

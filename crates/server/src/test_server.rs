@@ -38,6 +38,7 @@ pub(crate) async fn server_of(identity: Box<dyn IdentityProvider>) -> Arc<Server
         identity,
         is_iam: true,
         vault: Some(Arc::new(Vault::new(&MasterKey::fresh()))),
+        local_tls: None,
         uses: Arc::default(),
         web_keys: crate::sts::WebKeys::default(),
         region: scope().region,

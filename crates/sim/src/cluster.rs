@@ -199,7 +199,7 @@ impl Cluster {
                 Handle::new(&self.store, &self.net, process.clone(), &self.ledger, self.sabotage);
             let config = Config {
                 listen: ([127, 0, 0, 1], 0).into(),
-                tls: None,
+                tls: longshore_server::Tls::Off,
                 region: scope().region,
                 identity: Identity::Given(Box::new(Open::new(Account::default()))),
                 identity_key: None,

@@ -67,13 +67,21 @@ struct Published {
     counters: Counters,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Progress {
     revision: StoreRevision,
     /// Revision of the last change of each table, in the order of [`Kind::ALL`].
     changed: [StoreRevision; Kind::ALL.len()],
     /// Why the view follows no more.
     stopped: Option<Arc<StateError>>,
+}
+
+// The library has it for arrays of up to 32.
+impl Default for Progress {
+    fn default() -> Self {
+        let none = StoreRevision::default();
+        Self { revision: none, changed: [none; Kind::ALL.len()], stopped: None }
+    }
 }
 
 /// Why the state cannot do what was asked.

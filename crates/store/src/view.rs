@@ -8,10 +8,10 @@ use std::sync::Arc;
 use longshore_domain::ids::{ClusterName, InstanceId, Scope};
 use longshore_domain::record::{
     AccessKey, AccountSetting, BalancerAddress, BalancerNode, Certificate, CertificateAuthority,
-    ClientToken, Cluster, ContainerInstance, Daemon, DaemonDeployment, DaemonRevision,
-    DaemonTaskDefinition, IamAccount, IamGroup, IamPolicy, IamRole, IamUser, InstanceProfile,
-    JoinToken, Listener, ListenerRule, LoadBalancer, OidcProvider, Service, ServiceDeployment,
-    ServiceEvent, ServiceRevision, Target, TargetGroup, Task, TaskDefinition,
+    ClientToken, Cluster, ContainerInstance, ControlAuthority, Daemon, DaemonDeployment,
+    DaemonRevision, DaemonTaskDefinition, IamAccount, IamGroup, IamPolicy, IamRole, IamUser,
+    InstanceProfile, JoinToken, Listener, ListenerRule, LoadBalancer, OidcProvider, Service,
+    ServiceDeployment, ServiceEvent, ServiceRevision, Target, TargetGroup, Task, TaskDefinition,
 };
 
 use crate::contract::{Event, StoreRevision};
@@ -100,6 +100,8 @@ tables! {
     clusters: Cluster = "cluster",
     /// Container instances.
     container_instances: ContainerInstance = "container-instance",
+    /// The authority of the control plane.
+    control_authorities: ControlAuthority = "control-authority",
     /// Daemons.
     daemons: Daemon = "daemon",
     /// Daemon deployments.
@@ -176,7 +178,8 @@ impl Kind {
             | Self::IamUser
             | Self::InstanceProfile
             | Self::JoinToken
-            | Self::OidcProvider => "iam",
+            | Self::OidcProvider
+            | Self::ControlAuthority => "iam",
             _ => "ecs",
         }
     }

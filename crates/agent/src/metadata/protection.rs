@@ -126,7 +126,9 @@ fn failed(arn: &str, error: &ApiError) -> Answer {
             let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_GATEWAY);
             refuse(status, arn, code, message)
         }
-        ApiError::Transport(text) | ApiError::Answer(text) => {
+        ApiError::Transport(text)
+        | ApiError::Answer(text)
+        | ApiError::Untrusted { why: text, .. } => {
             refuse(StatusCode::INTERNAL_SERVER_ERROR, arn, "ServerException", text)
         }
     }

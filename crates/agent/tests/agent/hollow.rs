@@ -36,6 +36,7 @@ fn options(url: &str) -> Options {
         exit_rate: 0.0,
         telemetry: true,
         deregister: false,
+        trust: longshore_agent::Trust::System,
     }
 }
 

@@ -30,6 +30,7 @@ pub(super) async fn run(
         endpoint: advertised.unwrap_or(endpoint).to_owned(),
         id: text("id"),
         secret: text("secret"),
+        ca: told["certificateAuthority"].as_str().map(str::to_owned),
     };
     match output {
         Output::Json => output::json(&json!({
@@ -37,6 +38,7 @@ pub(super) async fn run(
             "id": token.id,
             "endpoint": token.endpoint,
             "expiresAt": told["expiresAt"],
+            "certificateAuthority": token.ca,
         })),
         Output::Table => {
             output::line(&token.to_string());
@@ -52,11 +54,20 @@ fn hint(token: &JoinToken, expires_at: &Value) -> String {
          LONGSHORE_JOIN_TOKEN=TOKEN longshore agent",
         expires_at.as_str().unwrap_or_default()
     );
-    let host = token.endpoint.split("//").nth(1).unwrap_or_default();
-    if host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]") {
+    let is_here = |url: &str| {
+        let host = url.split("//").nth(1).unwrap_or_default();
+        host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]")
+    };
+    if is_here(&token.endpoint) {
         hint.push_str(
             ". It leads to this machine only: for others, run the server with --advertise URL, or give \
              agents --endpoint URL",
+        );
+    }
+    if token.endpoint.split(',').any(|url| url.starts_with("http://") && !is_here(url)) {
+        hint.push_str(
+            ". It leads over plain HTTP: whoever is on the way can read the token and the keys that it \
+             yields; run the server without --tls off",
         );
     }
     hint

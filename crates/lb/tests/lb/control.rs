@@ -110,6 +110,7 @@ fn config(folder: &tempfile::TempDir, at: SocketAddr) -> Config {
         server: Some(format!("http://{at}")),
         region: "us-east-1".to_owned(),
         credentials: credentials(),
+        authorities: None,
         data_dir: folder.path().into(),
         snapshot: None,
         metrics_listen: None,

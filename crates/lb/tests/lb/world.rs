@@ -147,6 +147,7 @@ fn config(folder: PathBuf) -> Config {
         server: None,
         region: "us-east-1".to_owned(),
         credentials: credentials(),
+        authorities: None,
         snapshot: Some(folder.join("routing.json")),
         data_dir: folder,
         metrics_listen: None,

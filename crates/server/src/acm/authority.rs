@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use longshore_domain::ids::IdSource;
 use longshore_domain::record::{CertificateAuthority, PrivateKey};
 use longshore_domain::time::Timestamp;
 use longshore_store::tables::CertificateAuthorityKey;
@@ -11,20 +10,16 @@ use longshore_wire::ServiceError;
 use longshore_wire::acm::ErrorCode;
 use longshore_wire::acm::enums::KeyAlgorithm;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, SerialNumber,
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 
 use super::invalid;
-use crate::Server;
-use crate::clock::{self, RandomIds};
+use crate::tls::{self_signed, valid};
+use crate::{Server, clock};
 
-const HOUR: u64 = 3600;
-const DAY: u64 = 24 * HOUR;
 /// How long certificates are valid, as those of AWS: 13 months.
-const VALID_DAYS: u64 = 395;
-/// How long the authority is trusted.
-const AUTHORITY_DAYS: u64 = 10 * 365;
+const LIFE: Duration = Duration::from_secs(395 * 24 * 3600);
 /// Longest common name (RFC 5280, `ub-common-name`).
 const COMMON_NAME: usize = 64;
 
@@ -89,7 +84,7 @@ pub(super) fn issue(
             subject.push(DnType::CommonName, name.as_str());
         }
         params.distinguished_name = subject;
-        valid(&mut params, now, VALID_DAYS);
+        valid(&mut params, now, LIFE);
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages =
@@ -107,33 +102,13 @@ pub(super) fn issue(
 }
 
 fn authority(now: Timestamp) -> Result<CertificateAuthority, rcgen::Error> {
-    let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
-    let mut params = CertificateParams::default();
-    let mut subject = DistinguishedName::new();
-    subject.push(DnType::OrganizationName, "Longshore");
-    // Users of several control planes can tell their authorities apart.
-    let number = format!("{:032x}", RandomIds.next_id());
-    subject.push(DnType::CommonName, format!("Longshore local CA {}", &number[..8]));
-    params.distinguished_name = subject;
-    valid(&mut params, now, AUTHORITY_DAYS);
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let certificate = params.self_signed(&key)?;
+    let usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let (certificate_pem, key) = self_signed("Longshore local CA", usages, now)?;
     Ok(CertificateAuthority {
-        certificate_pem: certificate.pem(),
+        certificate_pem,
         key: PrivateKey(key.serialize_pem()),
         created_at: now,
     })
-}
-
-/// Valid since a little before now, since clocks differ.
-fn valid(params: &mut CertificateParams, now: Timestamp, days: u64) {
-    let now_s = u64::try_from(now.as_millis() / 1000).unwrap_or_default();
-    let epoch = rcgen::date_time_ymd(1970, 1, 1);
-    params.not_before = epoch + Duration::from_secs(now_s.saturating_sub(HOUR));
-    params.not_after = epoch + Duration::from_secs(now_s + days * DAY);
-    let serial = RandomIds.next_id() >> 1;
-    params.serial_number = Some(SerialNumber::from_slice(&serial.to_be_bytes()));
 }
 
 fn failed(error: &rcgen::Error) -> ServiceError {

@@ -219,7 +219,7 @@ async fn save(server: &Server, term: &Term, cursor: &Cursor) -> Result<(), State
 /// A client that speaks HTTP/1.1, with TLS or without.
 pub(crate) fn client() -> Http {
     let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls::client())
+        .with_tls_config(tls::client(None))
         .https_or_http()
         .enable_http1()
         .build();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, header};
+use http::{Request, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -13,13 +13,16 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use longshore_domain::limits;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::Connection;
-use crate::Server;
+use crate::tls::{Local, Tls};
+use crate::{Server, clock};
 
 /// How long a client may take to send its headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -28,6 +31,9 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Where fewer than one in so many places for connections are left, no connection is kept for a next
 /// request: whoever comes back after a restart would wait until it has been idle for long enough.
 const SCARCE: usize = 8;
+/// What a client is told that speaks plain HTTP where TLS is spoken.
+const PLAIN_HTTP: &str = "This port speaks HTTPS, and the request came by plain HTTP: use a URL that \
+                          begins with https://.";
 /// How long requests in flight may take to finish at shutdown.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -71,8 +77,19 @@ pub struct Listening {
     listener: TcpListener,
     /// The bound address, with the port that was chosen for port 0.
     pub address: SocketAddr,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    speaks: Speaks,
     connections: usize,
+}
+
+/// How connections are spoken over.
+#[derive(Clone, Debug)]
+enum Speaks {
+    /// Plain HTTP.
+    Plain,
+    /// TLS with a certificate of files.
+    Tls(Arc<rustls::ServerConfig>),
+    /// TLS with certificates of the control plane's own authority, once there are any.
+    Local(Option<(Arc<Local>, Arc<rustls::ServerConfig>)>),
 }
 
 /// Binds the address.
@@ -82,16 +99,20 @@ pub struct Listening {
 pub async fn bind(
     address: SocketAddr,
     open_identity: bool,
-    tls: Option<&TlsFiles>,
+    tls: &Tls,
 ) -> Result<Listening, FrontError> {
     if open_identity && !address.ip().is_loopback() {
         return Err(FrontError::OpenBeyondLoopback { address });
     }
-    let tls = tls.map(tls_config).transpose()?;
+    let speaks = match tls {
+        Tls::Off => Speaks::Plain,
+        Tls::Files(files) => Speaks::Tls(tls_config(files)?),
+        Tls::Local { .. } => Speaks::Local(None),
+    };
     let fail = |source| FrontError::Bind { address, source };
     let listener = TcpListener::bind(address).await.map_err(fail)?;
     let address = listener.local_addr().map_err(fail)?;
-    Ok(Listening { listener, address, tls, connections: limits::CONNECTIONS })
+    Ok(Listening { listener, address, speaks, connections: limits::CONNECTIONS })
 }
 
 fn tls_config(files: &TlsFiles) -> Result<Arc<rustls::ServerConfig>, FrontError> {
@@ -102,14 +123,17 @@ fn tls_config(files: &TlsFiles) -> Result<Arc<rustls::ServerConfig>, FrontError>
         .and_then(Iterator::collect)
         .map_err(|e| fail(&files.certificate, &e))?;
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|e| fail(&files.key, &e))?;
+    let config = server_config().with_single_cert(chain, key);
+    Ok(Arc::new(config.map_err(|e| fail(&files.certificate, &e))?))
+}
+
+/// TLS of a server, but for its certificate.
+fn server_config() -> rustls::ConfigBuilder<rustls::ServerConfig, rustls::server::WantsServerCert> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
+    rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|e| FrontError::Tls(e.to_string()))?
+        .expect("the provider has the usual protocol versions")
         .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(|e| fail(&files.certificate, &e))?;
-    Ok(Arc::new(config))
 }
 
 /// The place of a connection among those that there may be. An agent's session takes it over.
@@ -148,13 +172,20 @@ impl Drop for Place {
 impl Listening {
     /// The URL that clients use.
     pub fn url(&self) -> String {
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let scheme = if matches!(self.speaks, Speaks::Plain) { "http" } else { "https" };
         format!("{scheme}://{}", self.address)
     }
 
     /// The same, with fewer connections at the same time.
     pub(crate) fn with_connections(self, connections: usize) -> Self {
         Self { connections: connections.clamp(1, limits::CONNECTIONS), ..self }
+    }
+
+    /// The same with the certificates for which [`Tls::Local`] has bound it.
+    pub(crate) fn with_local(self, local: Option<Arc<Local>>) -> Self {
+        let Some(local) = local else { return self };
+        let config = server_config().with_cert_resolver(Arc::clone(&local) as _);
+        Self { speaks: Speaks::Local(Some((local, Arc::new(config)))), ..self }
     }
 
     /// Answers requests until `shutdown` completes, then lets those in flight finish.
@@ -207,25 +238,64 @@ impl Listening {
     ) {
         // Small answers must not wait for an acknowledgement.
         let _ = stream.set_nodelay(true);
-        match self.tls.clone() {
-            None => {
+        let (local, config) = match self.speaks.clone() {
+            Speaks::Plain => {
                 tokio::spawn(async move {
                     connection(place, false, stream, stop).await;
                     drop(open);
                 });
+                return;
             }
-            Some(config) => {
-                tokio::spawn(async move {
-                    let accept = TlsAcceptor::from(config).accept(stream);
-                    match tokio::time::timeout(HANDSHAKE_TIMEOUT, accept).await {
-                        Ok(Ok(stream)) => connection(place, true, stream, stop).await,
-                        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
-                        Err(_) => tracing::debug!("TLS handshake timed out"),
-                    }
-                    drop(open);
-                });
+            Speaks::Tls(config) => (None, config),
+            Speaks::Local(Some((local, config))) => (Some(local), config),
+            Speaks::Local(None) => return,
+        };
+        tokio::spawn(async move {
+            let accept = accept(local, config, stream);
+            match tokio::time::timeout(HANDSHAKE_TIMEOUT, accept).await {
+                Ok(Ok(Some(stream))) => connection(place, true, stream, stop).await,
+                Ok(Ok(None)) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+                Err(_) => tracing::debug!("TLS handshake timed out"),
             }
-        }
+            drop(open);
+        });
+    }
+}
+
+/// Answers the handshake of a client; one that does not begin any is told to.
+async fn accept(
+    local: Option<Arc<Local>>,
+    config: Arc<rustls::ServerConfig>,
+    stream: TcpStream,
+) -> std::io::Result<Option<TlsStream<TcpStream>>> {
+    let mut first = [0];
+    stream.peek(&mut first).await?;
+    if first[0].is_ascii_alphabetic() {
+        // No handshake begins with a letter, and every request does.
+        tell_plain(stream).await;
+        return Ok(None);
+    }
+    if let Some(local) = local {
+        local.prepare(stream.local_addr()?.ip(), clock::now());
+    }
+    TlsAcceptor::from(config).accept(stream).await.map(Some)
+}
+
+/// Tells a client that speaks plain HTTP that this port speaks TLS.
+async fn tell_plain(stream: TcpStream) {
+    let service = service_fn(async |_: Request<Incoming>| {
+        let told = json!({ "__type": "PlainHttp", "message": PLAIN_HTTP, "error": PLAIN_HTTP });
+        let kind = "application/x-amz-json-1.1";
+        let answer = super::text(StatusCode::BAD_REQUEST, kind, told.to_string());
+        Ok::<_, std::convert::Infallible>(answer)
+    });
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = serving.await {
+        tracing::debug!(%error, "a client that speaks no TLS left");
     }
 }
 

@@ -15,6 +15,7 @@ use longshore_store::{KeyPrefix, RecordTxn, State, StateError, Store, View, peek
 use super::vault::{MasterKey, Vault, VaultError};
 use crate::clock::{self, RandomIds};
 use crate::iam::{ADMINISTRATOR, INSTANCES, fresh_key, unknown_account};
+use crate::tls;
 
 /// Name of the first administrator.
 const ADMIN: &str = "admin";
@@ -51,6 +52,8 @@ pub struct Initialized {
     pub root: Keypair,
     /// The key of the first administrator; absent where only root was renewed.
     pub administrator: Option<Keypair>,
+    /// The certificate by which clients know the servers of this control plane, PEM.
+    pub certificate_authority: String,
 }
 
 /// Why identities cannot be made.
@@ -71,6 +74,9 @@ pub enum InitError {
     /// Secrets in the store were sealed with another key.
     #[error("the secrets in the store were sealed with another identity key")]
     OtherKey,
+    /// The control plane's authority cannot be made or used.
+    #[error("the authority of the control plane cannot be made or used: {0}")]
+    Authority(#[from] rcgen::Error),
     /// There is a user with the name of the first administrator.
     #[error("the account has a user {0} already")]
     Taken(&'static str),
@@ -118,13 +124,15 @@ pub async fn initialize(
         let grants = Grants { attached: vec![ADMINISTRATOR.to_owned()], ..Grants::default() };
         txn.insert(&IamUser { grants, ..user });
         for_instances(view, txn, account);
-        Ok(Initialized { root, administrator: Some(administrator) })
+        let certificate_authority = tls::ensured(view, txn, &vault, now)?.certificate_pem;
+        Ok(Initialized { root, administrator: Some(administrator), certificate_authority })
     };
     state.decide(decide).await?
 }
 
 /// Takes away the keys of root and makes a new one. With `forget`, secrets may have been sealed with
-/// another key, which is lost: all access keys go, and the new key is the one that counts.
+/// another key, which is lost: all access keys go, the authority of the control plane gives way to a new
+/// one, and the new key is the one that counts.
 ///
 /// # Errors
 /// See [`InitError`]; nothing was changed.
@@ -147,7 +155,9 @@ pub async fn reset_root(
             txn.remove(key);
         }
         let root = new_key(&vault, txn, account, None)?;
-        Ok(Initialized { root, administrator: None })
+        let authority = if forget { tls::renewed_if_lost } else { tls::ensured };
+        let certificate_authority = authority(view, txn, &vault, clock::now())?.certificate_pem;
+        Ok(Initialized { root, administrator: None, certificate_authority })
     };
     if forget {
         forget_keys(&state).await?;

@@ -1,5 +1,5 @@
 //! The master key, and what is sealed with keys that follow from it: secrets of access keys, each for
-//! its id, and session tokens.
+//! its id, session tokens, and the key of the control plane's authority.
 //!
 //! AES-256-GCM with random nonces: 2^32 seals of one key are safe, and a key of the control plane makes
 //! far fewer. Neither key nor secret is ever shown in debug output.
@@ -86,6 +86,7 @@ pub enum VaultError {
 pub(crate) struct Vault {
     secrets: LessSafeKey,
     sessions: LessSafeKey,
+    authority: LessSafeKey,
     checks: LessSafeKey,
     marks: hmac::Key,
 }
@@ -101,6 +102,7 @@ impl Vault {
         Self {
             secrets: key.derive("longshore access keys 1"),
             sessions: key.derive("longshore sessions 1"),
+            authority: key.derive("longshore control authority 1"),
             checks: key.derive("longshore identity key check 1"),
             marks: hmac::Key::new(hmac::HMAC_SHA256, key.digest("longshore ids 1").as_ref()),
         }
@@ -128,6 +130,17 @@ impl Vault {
     pub(super) fn open_session(&self, token: &str) -> Option<Vec<u8>> {
         let bytes = BASE64URL_NOPAD.decode(token.as_bytes()).ok()?;
         open(&self.sessions, b"", &bytes).ok()
+    }
+
+    /// Seals the key of the control plane's authority.
+    pub(crate) fn seal_authority(&self, pem: &str) -> Result<Sealed, VaultError> {
+        Ok(Sealed(BASE64.encode(&close(&self.authority, b"", pem.as_bytes())?)))
+    }
+
+    /// The key of the control plane's authority.
+    pub(crate) fn open_authority(&self, sealed: &Sealed) -> Result<String, VaultError> {
+        let bytes = BASE64.decode(sealed.0.as_bytes()).map_err(|_| VaultError::Wrong)?;
+        String::from_utf8(open(&self.authority, b"", &bytes)?).map_err(|_| VaultError::Wrong)
     }
 
     /// A number for a name, which nobody finds without the key.
@@ -220,5 +233,9 @@ mod tests {
             assert_eq!(vault.open_session(&BASE64URL_NOPAD.encode(&changed)), None);
         }
         assert!(!vault.has_made(&Sealed(BASE64.encode(&bytes))));
+        let authority = vault.seal_authority("PEM").expect("seals");
+        assert_eq!(vault.open_authority(&authority).as_deref(), Ok("PEM"));
+        let session = Sealed(BASE64.encode(&bytes));
+        assert_eq!(vault.open_authority(&session), Err(VaultError::Wrong));
     }
 }

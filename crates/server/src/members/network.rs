@@ -69,9 +69,9 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    pub(super) fn new(network: Arc<dyn Network>) -> Self {
+    pub(super) fn new(network: Arc<dyn Network>, authority: Option<&str>) -> Self {
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls::client())
+            .with_tls_config(tls::client(authority))
             .https_or_http()
             .enable_http1()
             .wrap_connector(Connector(network));

@@ -84,7 +84,7 @@ impl World {
     async fn start_on(&self, name: &str, store: Arc<dyn Store>) {
         let config = Config {
             listen: ([127, 0, 0, 1], 0).into(),
-            tls: None,
+            tls: crate::Tls::Off,
             region: scope().region,
             identity: crate::Identity::Given(Box::new(Open::new(Account::default()))),
             identity_key: None,
@@ -125,7 +125,7 @@ impl World {
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Response<Bytes> {
-        let client = Peers::new(Arc::new(self.wires.clone()));
+        let client = Peers::new(Arc::new(self.wires.clone()), None);
         client.ask(request, Duration::from_secs(60)).await.expect("an answer")
     }
 

@@ -67,6 +67,7 @@ pub(super) async fn create(call: &Call, query: &BTreeMap<String, String>) -> Rep
                 "id": token.id,
                 "secret": token.secret,
                 "endpoint": server.members.advertised(),
+                "certificateAuthority": server.local_tls.as_ref().map(|tls| tls.authority_pem()),
                 "expiresAt": (now + life).to_string(),
             }),
         ),

@@ -18,7 +18,7 @@ const AGENTS: u32 = 20;
 fn config(scope: &Scope) -> Config {
     Config {
         listen: ([127, 0, 0, 1], 0).into(),
-        tls: None,
+        tls: longshore_server::Tls::Off,
         region: scope.region.clone(),
         identity: Identity::Given(Box::new(Open::new(Account::default()))),
         identity_key: None,
@@ -54,6 +54,7 @@ fn options(endpoint: String) -> Options {
         exit_rate: 0.0,
         telemetry: true,
         deregister: false,
+        trust: longshore_agent::Trust::System,
     }
 }
 

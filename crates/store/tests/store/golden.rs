@@ -125,6 +125,9 @@ async fn every_version_of_every_record_is_readable() {
             Kind::ContainerInstance => {
                 check(sample::container_instance(1), |view| &view.container_instances).await;
             }
+            Kind::ControlAuthority => {
+                check(iam::control_authority(), |view| &view.control_authorities).await;
+            }
             Kind::Daemon => check(sample::daemon(), |view| &view.daemons).await,
             Kind::DaemonDeployment => {
                 check(sample::daemon_deployment(), |view| &view.daemon_deployments).await;

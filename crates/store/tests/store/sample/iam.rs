@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use longshore_domain::record::{
-    AccessKey, Grants, IamAccount, IamGroup, IamPolicy, IamRole, IamUser, InstanceProfile,
-    JoinToken, KeyUse, OidcProvider, PolicyVersion, RoleUse, Sealed,
+    AccessKey, ControlAuthority, Grants, IamAccount, IamGroup, IamPolicy, IamRole, IamUser,
+    InstanceProfile, JoinToken, KeyUse, OidcProvider, PolicyVersion, RoleUse, Sealed,
 };
 
 use super::{at, name, tags};
@@ -109,6 +109,14 @@ pub(crate) fn join_token() -> JoinToken {
         created_at: at(1),
         expires_at: at(2),
         created_by: "arn:aws:iam::000000000000:user/ann".into(),
+    }
+}
+
+pub(crate) fn control_authority() -> ControlAuthority {
+    ControlAuthority {
+        certificate_pem: "-----BEGIN CERTIFICATE-----\n".into(),
+        key: Sealed("c2VhbGVk".into()),
+        created_at: at(1),
     }
 }
 
