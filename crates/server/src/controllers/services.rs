@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use longshore_domain::deploy::{self, Plan, Portion, RefusedRoles, Situation, Start};
-use longshore_domain::ids::{Arn, ClusterName, Family, Resource, Revision, Scope, TaskId};
+use longshore_domain::ids::{ClusterName, Family, Revision, Scope, TaskId};
 use longshore_domain::journal::Refused;
 use longshore_domain::limits;
 use longshore_domain::record::{
@@ -319,14 +319,12 @@ pub(crate) fn refused_roles(
     if !server.is_iam {
         return RefusedRoles::new();
     }
-    let cluster = Resource::Cluster(service.cluster.clone());
-    let source = Arn::new(&service.scope, cluster).to_string();
     let of_sets = service.task_sets.iter().map(|set| &set.deployment);
     let starting = service.deployments.iter().chain(of_sets);
     let refused = starting.filter_map(|deployment| {
         let name = (deployment.family.clone(), deployment.revision);
         let roles = ecs::Roles::named(&definitions.get(&name)?.document, None);
-        Some((name, roles.refused(&*server.identity, &source)?))
+        Some((name, roles.refused_in(&*server.identity, &service.scope, &service.cluster)?))
     });
     refused.collect()
 }

@@ -2,6 +2,7 @@
 
 use longshore_auth::IdentityProvider;
 use longshore_domain::deploy::RefusedRole;
+use longshore_domain::ids::{Arn, ClusterName, Resource, Scope};
 use longshore_domain::record::{Document, Task};
 use longshore_store::View;
 use longshore_wire::ServiceError;
@@ -74,12 +75,23 @@ impl Roles {
         }
     }
 
-    /// The first that tasks cannot have.
-    pub(crate) fn refused(
+    /// The first that tasks of a cluster cannot have. Whatever starts tasks asks for the sake of the cluster, so
+    /// that one that may be started is not taken back.
+    pub(crate) fn refused_in(
         &self,
         identity: &dyn IdentityProvider,
-        source_arn: &str,
+        scope: &Scope,
+        cluster: &ClusterName,
     ) -> Option<RefusedRole> {
+        if self.is_empty() {
+            return None;
+        }
+        let cluster = Resource::Cluster(cluster.clone());
+        self.refused(identity, &Arn::new(scope, cluster).to_string())
+    }
+
+    /// The first that tasks cannot have.
+    fn refused(&self, identity: &dyn IdentityProvider, source_arn: &str) -> Option<RefusedRole> {
         self.each().find_map(|(kind, arn)| {
             let problem = identity.check_role(arn, source_arn).err()?;
             let slot = match kind {

@@ -114,9 +114,9 @@ pub(super) async fn redeem(
         let text = "A request to join is JSON with id and secret.";
         return refused(StatusCode::BAD_REQUEST, "InvalidRequest", text);
     };
-    let mut attempt = match Attempt::begin(server, from.peer) {
-        Ok(attempt) => attempt,
-        Err(refusal) => return refusal,
+    let Some(mut attempt) = Attempt::begin(server, from.peer) else {
+        server.metrics.refused("throttled");
+        return refused(StatusCode::BAD_REQUEST, "ThrottlingException", "Rate exceeded");
     };
     let former = asked.former.as_ref().map(|keys| Former {
         session_token: &keys.session_token,
@@ -159,15 +159,11 @@ struct Attempt<'s> {
 }
 
 impl<'s> Attempt<'s> {
-    /// # Errors
-    /// Too many failed that came from there. Agents take that as temporary.
-    fn begin(server: &'s Server, from: Option<IpAddr>) -> Result<Self, Reply> {
+    /// Nothing if too many failed that came from there. Agents take the refusal as temporary.
+    fn begin(server: &'s Server, from: Option<IpAddr>) -> Option<Self> {
         let mut attempts = server.join_attempts.lock().unwrap_or_else(PoisonError::into_inner);
-        if from.is_none_or(|from| attempts.begin(from, clock::now())) {
-            return Ok(Self { server, from, failed: false });
-        }
-        server.metrics.refused("throttled");
-        Err(refused(StatusCode::BAD_REQUEST, "ThrottlingException", "Rate exceeded"))
+        let may = from.is_none_or(|from| attempts.begin(from, clock::now()));
+        may.then(|| Self { server, from, failed: false })
     }
 }
 

@@ -95,10 +95,8 @@ pub(super) fn refused(
     let running = DesiredStatus::Running;
     let fresh = due.iter().filter(|task| task.desired == running && !is_known(task, running));
     let refused = fresh.filter_map(|task| {
-        let resource = Resource::Task(task.cluster.clone(), task.id);
-        let source = Arn::new(&task.scope, resource).to_string();
-        let refused = Roles::of(view, task).refused(&*server.identity, &source)?;
-        Some((task.id, refused))
+        let roles = Roles::of(view, task);
+        Some((task.id, roles.refused_in(&*server.identity, &task.scope, &task.cluster)?))
     });
     refused.collect()
 }

@@ -1,12 +1,13 @@
 //! Tasks that cannot have their role are not started, and start as soon as they can.
 
+use alloc::string::String;
 use alloc::vec;
 
 use super::plain;
 use super::world::World;
 use crate::deploy::EventKind;
 use crate::explain::Cause;
-use crate::record::HealthStatus;
+use crate::record::{DesiredStatus, HealthStatus, StopCode, StopOrder};
 
 fn told(world: &World) -> usize {
     world.told.iter().filter(|kind| **kind == EventKind::RoleRefused).count()
@@ -24,7 +25,7 @@ fn nothing_starts_without_its_role_and_all_of_it_once_it_is_there() {
     assert!(plan.refused_role.is_some());
     assert_eq!((plan.starts().count(), world.running().count()), (0, 1));
     assert_eq!(
-        plain(&world).last().map(|text| text.as_str()),
+        plain(&world).last().map(String::as_str),
         Some(
             "(service web) failed to launch a task with (error ECS was unable to assume the role \
              'arn:aws:iam::000000000000:role/app' that was provided for this task. Please verify \
@@ -88,6 +89,21 @@ fn an_unhealthy_task_stays_while_nothing_can_replace_it() {
     world.health(HealthStatus::Unhealthy);
     world.pass();
     assert_eq!((told(&world), world.running().count()), (1, 1));
+}
+
+#[test]
+fn a_task_that_was_taken_back_for_its_role_is_a_failure_with_a_pause() {
+    let mut world = World::new(1, 1);
+    world.pass();
+    let (code, reason, at) = (StopCode::TaskFailedToStart, "no role".into(), world.now);
+    world.tasks[0].desired = DesiredStatus::Stopped;
+    world.tasks[0].stop = Some(StopOrder { code, reason, at });
+    world.agents();
+    world.pass();
+    assert_eq!((world.service.deployments[0].failed_tasks, world.tasks.len()), (1, 1));
+    world.advance(5);
+    world.pass();
+    assert_eq!(world.tasks.len(), 2);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use longshore_store::MemoryStore;
 use super::*;
 use crate::identity::{Iam, Uses};
 
-async fn parts_may(state: &State, vault: &Arc<Vault>, action: &str) -> bool {
+fn parts_may(state: &State, vault: &Arc<Vault>, action: &str) -> bool {
     let uses = Arc::<Uses>::default();
     let iam = Iam::new(state.clone(), Arc::clone(vault), uses).expect("a provider");
     let view = state.view();
@@ -38,7 +38,7 @@ async fn the_parts_of_dev_may_what_agents_and_balancers_need_and_no_more() {
         Ok::<_, std::convert::Infallible>(())
     };
     let Ok(()) = state.decide(decide).await.expect("commits");
-    assert!(parts_may(&state, &vault, "ecs:RunTask").await);
+    assert!(parts_may(&state, &vault, "ecs:RunTask"));
     let (_, again) = development(&state, &vault, account).await.expect("finds the key");
     assert_eq!(again.access_key_id, first.access_key_id);
     for action in [
@@ -51,7 +51,7 @@ async fn the_parts_of_dev_may_what_agents_and_balancers_need_and_no_more() {
         "longshore:ReportBalancer",
         "longshore:OwnAll",
     ] {
-        assert!(parts_may(&state, &vault, action).await, "{action}");
+        assert!(parts_may(&state, &vault, action), "{action}");
     }
     for action in [
         "ecs:RunTask",
@@ -60,6 +60,6 @@ async fn the_parts_of_dev_may_what_agents_and_balancers_need_and_no_more() {
         "longshore:Reset",
         "iam:CreateUser",
     ] {
-        assert!(!parts_may(&state, &vault, action).await, "{action}");
+        assert!(!parts_may(&state, &vault, action), "{action}");
     }
 }
