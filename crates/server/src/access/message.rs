@@ -42,6 +42,14 @@ pub(crate) fn decode(vault: &Vault, principal: &Principal, message: &str) -> Opt
     String::from_utf8(plain).ok()
 }
 
+/// How much is told of statements.
+#[derive(Clone, Copy)]
+enum Detail {
+    Whole,
+    Named,
+    Nothing,
+}
+
 /// The message, short enough. Conditions go first, then what the statement says.
 fn text(
     principal: &Principal,
@@ -54,9 +62,15 @@ fn text(
     // What another account says of its resources is not for this one.
     let own = is_own(principal, &denied.question.resource);
     let of_resource = |one: &StatementRef| matches!(one.layer, Layer::Resource | Layer::Trust);
-    let matched = |whole: bool| -> Vec<Value> {
-        let each = statements.iter().filter(|one| own || !of_resource(one));
-        each.map(|one| statement(principal, one, whole.then(|| said(one)).flatten())).collect()
+    let statements = || statements.iter().filter(|one| own || !of_resource(one));
+    let whole = || statements().map(|one| statement(principal, one, said(one))).collect();
+    let named = || statements().map(|one| statement(principal, one, None)).collect();
+    let matched = |detail: Detail| -> Vec<Value> {
+        match detail {
+            Detail::Whole => whole(),
+            Detail::Named => named(),
+            Detail::Nothing => Vec::new(),
+        }
     };
     let conditions: Vec<Value> = denied
         .question
@@ -68,16 +82,17 @@ fn text(
     let resource = &denied.question.resource;
     let short: String = resource.chars().take(RESOURCE_MAX).collect();
     let forms = [
-        (true, conditions, resource),
-        (true, Vec::new(), resource),
-        (false, Vec::new(), resource),
-        (false, Vec::new(), &short),
+        (Detail::Whole, conditions, resource),
+        (Detail::Whole, Vec::new(), resource),
+        (Detail::Named, Vec::new(), resource),
+        (Detail::Named, Vec::new(), &short),
+        (Detail::Nothing, Vec::new(), &short),
     ];
-    forms.into_iter().find_map(|(whole, conditions, resource)| {
+    forms.into_iter().find_map(|(detail, conditions, resource)| {
         let text = json!({
             "allowed": false,
             "explicitDeny": explicit.is_some(),
-            "matchedStatements": { "items": matched(whole) },
+            "matchedStatements": { "items": matched(detail) },
             "failures": { "items": [] },
             "context": {
                 "principal": { "id": principal.unique_id, "arn": principal.arn },
@@ -199,6 +214,10 @@ mod tests {
         let resource = message["context"]["resource"].as_str().expect("a text");
         assert_eq!(resource.len(), RESOURCE_MAX);
         assert_eq!(message["matchedStatements"]["items"][0]["statementId"], "No");
+        let long = DENY.replace("No", &"N".repeat(5000));
+        let message = told(&long, 3, 0).expect("a message");
+        assert_eq!(message["matchedStatements"]["items"], json!([]));
+        assert_eq!(message["explicitDeny"], true);
     }
 
     #[test]

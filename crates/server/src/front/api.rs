@@ -125,6 +125,7 @@ fn note(server: &Server, received: &Received<'_>, asked: Asked, outcome: &Placed
         body: (*body).clone(),
         form: *dialect == Dialect::Query,
         answer: match outcome {
+            _ if read_only => Bytes::new(),
             Placed::Here(Ok(answer)) if *dialect == Dialect::Json => answer.clone(),
             Placed::There(passed) if passed.error.is_none() => passed.body.clone(),
             // What is no JSON the service has told as such.

@@ -18,6 +18,7 @@ pub(super) async fn message(
     let vault = call.server.vault().ok();
     let decoded = vault
         .and_then(|vault| access::message::decode(vault, &principal, &request.encoded_message));
+    // AWS publishes the code, and not the text.
     let decoded = decoded.ok_or_else(|| {
         ErrorCode::InvalidAuthorizationMessageException.error("Message is not valid")
     })?;
