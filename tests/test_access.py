@@ -114,6 +114,32 @@ def test_boundaries_and_sessions_say_that_it_was_they(admin: Key, name: str) -> 
     assert text.endswith("because no session policy allows the ecs:CreateCluster action")
 
 
+def test_why_a_call_was_denied_is_decoded_by_who_may(admin: Key, name: str) -> None:
+    denies = {"Sid": "NotHere", "Effect": "Deny", "Action": "ecs:Delete*", "Resource": "*"}
+    both = json.loads(statement("ecs:*"))
+    both["Statement"].append(denies)
+    ann = admin.new_user(name, json.dumps(both))
+    with pytest.raises(ClientError) as refusal:
+        ann.ecs.delete_cluster(cluster=name)
+    headers = refusal.value.response["ResponseMetadata"]["HTTPHeaders"]
+    message = headers["x-longshore-encoded-authorization-message"]
+    assert len(message) < 4096 and "NotHere" not in message
+    decode = ["sts", "decode-authorization-message", "--encoded-message"]
+    said = json.loads(admin.cli(*decode, message)["DecodedMessage"])
+    assert (said["allowed"], said["explicitDeny"]) == (False, True)
+    [matched] = said["matchedStatements"]["items"]
+    assert (matched["statementId"], matched["effect"]) == ("NotHere", "DENY")
+    assert matched["actions"]["items"] == [{"value": "ecs:Delete*"}]
+    assert said["context"]["action"] == "ecs:DeleteCluster"
+    assert said["context"]["resource"] == f"{ECS}:cluster/{name}"
+    assert said["context"]["principal"]["arn"] == f"arn:aws:iam::{ACCOUNT}:user/{name}"
+    _, text, _ = denial(ann, "sts", "decode_authorization_message", EncodedMessage=message)
+    assert "sts:DecodeAuthorizationMessage on resource: *" in text
+    with pytest.raises(ClientError) as refusal:
+        admin.sts.decode_authorization_message(EncodedMessage=message[:-1] + "!")
+    assert refusal.value.response["Error"]["Code"] == "InvalidAuthorizationMessageException"
+
+
 def test_roles_are_passed_only_by_who_may(admin: Key, name: str) -> None:
     passes = statement(
         "iam:PassRole",
@@ -299,6 +325,12 @@ def test_what_was_audited_can_be_trusted(tmp_path: pathlib.Path, name: str) -> N
     assert names.count("ListClusters") == 1, "of reads only the denied one is recorded"
     assert secret not in file.read_text() and made.secret not in file.read_text()
     assert records[3]["requestParameters"]["containerDefinitions"][0]["name"] == "main"
+    assert records[0]["responseElements"]["cluster"]["clusterName"] == f"{name}-0"
+    registered = records[3]["responseElements"]["taskDefinition"]
+    assert registered["taskDefinitionArn"].endswith(f"/{name}:1")
+    key = next(record for record in records if record["eventName"] == "CreateAccessKey")
+    assert key["responseElements"]["accessKey"]["accessKeyId"] == made.id
+    assert records[-1]["responseElements"] is None, "nothing came of it"
     assert [record["sequence"] for record in records] == list(range(1, len(records) + 1))
     guarded.server.kill()
     server = Server(tmp_path, "--store", "redb").start()

@@ -5,6 +5,7 @@ import pathlib
 import re
 import stat
 import time
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -352,6 +353,25 @@ def test_dev_practises_identities(tmp_path: pathlib.Path, listen: str) -> None:
             return all(one["agentConnected"] for one in found["containerInstances"])
 
         until(connected, "the instance of dev to be connected", timeout=60)
+        # Its balancer may what it needs, too.
+        elb = admin.client("elbv2")
+        made = elb.create_load_balancer(Name="practice")["LoadBalancers"][0]
+        answer = {"StatusCode": "200", "ContentType": "text/plain", "MessageBody": "practised"}
+        elb.create_listener(
+            LoadBalancerArn=made["LoadBalancerArn"],
+            Protocol="HTTP",
+            Port=80,
+            DefaultActions=[{"Type": "fixed-response", "FixedResponseConfig": answer}],
+        )
+
+        def served() -> str:
+            try:
+                with urllib.request.urlopen(f"http://{made['DNSName']}", timeout=5) as said:
+                    return str(said.read().decode())
+            except OSError:
+                return ""
+
+        assert until(served, "the balancer of dev to serve") == "practised"
         process.stop()
         process.spawn()
 

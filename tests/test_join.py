@@ -1,11 +1,15 @@
 """Machines that join by a token, and keys that rotate."""
 
+import base64
 import datetime
+import functools
 import json
 import os
 import pathlib
 import stat
 import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
@@ -74,6 +78,32 @@ def test_whoever_is_refused_does_not_learn_why(world: Joined) -> None:
     world.agents.remove(agent)
 
 
+def test_wrong_tokens_are_held_to_a_rate_and_right_ones_pass(world: Joined) -> None:
+    token = world.token()
+
+    def join(id: str, secret: str) -> tuple[int, str]:
+        body = json.dumps({"id": id, "secret": secret}).encode()
+        request = urllib.request.Request(f"{world.server.url}/_longshore/join", body)
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return answer.status, ""
+        except urllib.error.HTTPError as error:
+            return error.code, str(json.load(error)["__type"])
+
+    answers = [join("0" * 32, "0" * 64) for _ in range(40)]
+    assert answers[0] == (403, "AccessDenied")
+    throttled = answers.count((400, "ThrottlingException"))
+    assert 40 - throttled in range(8, 30), answers
+    # An agent takes it as temporary.
+    agent = world.agent(token).start()
+    assert agent.connected()
+    for number in range(20):
+        made = json.loads(base64.urlsafe_b64decode(world.token()[4:] + "=="))
+        right = functools.partial(join, made["id"], made["secret"])
+        # The last wrong ones may be a moment ago.
+        assert until(lambda right=right: right()[0] == 200, "keys", 5 if number == 0 else 1)
+
+
 def test_keys_are_renewed_while_the_agent_runs(world: Joined, name: str) -> None:
     agent = world.agent(world.token(), "--renew-after", "2s").start()
     first = world.keys(agent)
@@ -130,6 +160,17 @@ def test_who_makes_tokens_must_be_allowed_to_hand_on_the_role(world: Joined, nam
     done = world.ctl(user)
     assert done.returncode == 1
     assert f"iam:PassRole on resource: {ROLE}" in done.stderr
+    file = next((world.guarded.data_dir / "audit").glob("*.jsonl"))
+
+    def records() -> list[Any]:
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        mine = [line for line in lines if line["userIdentity"]["arn"].endswith(f"/{name[-40:]}")]
+        return [line for line in mine if line["eventName"] == "CreateJoinToken"]
+
+    [record] = until(records, "a record")
+    assert record["errorCode"] == "AccessDenied"
+    asked = [one["action"] for one in record["additionalEventData"]["asked"]]
+    assert asked == ["longshore:CreateJoinToken", "iam:PassRole"]
     assert not done.stdout
     world.admin.iam.put_user_policy(
         UserName=name[-40:], PolicyName="pass", PolicyDocument=document("iam:PassRole", ROLE)

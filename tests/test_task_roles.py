@@ -9,9 +9,11 @@ from typing import Any
 
 import boto3
 import pytest
+from harness import cli
 from harness.aws import ACCOUNT, REGION, refused
 from harness.identity import Guarded, document, trust
 from harness.process import Agent, World
+from harness.services import Service
 from harness.tasks import Tasks, sh
 from harness.wait import until
 
@@ -225,3 +227,66 @@ def test_a_role_that_tasks_cannot_have_is_refused_at_once(roles: Roles, name: st
     )
     with refused("ClientException", "(taskRoleArn: its trust policy"):
         tasks.run(definition)
+
+
+REFUSED = (
+    "failed to launch a task with (error ECS was unable to assume the role '{}' that was provided "
+    "for this task. Please verify that the role being passed has the proper trust relationship and "
+    "permissions and that your IAM user has permissions to pass this role.)."
+)
+
+
+def test_a_service_starts_nothing_without_its_role_and_goes_on_when_it_is_back(
+    roles: Roles, name: str
+) -> None:
+    tasks, iam = Tasks(roles, name), roles.guarded.admin.iam
+    service = Service(tasks)
+    role = roles.role(name)
+    made = role.rsplit("/", 1)[1]
+    service.create(tasks.define({}, taskRoleArn=role), 1)
+    service.stable()
+    iam.delete_role(RoleName=made)
+    service.update(desiredCount=3)
+    told = f"(service {name}) {REFUSED.format(role)}"
+    until(lambda: told in service.messages(), "the event of ECS")
+    assert len(service.running()) == 1, "what runs goes on"
+    admin = roles.guarded.admin
+    explained = cli.longshore(
+        roles.server.url,
+        "ctl",
+        "explain",
+        "--cluster",
+        roles.cluster,
+        AWS_ACCESS_KEY_ID=admin.id,
+        AWS_SECRET_ACCESS_KEY=admin.secret,
+    ).stdout
+    assert f"ROLE: a role that its tasks can have: {role} (taskRoleArn: there is no" in explained
+    # One that tasks cannot have is no better.
+    wrong = trust({"Service": "ec2.amazonaws.com"})
+    iam.create_role(RoleName=made, AssumeRolePolicyDocument=wrong)
+    assert len(service.running()) == 1
+    iam.update_assume_role_policy(RoleName=made, PolicyDocument=trust(TASKS))
+    service.stable()
+    assert len(service.running()) == 3
+    assert service.messages().count(told) == 1
+    for task in service.running():
+        assert credentials(tasks, task["taskArn"])["RoleArn"] == role
+    service.update(desiredCount=0)
+
+
+def test_a_task_whose_role_goes_before_its_agent_hears_of_it_does_not_start(
+    roles: Roles, name: str
+) -> None:
+    tasks = Tasks(roles, name)
+    role = roles.role(name)
+    definition = tasks.define({}, taskRoleArn=role)
+    [agent] = roles.agents
+    # It may be away for a few seconds before the control plane says so.
+    agent.kill()
+    arn = tasks.run(definition)["taskArn"]
+    roles.guarded.admin.iam.delete_role(RoleName=role.rsplit("/", 1)[1])
+    agent.start()
+    stopped = tasks.wait(arn, "STOPPED")
+    assert stopped["stopCode"] == "TaskFailedToStart"
+    assert stopped["stoppedReason"].startswith(f"ECS was unable to assume the role '{role}'")
+    assert not stopped["containers"][0].get("runtimeId"), "nothing ran"

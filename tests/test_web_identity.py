@@ -141,6 +141,26 @@ def test_a_token_becomes_a_session(guarded: Guarded, provider: Provider, assume:
     assert provider.asked == ["/.well-known/openid-configuration", "/keys"], "keys are kept"
 
 
+def test_a_trust_policy_sees_where_it_is_asked(
+    guarded: Guarded, provider: Provider, assume: Assume
+) -> None:
+    iam = guarded.admin.iam
+    [arn] = [
+        one["Arn"] for one in iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]
+    ]
+    for network, trusted in (("192.0.2.0/24", False), ("127.0.0.0/8", True)):
+        condition = {"IpAddress": {"aws:SourceIp": network}}
+        iam.update_assume_role_policy(
+            RoleName="pipeline",
+            PolicyDocument=trust({"Federated": arn}, Action=ACTION, Condition=condition),
+        )
+        if trusted:
+            assume(provider.token())
+        else:
+            with refused("AccessDenied"):
+                assume(provider.token())
+
+
 def test_what_is_wrong_with_a_token(
     provider: Provider, assume: Assume, tmp_path: pathlib.Path
 ) -> None:

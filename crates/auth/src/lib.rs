@@ -33,7 +33,7 @@ pub use identity::{
 pub use policy::{
     Ask, Attached, Context, DOCUMENT_MAX, Decision, Effect, Evaluation, Grant, Layer,
     MANAGED_POLICY_MAX, Mismatch, NEAR_MAX, NearMiss, Permissions, Policies, Policy, PolicyError,
-    PolicyKind, Position, PrincipalType, Reason, ResourceRule, ResourceSide, Standing,
+    PolicyKind, Position, PrincipalType, Reason, ResourceRule, ResourceSide, Said, Standing,
     StatementRef, Who, evaluate, evaluate_with, trusts,
 };
 pub use request::{PayloadHash, RequestParts};

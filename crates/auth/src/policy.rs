@@ -17,6 +17,7 @@ mod json;
 mod parse;
 mod pattern;
 mod principal;
+mod said;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 
 pub use evaluate::{ResourceRule, ResourceSide, evaluate, evaluate_with, trusts};
 pub use principal::{Grant, PrincipalType, Who};
+pub use said::Said;
 pub(crate) use standing::Case;
 pub use standing::Standing;
 pub use trace::{Mismatch, NearMiss, StatementRef};

@@ -27,7 +27,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::deploy::Stop;
+use crate::deploy::{RefusedRole, Stop};
 use crate::ids::{DaemonDeploymentId, IdSource, InstanceId, TaskId};
 use crate::limits;
 use crate::record::{
@@ -47,6 +47,8 @@ pub struct Situation<'a> {
     pub deployment: &'a DaemonDeployment,
     /// Its revisions with what their tasks are made from.
     pub revisions: &'a BTreeMap<u64, (&'a DaemonRevision, &'a TaskSpec)>,
+    /// Of those revisions, which have roles that tasks cannot have.
+    pub refused_roles: &'a BTreeMap<u64, RefusedRole>,
     /// All of its tasks that there are records of, stopped ones too.
     pub tasks: &'a [&'a Task],
     /// Instances with tasks, not stopped yet, that belong to no daemon.
@@ -75,6 +77,8 @@ pub struct Plan {
     pub deployment: Option<DaemonDeployment>,
     /// Why the daemon has no place on instances.
     pub unplaced: Option<Report>,
+    /// The role for whose sake tasks are missing.
+    pub refused_role: Option<RefusedRole>,
     /// When to look again although nothing has changed.
     pub next: Option<Timestamp>,
 }

@@ -7,7 +7,7 @@
 //! the deployments; [`failures`] counts what could not run and delays the next attempt;
 //! [`process`] ends what fails and goes back; [`hooks`] waits for somebody; [`shift`] plans deployments
 //! that shift traffic between two revisions, and [`traffic`] what rules are to forward;
-//! [`images`] keeps image digests; [`zones`] spreads tasks evenly; [`sets`] plans task sets, each
+//! [`images`] keeps image digests; [`roles`] starts nothing that would lack credentials; [`zones`] spreads tasks evenly; [`sets`] plans task sets, each
 //! like a service; [`events`] tells.
 //!
 //! The rules it keeps, which `domain::check::deployment` judges with code of its own: the number
@@ -29,6 +29,7 @@ mod images;
 mod portion;
 mod process;
 mod replica;
+mod roles;
 mod rollout;
 mod sets;
 mod shift;
@@ -48,6 +49,7 @@ pub(crate) use events::UNHEALTHY;
 pub(crate) use failures::delay;
 pub use hooks::{Due, HookAnswer, answered, due};
 pub use process::{leaves_traffic, splits_traffic, superseded, take_over};
+pub use roles::{RefusedRole, RefusedRoles};
 pub use rollout::{Begun, begin, is_running};
 pub use sets::{NewTaskSet, make_primary, new_task_set};
 pub(crate) use targets::{Standing, balancers_of, standing};
@@ -81,6 +83,8 @@ pub struct Situation<'a> {
     pub targets: &'a Targets,
     /// The rules that its balancers name, and those that its deployments name.
     pub rules: &'a Rules,
+    /// Of those task definitions, which have roles that tasks cannot have.
+    pub refused_roles: &'a RefusedRoles,
     /// The instances of the cluster with their load.
     pub fleet: &'a Fleet<'a>,
     /// How far to be like ECS.
@@ -117,6 +121,8 @@ pub struct Plan {
     pub told: Vec<EventKind>,
     /// Why tasks have no place.
     pub unplaced: Option<Report>,
+    /// The role for whose sake tasks are missing.
+    pub refused_role: Option<RefusedRole>,
     /// When to look again although nothing has changed.
     pub next: Option<Timestamp>,
 }

@@ -61,6 +61,8 @@ impl Wait {
 pub enum Cause {
     /// No instance has a place for a task.
     NoPlace,
+    /// Tasks cannot have their role.
+    Role,
     /// Tasks failed before they ran; the next attempt is delayed.
     Throttled,
     /// Tasks without health check have to run for a while before they count.
@@ -119,6 +121,7 @@ impl Cause {
         match self {
             Self::Asleep => "ASLEEP",
             Self::NoPlace => "NO_PLACE",
+            Self::Role => "ROLE",
             Self::Throttled => "THROTTLED",
             Self::Settling => "SETTLING",
             Self::HealthCheck => "HEALTH_CHECK",

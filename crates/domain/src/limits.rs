@@ -164,6 +164,10 @@ pub const RESEND_SPREAD: Duration = Duration::from_secs(60);
 /// How long the keys of a machine last that joined by a token (ours: a machine may be away for a week and come
 /// back; keys that somebody copied from it are no longer good than that, unless they are renewed).
 pub const JOINED_KEYS_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Wrong join tokens of one address at once; then one per second (ours: nobody who has a token errs more often).
+pub const FAILED_ATTEMPTS: u32 = 10;
+/// Addresses whose wrong join tokens are remembered (ours).
+pub const FAILED_ADDRESSES: usize = 1024;
 /// Longest that a join token may be left unused (ours: as long as the keys that it gives).
 pub const JOIN_TOKEN_LIFE_MAX: Duration = JOINED_KEYS_LIFE;
 /// Join tokens of an account that are not used yet (ours; a fleet that boots at once takes some hundreds).

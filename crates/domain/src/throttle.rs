@@ -6,10 +6,14 @@
 //! any time, no more than its burst and what has flowed in since is admitted. What it leaves out: who
 //! the caller is, and which call is of which kind (the server's front).
 
+mod attempts;
+
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use core::time::Duration;
+
+pub use attempts::Attempts;
 
 use crate::limits;
 use crate::time::Timestamp;

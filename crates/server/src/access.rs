@@ -15,6 +15,7 @@ mod ecs;
 mod ecs_arns;
 mod elbv2;
 mod iam;
+pub(crate) mod message;
 pub(crate) mod operator;
 mod origin;
 mod sts;

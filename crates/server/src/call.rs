@@ -6,8 +6,9 @@ use bytes::Bytes;
 use longshore_auth::{self as auth, Authorized, Permissions, Principal};
 use longshore_domain::ids::{Arn, Resource, Scope};
 use longshore_domain::time::Timestamp;
-use longshore_wire::ServiceError;
+use longshore_wire::codec::json;
 use longshore_wire::ecs::ErrorCode;
+use longshore_wire::{Operation, ServiceError};
 
 use crate::access::{Access, Asking, Origin};
 use crate::audit::{Event, Reason, Trace};
@@ -66,6 +67,13 @@ impl Call {
         })
     }
 
+    /// Tells the audit log what a call that changed something is answered, where the answer is no JSON.
+    pub(crate) fn answers<O: Operation>(&self, output: &O::Output) {
+        if self.server.audit.is_kept() && !O::INFO.read_only {
+            self.trace.answered(json::encode(output));
+        }
+    }
+
     /// A request that is no operation of a service: of an operator, or an agent's websocket.
     pub(crate) fn of_ours(
         server: &Arc<Server>,
@@ -111,6 +119,7 @@ impl Call {
             origin: self.origin.clone(),
             body: Bytes::new(),
             form: false,
+            answer: Bytes::new(),
             error,
         });
         request_id

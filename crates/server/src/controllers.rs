@@ -24,7 +24,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 pub use retention::Retention;
-pub(crate) use services::{definitions, rules};
+pub(crate) use services::{definitions, refused_roles, rules};
 pub(crate) use targets::{drains_until, of as targets_of};
 
 use crate::Server;

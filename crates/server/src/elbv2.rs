@@ -52,6 +52,7 @@ pub(crate) async fn dispatch(
                 .authorize::<op::$op>(input)
                 .map_err(|denied| ErrorCode::AccessDenied.error(denied.message))?;
             let output: <op::$op as Operation>::Output = Box::pin($handler(call, request)).await?;
+            call.answers::<op::$op>(&output);
             Ok(query::encode(&output, stringify!($op), namespace(&SERVICE), request_id))
         }};
     }

@@ -34,7 +34,7 @@ mod test_server;
 mod tls;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use identity::{Iam, Uses, Vault, VaultError};
@@ -44,6 +44,7 @@ use longshore_domain::fidelity::Fidelity;
 use longshore_domain::ids::{AccountId, ClusterName, Region, Scope};
 use longshore_domain::limits;
 use longshore_domain::record::{Cluster, ClusterStatus, Tags};
+use longshore_domain::throttle::Attempts;
 use longshore_store::tables::ClusterKey;
 use longshore_store::{RecordTxn, State, StateError, Store, TxnOutcome, View};
 use longshore_wire::ServiceError;
@@ -144,6 +145,7 @@ pub struct Server {
     sessions: session::Sessions,
     metrics: front::Metrics,
     admission: front::Admission,
+    join_attempts: Mutex<Attempts>,
     audit: audit::Audit,
     balancers: balancers::Balancers,
     balancer_addresses: Ipv4Net,
@@ -267,6 +269,7 @@ async fn build(
         sessions: session::Sessions::default(),
         metrics: front::Metrics::default(),
         admission: front::Admission::new(config.throttle),
+        join_attempts: Mutex::default(),
         audit,
         balancers: balancers::Balancers::default(),
         balancer_addresses: config.balancer_addresses,

@@ -36,6 +36,7 @@ use hyper::body::Incoming;
 use longshore_auth as auth;
 use longshore_domain::ids::Scope;
 
+use crate::access::message;
 use crate::access::operator::{self, Endpoint};
 use crate::audit::Reason;
 use crate::call::Call;
@@ -136,21 +137,28 @@ fn refusal(call: &Call, endpoint: &Endpoint, cluster: Option<&str>) -> Option<Re
     let entry = &endpoint.entry;
     let name = entry.action.trim_start_matches("longshore:");
     let Err(denied) = call.may_use(entry, cluster) else {
-        call.note("longshore", name, entry.is_read(), None);
+        // What takes more than this is asked and recorded where that is known.
+        if entry.also.is_empty() {
+            call.note("longshore", name, entry.is_read(), None);
+        }
         return None;
     };
     let answer = auth::AuthError::from(denied).response(auth::Protocol::Query);
     let reason = Reason { code: answer.code.to_owned(), message: answer.message.clone() };
     let id = call.note("longshore", name, entry.is_read(), Some(reason));
-    Some(denial(&answer, &id))
+    Some(denial(call, &answer, &id))
 }
 
 /// What a caller is told who may not.
-fn denial(answer: &auth::ErrorResponse, request_id: &str) -> Reply {
+fn denial(call: &Call, answer: &auth::ErrorResponse, request_id: &str) -> Reply {
     let error = serde_json::json!({
         "code": answer.code, "error": answer.message, "requestId": request_id,
     });
-    json(StatusCode::FORBIDDEN, &error)
+    let mut reply = json(StatusCode::FORBIDDEN, &error);
+    if let Some(why) = message::of(&call.server, &call.trace) {
+        reply.headers_mut().insert(message::HEADER, why);
+    }
+    reply
 }
 
 /// Takes in the report of a node of balancers.

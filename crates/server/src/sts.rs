@@ -4,6 +4,7 @@
 mod assume;
 mod caller;
 pub(crate) mod coverage;
+mod decode;
 mod jwt;
 mod limits;
 mod session_token;
@@ -42,6 +43,7 @@ pub(crate) async fn dispatch(
                 .authorize::<op::$op>(input)
                 .map_err(|denied| ErrorCode::AccessDenied.error(denied.message))?;
             let output: <op::$op as Operation>::Output = Box::pin($handler(call, request)).await?;
+            call.answers::<op::$op>(&output);
             Ok(query::encode(&output, stringify!($op), namespace(&SERVICE), request_id))
         }};
     }
@@ -50,6 +52,7 @@ pub(crate) async fn dispatch(
         O::AssumeRoleWithWebIdentity => {
             run!(AssumeRoleWithWebIdentity, web_identity::assume)
         }
+        O::DecodeAuthorizationMessage => run!(DecodeAuthorizationMessage, decode::message),
         O::GetAccessKeyInfo => run!(GetAccessKeyInfo, caller::key_info),
         O::GetCallerIdentity => run!(GetCallerIdentity, caller::identity),
         O::GetSessionToken => run!(GetSessionToken, session_token::get),

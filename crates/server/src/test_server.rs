@@ -37,6 +37,7 @@ pub(crate) async fn server_of(identity: Box<dyn IdentityProvider>) -> Arc<Server
         state,
         identity,
         is_iam: true,
+        join_attempts: std::sync::Mutex::default(),
         vault: Some(Arc::new(Vault::new(&MasterKey::fresh()))),
         local_tls: None,
         uses: Arc::default(),

@@ -42,6 +42,8 @@ pub enum DeploymentViolation {
     StartsForFailed(u64),
     /// It starts tasks for a deployment that is being replaced, or that waits at a pause.
     StartsForWrong(u64),
+    /// It starts tasks that cannot have their role.
+    StartsWithoutRole(u64),
     /// It changes a service deployment that is over.
     Reopened,
     /// It gives production traffic to a group in which nothing is healthy, or weights that are no
@@ -53,6 +55,16 @@ pub enum DeploymentViolation {
 
 /// Judges a plan by what it was made from.
 pub fn deployment(situation: &Situation<'_>, plan: &Plan) -> Vec<DeploymentViolation> {
+    let mut found = judged(situation, plan);
+    for start in plan.starts() {
+        if situation.refused_roles.contains_key(&(start.family.clone(), start.revision)) {
+            found.push(DeploymentViolation::StartsWithoutRole(start.deployment));
+        }
+    }
+    found
+}
+
+fn judged(situation: &Situation<'_>, plan: &Plan) -> Vec<DeploymentViolation> {
     let service = situation.service;
     if service.controller == DeploymentController::External
         && service.status == ServiceStatus::Active

@@ -62,8 +62,16 @@ pub(super) fn decide(draft: &mut Draft<'_, '_>) -> Places {
             }
         }
     }
-    renew(draft, &standings);
-    start(draft, id, spec, &standings);
+    // Without their role none start, and what they would replace stays.
+    if let Some(refused) = draft.situation.refused_roles.get(&id) {
+        let missing = |standing| matches!(standing, &Standing::Empty | &Standing::Old(..));
+        if standings.iter().any(|(_, standing)| missing(standing)) {
+            draft.plan.refused_role = Some(refused.clone());
+        }
+    } else {
+        renew(draft, &standings);
+        start(draft, id, spec, &standings);
+    }
     let mut places = Places { all_good: !strangers, newest: None };
     for (node, standing) in &standings {
         match standing {

@@ -100,7 +100,7 @@ fn end(draft: &mut Draft<'_, '_>, status: Status, reason: Option<String>) {
 /// Whether a task ended by itself, which a daemon never should, or for its health.
 pub(super) fn has_failed(task: &Task) -> bool {
     match (&task.stop, &task.observed.ended) {
-        (Some(stop), _) => stop.reason == UNHEALTHY,
+        (Some(stop), _) => stop.reason == UNHEALTHY || stop.code == StopCode::TaskFailedToStart,
         // The instance's end is not the task's fault.
         (None, Some((StopCode::TerminationNotice | StopCode::SpotInterruption, _))) => false,
         (None, _) => true,
@@ -114,7 +114,12 @@ pub(super) fn settle(draft: &mut Draft<'_, '_>, places: &Places) {
         return;
     }
     if !places.all_good {
-        let placing = draft.plan.unplaced.as_ref().map(|report| why_unplaced(draft, report));
+        let refused = draft.plan.refused_role.as_ref();
+        let refused = refused.map(|role| {
+            format!("(daemon {}) failed to launch a task with (error {role}).", draft.daemon.name)
+        });
+        let unplaced = || draft.plan.unplaced.as_ref().map(|report| why_unplaced(draft, report));
+        let placing = refused.or_else(unplaced);
         match (status, placing) {
             (_, Some(reason)) => draft.deployment.status_reason = Some(reason),
             (Status::InProgress, None) => draft.deployment.status_reason = None,

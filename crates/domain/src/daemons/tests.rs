@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use self::world::World;
 use super::places::width;
 use super::waiting;
+use crate::deploy::RefusedRole;
 use crate::record::{
     ContainerStatus, DaemonDeploymentStatus as Status, DaemonStatus, DesiredStatus, HealthStatus,
     InstanceStatus, TaskStatus,
@@ -226,6 +227,34 @@ fn where_there_is_no_room_the_deployment_says_so() {
     world.settle();
     assert_eq!(world.deployment.status, Status::Successful);
     assert_eq!(world.deployment.status_reason, None);
+}
+
+#[test]
+fn without_its_role_nothing_starts_and_nothing_old_ends() {
+    let mut world = World::new(2);
+    world.settle();
+    let id = world.update(|_| {});
+    let refused = RefusedRole { role: "app".into(), why: "taskRoleArn: there is none".into() };
+    world.refused_roles.insert(id, refused);
+    world.settle();
+    assert_eq!(world.layout(), everywhere(2, 1));
+    assert_eq!(world.deployment.status, Status::InProgress);
+    let reason = world.deployment.status_reason.clone().expect("why");
+    let start = "(daemon watch) failed to launch a task with (error ECS was unable to assume";
+    assert!(reason.starts_with(start), "{reason}");
+    assert!(world.pass().is_empty(), "it is said once");
+    world.refused_roles.clear();
+    world.settle();
+    assert_eq!(world.layout(), everywhere(2, id));
+    assert_eq!(world.deployment.status, Status::Successful);
+    // An instance that joins waits, too.
+    world.refused_roles.insert(id, RefusedRole { role: "app".into(), why: "gone".into() });
+    world.join();
+    assert!(world.pass().refused_role.is_some());
+    assert_eq!(world.layout().len(), 2);
+    world.refused_roles.clear();
+    world.settle();
+    assert_eq!(world.layout(), everywhere(3, id));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use super::bounds::Bounds;
 use super::buckets::{Buckets, Condition, Live};
 use super::draft::{Draft, Hold, Why};
-use super::replica;
+use super::{replica, roles};
 use crate::ids::{InstanceId, TaskId};
 use crate::record::{Demand, TaskSpec};
 use crate::schedule::{
@@ -123,6 +123,9 @@ fn start(
     let taken: BTreeSet<InstanceId> =
         live.chain(buckets.stopping.iter().map(|task| task.instance)).collect();
     let missing: Vec<InstanceId> = wanted.difference(&taken).copied().collect();
+    if !missing.is_empty() {
+        roles::tell(draft);
+    }
     if missing.is_empty() || draft.starts_nothing() || draft.is_throttled() {
         return;
     }

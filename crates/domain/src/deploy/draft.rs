@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::buckets::{Condition, Live};
 use super::events::{EventKind, Message, Subject};
 use super::portion::{self, Starting, Stopping};
-use super::{Plan, Portion, Situation, Start, Stop, events, targets, zones};
+use super::{Plan, Portion, RefusedRole, Situation, Start, Stop, events, targets, zones};
 use crate::ids::{EventId, IdSource, InstanceId, TaskId};
 use crate::limits;
 use crate::record::{
@@ -140,9 +140,19 @@ impl<'a, 'i> Draft<'a, 'i> {
         self.service.deployments.get(self.acting())
     }
 
-    /// Whether no task may start: the deployment failed, or it is the first and held back, or it
-    /// is not its turn.
+    /// Whether no task may start.
     pub(super) fn starts_nothing(&self) -> bool {
+        self.is_held_back() || self.refused_role().is_some()
+    }
+
+    /// The role that tasks cannot have which would start.
+    pub(super) fn refused_role(&self) -> Option<&'a RefusedRole> {
+        let current = self.current()?;
+        self.situation.refused_roles.get(&(current.family.clone(), current.revision))
+    }
+
+    /// Whether the deployment failed, or it is the first and held back, or it is not its turn.
+    pub(super) fn is_held_back(&self) -> bool {
         let held = self.hold == Hold::ScaleUp && self.acting() == 0;
         held || self.starts_later
             || self.current().is_none_or(|current| current.rollout == RolloutState::Failed)

@@ -61,6 +61,8 @@ pub enum EventKind {
     TrafficShifted,
     /// A task has no place.
     Unplaced,
+    /// Tasks cannot have their role.
+    RoleRefused,
     /// Tasks keep failing before they run.
     StartImpaired,
     /// The deployment configuration allows neither a start nor a stop.
@@ -97,6 +99,7 @@ impl EventKind {
         Self::RollingBack,
         Self::TrafficShifted,
         Self::Unplaced,
+        Self::RoleRefused,
         Self::StartImpaired,
         Self::DeploymentBlocked,
         Self::ScaleInProtected,
@@ -203,6 +206,13 @@ impl Subject {
 
     pub(super) fn unplaced(&self, report: &Report) -> Message {
         Message { kind: EventKind::Unplaced, text: unplaced_event(self, report) }
+    }
+
+    pub(super) fn unlaunched(&self, error: &str) -> Message {
+        self.says(
+            EventKind::RoleRefused,
+            format_args!("failed to launch a task with (error {error})."),
+        )
     }
 
     pub(super) fn protected(&self, deployment: &str, count: usize) -> Message {
@@ -355,6 +365,7 @@ pub(super) fn action(
         (EventKind::Unplaced | EventKind::ZoneUnplaced, _) => {
             ActionName::ServiceTaskPlacementFailure
         }
+        (EventKind::RoleRefused, _) => ActionName::ServiceTaskConfigurationFailure,
         (EventKind::StartImpaired, _) => ActionName::ServiceTaskStartImpaired,
         (EventKind::ScaleInProtected | EventKind::ZoneProtected, _) => {
             ActionName::TasksetScaleInFailureByTaskProtection
@@ -372,7 +383,8 @@ pub(super) fn action(
         instances.take(limits::EVENT_INSTANCES).collect()
     });
     // For a service without instances there is nothing that was in the way.
-    let reason = (kind == EventKind::Unplaced && !detail.is_empty()).then(|| detail.into());
+    let says_why = matches!(kind, EventKind::Unplaced | EventKind::RoleRefused);
+    let reason = (says_why && !detail.is_empty()).then(|| detail.into());
     Some(ServiceAction { name, reason, instances: instances.unwrap_or_default() })
 }
 

@@ -14,7 +14,7 @@ use super::buckets::{Buckets, Condition};
 use super::draft::Draft;
 use super::events;
 use crate::limits;
-use crate::record::{Cause, Deployment, RolloutState, StopCode, Task};
+use crate::record::{Cause, Deployment, RolloutState, StopCode, StopOrder, Task};
 use crate::time::Timestamp;
 
 /// Counts new failures into the deployments and sets the throttle.
@@ -119,6 +119,8 @@ enum Failure {
 
 fn failure(task: &Task, crash_loops: bool) -> Option<Failure> {
     match (&task.stop, &task.observed.ended) {
+        // Its agent never heard of it.
+        (Some(StopOrder { code: StopCode::TaskFailedToStart, .. }), _) => Some(Failure::NeverRan),
         (Some(stop), _) => events::is_unhealthy(&stop.reason).then_some(Failure::Unhealthy),
         // The instance's end is not the task's fault.
         (

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use super::bounds::Bounds;
 use super::buckets::{Buckets, Condition, Live};
 use super::draft::{Draft, Hold, Why};
-use super::{targets, zones};
+use super::{roles, targets, zones};
 use crate::ids::TaskId;
 use crate::record::{Cause, TaskSpec};
 use crate::schedule::{Constraints, PlacementRequest, Reason, Report, demand_of, place};
@@ -67,6 +67,9 @@ fn leave_draining_instances(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
 fn start_missing(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>, bounds: Bounds) -> Starts {
     let desired = usize::try_from(draft.service.desired_count).unwrap_or(usize::MAX);
     let missing = desired.saturating_sub(buckets.good().count());
+    if missing > 0 {
+        roles::tell(draft);
+    }
     if missing == 0 || draft.starts_nothing() || draft.is_throttled() {
         return Starts::Enough;
     }

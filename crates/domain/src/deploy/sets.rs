@@ -131,6 +131,7 @@ pub(super) fn merge(whole: &mut Plan, part: Plan) {
     whole.counted.extend(part.counted);
     whole.told.extend(part.told);
     whole.unplaced = whole.unplaced.take().or(part.unplaced);
+    whole.refused_role = whole.refused_role.take().or(part.refused_role);
     whole.next = whole.next.into_iter().chain(part.next).min();
 }
 

@@ -5,6 +5,7 @@ mod events;
 mod explained;
 mod loops;
 mod properties;
+mod roles;
 mod shift;
 mod task_sets;
 mod time;

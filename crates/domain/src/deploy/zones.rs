@@ -112,7 +112,10 @@ pub(super) fn rebalance(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) {
     if !rests && !under_way && !held {
         return;
     }
-    let may = draft.service.zone_rebalancing && complete && draft.hold == Hold::Nothing;
+    let may = draft.service.zone_rebalancing
+        && complete
+        && draft.hold == Hold::Nothing
+        && draft.refused_role().is_none();
     let spread = if may { spread(draft, buckets) } else { Spread::new() };
     if spread.len() < 2 {
         if under_way {

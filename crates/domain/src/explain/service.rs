@@ -63,6 +63,7 @@ pub fn service(situation: &Situation<'_>, timeouts: &StopTimeouts) -> Vec<Wait> 
         waits.push(Wait::new(Cause::Deleting, what, "wait, or look at the tasks that stop"));
     } else {
         waits.extend(process(situation));
+        waits.extend(role(situation, &plan));
         waits.extend(places(situation, &plan));
         waits.extend(sets(situation));
         waits.extend(conditions(situation, &seen));
@@ -270,6 +271,17 @@ fn places(situation: &Situation<'_>, plan: &Plan) -> Option<Wait> {
     };
     let fix = report.nearest_fix().unwrap_or_else(|| String::from("start an agent"));
     Some(Wait::new(Cause::NoPlace, what, fix).since(noticed.map(|notice| notice.at)))
+}
+
+/// The role without which nothing starts.
+fn role(situation: &Situation<'_>, plan: &Plan) -> Option<Wait> {
+    let refused = plan.refused_role.as_ref()?;
+    let notices = &situation.service.notices;
+    let noticed = notices.iter().find(|notice| notice.cause == Noticed::RoleRefused);
+    let what = format!("a role that its tasks can have: {} ({})", refused.role, refused.why);
+    let fix = "make the role, or have its trust policy allow sts:AssumeRole to \
+               ecs-tasks.amazonaws.com; tasks start at once then";
+    Some(Wait::new(Cause::Role, what, fix).since(noticed.map(|notice| notice.at)))
 }
 
 /// Task sets that are not steady.

@@ -380,6 +380,8 @@ pub enum Cause {
     ZoneUnplaced,
     /// Protected tasks are in the way of balancing them.
     ZoneProtected,
+    /// Tasks cannot have their role.
+    RoleRefused,
 }
 
 /// One line of a service's event list.

@@ -30,6 +30,8 @@ pub enum ActionName {
     ServiceTaskStartImpaired,
     /// A task has no place.
     ServiceTaskPlacementFailure,
+    /// Tasks cannot start as they are configured.
+    ServiceTaskConfigurationFailure,
     /// A daemon has no place on an instance that should have one.
     ServiceDaemonPlacementConstraintViolated,
     /// Tasks begin to move between availability zones.
@@ -68,6 +70,7 @@ impl ActionName {
             Self::TasksStopped => "TASKS_STOPPED",
             Self::ServiceTaskStartImpaired => "SERVICE_TASK_START_IMPAIRED",
             Self::ServiceTaskPlacementFailure => "SERVICE_TASK_PLACEMENT_FAILURE",
+            Self::ServiceTaskConfigurationFailure => "SERVICE_TASK_CONFIGURATION_FAILURE",
             Self::ServiceDaemonPlacementConstraintViolated => {
                 "SERVICE_DAEMON_PLACEMENT_CONSTRAINT_VIOLATED"
             }
@@ -92,9 +95,9 @@ impl ActionName {
             Self::ServiceTaskStartImpaired | Self::TasksetScaleInFailureByTaskProtection => {
                 ActionType::Warn
             }
-            Self::ServiceTaskPlacementFailure | Self::ServiceDaemonPlacementConstraintViolated => {
-                ActionType::Error
-            }
+            Self::ServiceTaskPlacementFailure
+            | Self::ServiceTaskConfigurationFailure
+            | Self::ServiceDaemonPlacementConstraintViolated => ActionType::Error,
         }
     }
 }

@@ -21,11 +21,18 @@ impl Origin {
     /// The keys of a request by `principal`, as far as `keys` takes them.
     pub(crate) fn keys(
         &self,
-        mut keys: Context,
+        keys: Context,
         principal: &Principal,
         region: &Region,
         now: Timestamp,
     ) -> Context {
+        let mut keys = self.of_request(keys, region, now);
+        of_principal(principal, &mut keys);
+        keys
+    }
+
+    /// The keys of a request by whomever, as far as `keys` takes them.
+    pub(crate) fn of_request(&self, mut keys: Context, region: &Region, now: Timestamp) -> Context {
         if let Some(address) = self.address.filter(|_| keys.wants("aws:SourceIp")) {
             // An address of version 4 that came over version 6 is the same address.
             keys.add("aws:SourceIp", address.to_canonical().to_string());
@@ -45,7 +52,6 @@ impl Origin {
             keys.add("aws:CurrentTime", time.to_string());
         }
         keys.add("aws:RequestedRegion", region.as_str());
-        of_principal(principal, &mut keys);
         keys
     }
 }

@@ -17,6 +17,7 @@ access! { "sts", sts {
     // Whoever has credentials may ask whose they are, and have shorter ones: AWS asks no policy.
     GetCallerIdentity Read [] [] [] = |_, asking| asking.asks_itself();
     GetSessionToken Read [] [] [] = |_, asking| asking.asks_itself();
+    DecodeAuthorizationMessage Write [] [] [] = |_, asking| asking.ask_anything();
     GetAccessKeyInfo Read [] [] [] = |_, asking| asking.ask_anything();
 } }
 

@@ -17,6 +17,10 @@ use crate::clock;
 const VERSION: &str = "1.11";
 /// Largest request that is kept with its record: a task definition of full size.
 const PARAMETERS_BYTES: usize = 64 * 1024;
+/// Largest answer that is kept with its record: what a call has made, and what it is called now.
+const ANSWER_BYTES: usize = 16 * 1024;
+/// An answer that says nothing.
+const EMPTY: &str = "{}";
 
 /// What happened, as it is handed over; the record is made of it where nobody waits.
 #[derive(Debug)]
@@ -39,6 +43,8 @@ pub(crate) struct Event {
     pub(crate) body: Bytes,
     /// Whether the request is a form; otherwise it is JSON.
     pub(crate) form: bool,
+    /// The answer, if it is JSON; else what the trace was told of it.
+    pub(crate) answer: Bytes,
     /// Why it failed, if it did.
     pub(crate) error: Option<Reason>,
 }
@@ -69,7 +75,7 @@ impl Event {
         put("sourceIPAddress", address.unwrap_or_default().into());
         put("userAgent", self.origin.user_agent.as_deref().unwrap_or_default().into());
         put("requestParameters", self.parameters());
-        put("responseElements", Value::Null);
+        put("responseElements", self.elements());
         if let Some((principal, scope)) = self.trace.caller() {
             put("awsRegion", scope.region.to_string().into());
             put("recipientAccountId", scope.account.to_string().into());
@@ -80,7 +86,7 @@ impl Event {
             put("errorMessage", error.message.as_str().into());
         }
         let mut more = Map::new();
-        let asked = self.trace.all_asked().iter().map(|asked| {
+        let asked = self.trace.all_asked().map(|asked| {
             let mut value = json!({ "action": asked.action, "resource": asked.resource });
             if let Some(service) = &asked.passed_to {
                 value["passedTo"] = service.as_str().into();
@@ -100,6 +106,19 @@ impl Event {
             return json!({ "omitted": format!("a request of {} bytes", self.body.len()) });
         }
         if self.form { redact::form(&self.body) } else { redact::json(&self.body) }
+    }
+
+    /// What a call that changed something was answered; CloudTrail leaves out what reads give.
+    fn elements(&self) -> Value {
+        let told = self.trace.answer();
+        let length = told.unwrap_or(&self.answer).len();
+        if self.read_only || length <= EMPTY.len() {
+            return Value::Null;
+        }
+        if length > ANSWER_BYTES {
+            return json!({ "omitted": format!("an answer of {length} bytes") });
+        }
+        told.map_or_else(|| redact::json(&self.answer), |told| redact::members(told))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Requests as the audit log shows them: without secrets.
+//! Requests and answers as the audit log shows them: without secrets.
 
 use longshore_wire::codec::query;
 use serde_json::{Map, Value};
@@ -7,9 +7,11 @@ use serde_json::{Map, Value};
 pub(super) const HIDDEN: &str = "HIDDEN_DUE_TO_SECURITY_REASONS";
 
 /// Names whose values are secrets, in small letters.
-const SECRETS: [&str; 14] = [
+const SECRETS: [&str; 17] = [
     "accesstoken",
     "clientsecret",
+    "decodedmessage",
+    "mackey",
     "newpassword",
     "oldpassword",
     "passphrase",
@@ -21,6 +23,7 @@ const SECRETS: [&str; 14] = [
     "secretstring",
     "sessiontoken",
     "tokencode",
+    "tokenvalue",
     "webidentitytoken",
 ];
 /// Names of lists whose elements have secret values: environments of containers hold passwords.
@@ -33,6 +36,22 @@ pub(super) fn json(body: &[u8]) -> Value {
     let mut value = serde_json::from_slice(body).unwrap_or(Value::Null);
     hide(&mut value, false);
     value
+}
+
+/// An answer of the query protocols, which was told as JSON: its names begin with small letters in
+/// CloudTrail's records.
+pub(super) fn members(body: &[u8]) -> Value {
+    lowered(json(body))
+}
+
+fn lowered(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            members.into_iter().map(|(name, member)| (lower(&name), lowered(member))).collect()
+        }
+        Value::Array(elements) => elements.into_iter().map(lowered).collect(),
+        other => other,
+    }
 }
 
 /// A request of the query protocols: names become lists and objects as CloudTrail shows them.
@@ -121,6 +140,24 @@ mod tests {
         assert_eq!(shown["PrivateKey"], HIDDEN);
         assert!(!shown.to_string().contains("hunter2"));
         assert_eq!(json(b"no JSON"), Value::Null);
+    }
+
+    #[test]
+    fn answers_are_shown_without_what_they_give_away() {
+        let told = json!({
+            "AccessKey": {"UserName": "ann", "AccessKeyId": "AKIA", "SecretAccessKey": "hush"},
+            "Credentials": {"SessionToken": "hush", "Expiration": 1},
+            "DecodedMessage": "hush",
+        });
+        let shown = members(told.to_string().as_bytes());
+        assert_eq!(shown["accessKey"]["userName"], "ann");
+        assert_eq!(shown["accessKey"]["secretAccessKey"], HIDDEN);
+        assert_eq!(shown["credentials"]["sessionToken"], HIDDEN);
+        assert!(!shown.to_string().contains("hush"), "{shown}");
+        let session = json!({"session": {"sessionId": "s", "tokenValue": "hush"}});
+        let shown = json(session.to_string().as_bytes());
+        assert_eq!(shown["session"]["tokenValue"], HIDDEN);
+        assert_eq!(shown["session"]["sessionId"], "s");
     }
 
     #[test]

@@ -175,6 +175,7 @@ fn event(id: &str, name: &'static str, body: &'static [u8]) -> Event {
         },
         body: Bytes::from_static(body),
         form: false,
+        answer: Bytes::new(),
         error: None,
     }
 }

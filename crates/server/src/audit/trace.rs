@@ -2,11 +2,12 @@
 
 use std::sync::OnceLock;
 
+use bytes::Bytes;
 use longshore_auth::{Denied, Principal, Question};
 use longshore_domain::ids::Scope;
 
 /// One thing that was asked of the policies.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Asked {
     pub(super) action: &'static str,
     pub(super) resource: String,
@@ -19,7 +20,10 @@ pub(super) struct Asked {
 pub(crate) struct Trace {
     caller: OnceLock<(Principal, Scope)>,
     asked: OnceLock<Vec<Asked>>,
+    /// What was asked later, when it was known what the call is about.
+    asked_more: OnceLock<Vec<Asked>>,
     denied: OnceLock<Box<Denied>>,
+    answer: OnceLock<Bytes>,
 }
 
 impl Trace {
@@ -36,12 +40,26 @@ impl Trace {
             passed_to: passed_to(question),
         });
         // A call that is tried again asks the same.
-        let _ = self.asked.set(asked.collect());
+        if let Err(again) = self.asked.set(asked.collect())
+            && Some(&again) != self.asked.get()
+        {
+            let _ = self.asked_more.set(again);
+        }
     }
 
     /// Why it is denied.
     pub(crate) fn denied(&self, denied: Box<Denied>) {
         let _ = self.denied.set(denied);
+    }
+
+    /// What it is answered, as JSON, where the answer itself is none.
+    pub(crate) fn answered(&self, answer: Vec<u8>) {
+        let _ = self.answer.set(answer.into());
+    }
+
+    /// What it was answered, if that was told.
+    pub(super) fn answer(&self) -> Option<&Bytes> {
+        self.answer.get()
     }
 
     /// Who called, if that is known.
@@ -50,8 +68,8 @@ impl Trace {
     }
 
     /// What was asked of the policies.
-    pub(super) fn all_asked(&self) -> &[Asked] {
-        self.asked.get().map(Vec::as_slice).unwrap_or_default()
+    pub(super) fn all_asked(&self) -> impl Iterator<Item = &Asked> {
+        self.asked.get().into_iter().chain(self.asked_more.get()).flatten()
     }
 
     /// Why it was denied, if it was.

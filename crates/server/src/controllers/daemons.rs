@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use longshore_domain::daemons::{self, Plan, Situation};
+use longshore_domain::deploy::RefusedRole;
 use longshore_domain::ids::{ClusterName, InstanceId, Scope, TaskId};
 use longshore_domain::record::{
     ContainerInstance, Daemon, DaemonDeployment, DaemonRevision, DaemonTaskDefinition,
@@ -23,7 +24,7 @@ use super::driver::{Controller, Pass};
 use crate::Server;
 use crate::clock::RandomIds;
 use crate::ecs::daemons::{deployment_of, revision_of, tasks_of};
-use crate::ecs::{Launch, lookup, make_tasks};
+use crate::ecs::{Launch, Roles, lookup, make_tasks};
 use crate::members::Term;
 
 type Name = (Scope, ClusterName, String);
@@ -62,7 +63,7 @@ impl Daemons {
 impl Controller for Daemons {
     const NAME: &'static str = "daemons";
     const READS: &'static [Kind] =
-        &[Kind::Daemon, Kind::DaemonDeployment, Kind::Task, Kind::ContainerInstance];
+        &[Kind::Daemon, Kind::DaemonDeployment, Kind::Task, Kind::ContainerInstance, Kind::IamRole];
     const PLACES: bool = true;
 
     fn pass(&self, view: &View, now: Timestamp) -> Pass {
@@ -86,8 +87,9 @@ impl Controller for Daemons {
                 let busy = busy(view, row, &tasks);
                 let of = Of { view, row, deployment, tasks: &tasks, busy: &busy };
                 let plan = self.reconcile(&of, now, &mut pass);
-                // What other tasks do on draining instances is not in the stamp.
-                if !plan.is_empty() || plan.unplaced.is_some() || !busy.is_empty() {
+                // What other tasks do on draining instances is not in the stamp, nor are roles.
+                let waits = plan.unplaced.is_some() || plan.refused_role.is_some();
+                if !plan.is_empty() || waits || !busy.is_empty() {
                     pass.look_again_if(plan.next);
                     continue;
                 }
@@ -165,6 +167,7 @@ impl<'v> Of<'v> {
     fn plan(
         &self,
         revisions: &BTreeMap<u64, Made<'v>>,
+        refused_roles: &BTreeMap<u64, RefusedRole>,
         fleet: &Fleet<'_>,
         now: Timestamp,
     ) -> (Vec<Task>, Plan) {
@@ -175,6 +178,7 @@ impl<'v> Of<'v> {
             daemon: self.row,
             deployment: self.deployment,
             revisions: &specs,
+            refused_roles,
             tasks: &records,
             busy: self.busy,
             fleet,
@@ -261,16 +265,34 @@ impl<'v> Of<'v> {
 }
 
 impl Daemons {
+    /// The roles that tasks of revisions cannot have.
+    fn refused_roles(
+        &self,
+        daemon: &Daemon,
+        revisions: &BTreeMap<u64, Made<'_>>,
+    ) -> BTreeMap<u64, RefusedRole> {
+        if !self.server.is_iam {
+            return BTreeMap::new();
+        }
+        let refused = revisions.iter().filter_map(|(id, (_, definition))| {
+            let roles = Roles::named(&definition.task.document, None);
+            let identity = &*self.server.identity;
+            Some((*id, roles.refused_in(identity, &daemon.scope, &daemon.cluster)?))
+        });
+        refused.collect()
+    }
+
     /// Plans for one daemon, and adds the transaction to the pass.
     fn reconcile(&self, of: &Of<'_>, now: Timestamp, pass: &mut Pass) -> Plan {
         let (row, group) = (of.row, daemons::group(of.row));
         let revisions = of.revisions();
+        let refused_roles = self.refused_roles(row, &revisions);
         let (started, plan) = self.term.placer.place(
             &self.server.state,
             &row.scope,
             &row.cluster,
             Some(&group),
-            |fleet| of.plan(&revisions, fleet, now),
+            |fleet| of.plan(&revisions, &refused_roles, fleet, now),
         );
         if let Some(report) = &plan.unplaced {
             self.server.refusals.keep((row.scope.clone(), row.cluster.clone(), group), now, report);

@@ -4,12 +4,13 @@
 //! time; what did not fit follows in the next pass, which the commits themselves wake. A service that
 //! was found in order is skipped until one of its records or an instance of its cluster changes,
 //! or its next deadline comes; one that has no place for a task, also until any task of its cluster
-//! begins or ends. That memory only saves work.
+//! begins or ends; one whose tasks cannot have their role, also until any role changes. That memory
+//! only saves work.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use longshore_domain::deploy::{self, Plan, Portion, Situation, Start};
+use longshore_domain::deploy::{self, Plan, Portion, RefusedRoles, Situation, Start};
 use longshore_domain::ids::{ClusterName, Family, Revision, Scope, TaskId};
 use longshore_domain::journal::Refused;
 use longshore_domain::limits;
@@ -28,7 +29,7 @@ use super::driver::{Controller, Pass, Work};
 use crate::Server;
 use crate::clock::RandomIds;
 use crate::ecs::placement::{self, Placing};
-use crate::ecs::{Launch, encode, lookup, make_tasks};
+use crate::ecs::{self, Launch, encode, lookup, make_tasks};
 use crate::elbv2::{forwards, reweigh};
 use crate::members::Term;
 
@@ -47,7 +48,12 @@ struct InOrder {
     until: Option<Timestamp>,
     /// How its cluster was filled, if tasks have no place in it.
     blocked_by: Option<Filling>,
+    /// How the roles of all accounts were, if tasks cannot have theirs.
+    lacks_role: Option<Roles>,
 }
+
+/// Tells whether any role has changed.
+type Roles = (usize, StoreRevision);
 
 /// Tells whether room in a cluster was taken or became free: its tasks that have not ended, and
 /// the last change of one that has.
@@ -102,6 +108,7 @@ impl Controller for Services {
         Kind::TargetGroup,
         Kind::Listener,
         Kind::ListenerRule,
+        Kind::IamRole,
     ];
     const PLACES: bool = true;
 
@@ -134,9 +141,10 @@ impl Services {
                 known.stamp == stamp
                     && known.until.is_none_or(|until| until > now)
                     && known.blocked_by.is_none_or(|by| by == survey.filling(row))
+                    && known.lacks_role.is_none_or(|roles| roles == view.iam_roles.stamp())
             });
-            let (until, blocked_by) = if let Some(quiet) = quiet {
-                (quiet.until, quiet.blocked_by)
+            let (until, blocked_by, lacks_role) = if let Some(quiet) = quiet {
+                (quiet.until, quiet.blocked_by, quiet.lacks_role)
             } else if pass.placed.len() >= limits::PASS_STARTS {
                 pass.look_again(now);
                 continue;
@@ -151,12 +159,14 @@ impl Services {
                     continue;
                 }
                 // What was in the way may have been a task that never came to be.
-                let retry = plan.unplaced.as_ref().map(|_| now + limits::BLOCKED_RETRY);
+                let is_blocked = plan.unplaced.is_some() || plan.refused_role.is_some();
+                let retry = is_blocked.then(|| now + limits::BLOCKED_RETRY);
                 let until = plan.next.into_iter().chain(retry).min();
-                (until, plan.unplaced.map(|_| survey.filling(row)))
+                let lacks_role = plan.refused_role.map(|_| view.iam_roles.stamp());
+                (until, plan.unplaced.map(|_| survey.filling(row)), lacks_role)
             };
             pass.look_again_if(until);
-            known.insert(name, InOrder { stamp, until, blocked_by });
+            known.insert(name, InOrder { stamp, until, blocked_by, lacks_role });
         }
         pass
     }
@@ -233,6 +243,7 @@ impl Services {
             specs: &specs,
             targets: of.targets,
             rules: of.rules,
+            refused_roles: &refused_roles(&self.server, row, &definitions),
             fleet: placing.fleet(&row.scope, &row.cluster, counted),
             fidelity: self.server.fidelity,
             now: of.now,
@@ -297,6 +308,25 @@ pub(crate) fn definitions<'v>(
         }
     }
     found
+}
+
+/// The roles that tasks of the service cannot have, if they were to start.
+pub(crate) fn refused_roles(
+    server: &Server,
+    service: &Service,
+    definitions: &Definitions<'_>,
+) -> RefusedRoles {
+    if !server.is_iam {
+        return RefusedRoles::new();
+    }
+    let of_sets = service.task_sets.iter().map(|set| &set.deployment);
+    let starting = service.deployments.iter().chain(of_sets);
+    let refused = starting.filter_map(|deployment| {
+        let name = (deployment.family.clone(), deployment.revision);
+        let roles = ecs::Roles::named(&definitions.get(&name)?.document, None);
+        Some((name, roles.refused_in(&*server.identity, &service.scope, &service.cluster)?))
+    });
+    refused.collect()
 }
 
 /// The group whose tasks the fleet must count; every group when a constraint asks for any.

@@ -1,6 +1,8 @@
 //! The roles that task definitions and overrides name.
 
 use longshore_auth::IdentityProvider;
+use longshore_domain::deploy::RefusedRole;
+use longshore_domain::ids::{Arn, ClusterName, Resource, Scope};
 use longshore_domain::record::{Document, Task};
 use longshore_store::View;
 use longshore_wire::ServiceError;
@@ -67,21 +69,37 @@ impl Roles {
         identity: &dyn IdentityProvider,
         source_arn: &str,
     ) -> Result<(), ServiceError> {
-        for (kind, arn) in self.each() {
-            identity.check_role(arn, source_arn).map_err(|problem| {
-                let slot = match kind {
-                    RoleType::TaskExecution => "executionRoleArn",
-                    _ => "taskRoleArn",
-                };
-                client_error(format!(
-                    "ECS was unable to assume the role '{arn}' that was provided for this task. \
-                     Please verify that the role being passed has the proper trust relationship \
-                     and permissions and that your IAM user has permissions to pass this role. \
-                     ({slot}: {problem}.)"
-                ))
-            })?;
+        match self.refused(identity, source_arn) {
+            Some(refused) => Err(client_error(format!("{refused} ({}.)", refused.why))),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// The first that tasks of a cluster cannot have. Whatever starts tasks asks for the sake of the cluster, so
+    /// that one that may be started is not taken back.
+    pub(crate) fn refused_in(
+        &self,
+        identity: &dyn IdentityProvider,
+        scope: &Scope,
+        cluster: &ClusterName,
+    ) -> Option<RefusedRole> {
+        if self.is_empty() {
+            return None;
+        }
+        let cluster = Resource::Cluster(cluster.clone());
+        self.refused(identity, &Arn::new(scope, cluster).to_string())
+    }
+
+    /// The first that tasks cannot have.
+    fn refused(&self, identity: &dyn IdentityProvider, source_arn: &str) -> Option<RefusedRole> {
+        self.each().find_map(|(kind, arn)| {
+            let problem = identity.check_role(arn, source_arn).err()?;
+            let slot = match kind {
+                RoleType::TaskExecution => "executionRoleArn",
+                _ => "taskRoleArn",
+            };
+            Some(RefusedRole { role: arn.to_owned(), why: format!("{slot}: {problem}") })
+        })
     }
 }
 

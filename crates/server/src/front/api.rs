@@ -16,7 +16,7 @@ use tracing::Instrument;
 
 use super::asked::{Asked, Dialect, is_served, not_served};
 use super::{Connection, Reply};
-use crate::access::Origin;
+use crate::access::{Origin, message};
 use crate::audit::{Event, Reason, Trace};
 use crate::call::Call;
 use crate::members::{self, Caller, NOT_LEADER, Passed, Placed, Refused};
@@ -68,10 +68,15 @@ pub(super) async fn answer(
     if let Some(asked) = known {
         note(&server, &received, asked, &outcome);
     }
+    let refused = matches!(outcome, Placed::Here(Err(_)));
+    let why = refused.then(|| message::of(&server, &trace)).flatten();
     let mut reply = match outcome {
         Placed::Here(outcome) => reply(outcome, dialect, service, &request_id),
         Placed::There(passed) => pass_on(passed, &request_id),
     };
+    if let Some(why) = why {
+        reply.headers_mut().insert(message::HEADER, why);
+    }
     if parts.headers.contains_key(members::HOP) {
         let revision = HeaderValue::from(server.state.view().revision.0);
         reply.headers_mut().insert(members::REVISION, revision);
@@ -119,6 +124,13 @@ fn note(server: &Server, received: &Received<'_>, asked: Asked, outcome: &Placed
         origin: (*origin).clone(),
         body: (*body).clone(),
         form: *dialect == Dialect::Query,
+        answer: match outcome {
+            _ if read_only => Bytes::new(),
+            Placed::Here(Ok(answer)) if *dialect == Dialect::Json => answer.clone(),
+            Placed::There(passed) if passed.error.is_none() => passed.body.clone(),
+            // What is no JSON the service has told as such.
+            Placed::Here(_) | Placed::There(_) => Bytes::new(),
+        },
         error,
     });
 }
@@ -157,7 +169,7 @@ async fn serve(
             if let Err(error) = brought_up_to_date(server, asked).await {
                 return Placed::Here(Err(error));
             }
-            Placed::Here(match asked {
+            let answer = match asked {
                 Asked::Acm(operation) => crate::acm::dispatch(&call, operation, body).await,
                 Asked::Ecs(operation) => crate::ecs::dispatch(&call, operation, body).await,
                 Asked::Elbv2(operation) => {
@@ -169,7 +181,8 @@ async fn serve(
                 Asked::Sts(operation) => {
                     crate::sts::dispatch(&call, operation, body, request_id).await
                 }
-            })
+            };
+            Placed::Here(answer.map(Bytes::from))
         }
     }
 }
@@ -321,7 +334,7 @@ fn pass_on(passed: Passed, request_id: &str) -> Reply {
 }
 
 fn reply(
-    outcome: Result<Vec<u8>, ServiceError>,
+    outcome: Result<Bytes, ServiceError>,
     dialect: Dialect,
     service: &ServiceInfo,
     request_id: &str,
@@ -330,10 +343,10 @@ fn reply(
         Ok(body) => (StatusCode::OK, body, None),
         Err(error) => {
             let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST);
-            (status, dialect.error(&error, service, request_id), Some(error.code))
+            (status, dialect.error(&error, service, request_id).into(), Some(error.code))
         }
     };
-    let mut reply = answer_with(status, body.into(), dialect, request_id);
+    let mut reply = answer_with(status, body, dialect, request_id);
     let headers = reply.headers_mut();
     if status == StatusCode::PAYLOAD_TOO_LARGE {
         // The rest of the body is not read.

@@ -145,7 +145,7 @@ impl Metrics {
     }
 
     /// Counts a request that was refused for the sake of others.
-    pub(super) fn refused(&self, reason: &'static str) {
+    pub(crate) fn refused(&self, reason: &'static str) {
         self.refused.get_or_create(&ReasonLabel { reason }).inc();
     }
 

@@ -25,8 +25,8 @@ const INSTANCE_ROLE: &str = "ecsInstanceRole";
 const INSTANCE_TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
 /// User of the parts that `dev` runs itself.
 const PARTS: &str = "longshore-dev";
-/// What they may do beyond what an instance may.
-const PARTS_POLICY: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["longshore:*","ecs:*"],"Resource":"*"}]}"#;
+/// What they may do beyond what an instance may: what balancers ask.
+const PARTS_POLICY: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["longshore:GetRouting","longshore:ReportBalancer","longshore:OwnAll"],"Resource":"*"}]}"#;
 
 /// An access key with its secret.
 #[derive(Clone)]
@@ -201,13 +201,18 @@ pub(crate) async fn development(
 ) -> Result<(Option<Keypair>, Keypair), InitError> {
     let decide = |view: &View, txn: &mut RecordTxn| {
         let known = view.iam_users.get(&IamUserKey::new(account, PARTS));
+        let inline = [("parts".to_owned(), PARTS_POLICY.to_owned())].into();
+        let grants = Grants { attached: vec![INSTANCES.to_owned()], inline };
         let Some(row) = known else {
             let user = user(account, PARTS, "/longshore/");
-            let inline = [("parts".to_owned(), PARTS_POLICY.to_owned())].into();
             let key = new_key(vault, txn, account, Some(&user.id))?;
-            txn.insert(&IamUser { grants: Grants { inline, ..Grants::default() }, ..user });
+            txn.insert(&IamUser { grants, ..user });
             return Ok(key);
         };
+        // An older version gave them more.
+        if row.grants != grants {
+            txn.update(row, &IamUser { grants, ..row.record.clone() });
+        }
         match existing(view, vault, &row.id) {
             Some(key) => Ok(key),
             None => new_key(vault, txn, account, Some(&row.id)),
@@ -283,3 +288,6 @@ fn new_key(
     txn.insert(&key);
     Ok(Keypair { access_key_id: key.id.to_string(), secret_access_key: secret })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,5 @@
 //! The master key, and what is sealed with keys that follow from it: secrets of access keys, each for
-//! its id, session tokens, and the key of the control plane's authority.
+//! its id, session tokens, the key of the control plane's authority, and what is said of denials.
 //!
 //! AES-256-GCM with random nonces: 2^32 seals of one key are safe, and a key of the control plane makes
 //! far fewer. Neither key nor secret is ever shown in debug output.
@@ -87,6 +87,7 @@ pub(crate) struct Vault {
     secrets: LessSafeKey,
     sessions: LessSafeKey,
     authority: LessSafeKey,
+    denials: LessSafeKey,
     checks: LessSafeKey,
     marks: hmac::Key,
 }
@@ -103,6 +104,7 @@ impl Vault {
             secrets: key.derive("longshore access keys 1"),
             sessions: key.derive("longshore sessions 1"),
             authority: key.derive("longshore control authority 1"),
+            denials: key.derive("longshore authorization messages 1"),
             checks: key.derive("longshore identity key check 1"),
             marks: hmac::Key::new(hmac::HMAC_SHA256, key.digest("longshore ids 1").as_ref()),
         }
@@ -141,6 +143,17 @@ impl Vault {
     pub(crate) fn open_authority(&self, sealed: &Sealed) -> Result<String, VaultError> {
         let bytes = BASE64.decode(sealed.0.as_bytes()).map_err(|_| VaultError::Wrong)?;
         String::from_utf8(open(&self.authority, b"", &bytes)?).map_err(|_| VaultError::Wrong)
+    }
+
+    /// Seals what is said of a denial; it opens for principals of `account` alone.
+    pub(crate) fn seal_denial(&self, account: &str, said: &[u8]) -> Result<String, VaultError> {
+        Ok(BASE64URL_NOPAD.encode(&close(&self.denials, account.as_bytes(), said)?))
+    }
+
+    /// What is said of a denial in `account`.
+    pub(crate) fn open_denial(&self, account: &str, message: &str) -> Option<Vec<u8>> {
+        let bytes = BASE64URL_NOPAD.decode(message.as_bytes()).ok()?;
+        open(&self.denials, account.as_bytes(), &bytes).ok()
     }
 
     /// A number for a name, which nobody finds without the key.

@@ -58,7 +58,7 @@ impl Passed {
 #[derive(Debug)]
 pub(crate) enum Placed {
     /// Here.
-    Here(Result<Vec<u8>, ServiceError>),
+    Here(Result<Bytes, ServiceError>),
     /// By the leader.
     There(Passed),
 }
@@ -97,7 +97,7 @@ pub(crate) async fn place(mut call: Call, operation: OperationName, body: &Bytes
                 call.term = Some(term);
                 match crate::ecs::dispatch(&call, operation, body).await {
                     Err(error) if has_moved(&error) => AGAIN,
-                    other => return Placed::Here(other),
+                    other => return Placed::Here(other.map(Bytes::from)),
                 }
             }
             Leads::Other(leader) => match ask(&call, &leader, operation, body).await {

@@ -6,7 +6,8 @@
 //! may, and end when those would.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use http::{Request, StatusCode};
@@ -55,8 +56,9 @@ pub(super) async fn create(call: &Call, query: &BTreeMap<String, String>) -> Rep
         let error = auth::AuthError::from(denied).response(auth::Protocol::Query);
         let reason = Reason { code: error.code.to_owned(), message: error.message.clone() };
         let id = call.note("longshore", "CreateJoinToken", false, Some(reason));
-        return denial(&error, &id);
+        return denial(call, &error, &id);
     }
+    call.note("longshore", "CreateJoinToken", false, None);
     let (account, by) = (call.scope.account, call.principal.arn.as_str());
     let wanted = Wanted { account, role: named, life, by, now };
     let decide = |view: &View, txn: &mut RecordTxn| join::create(view, txn, &wanted);
@@ -113,6 +115,10 @@ pub(super) async fn redeem(
         let text = "A request to join is JSON with id and secret.";
         return refused(StatusCode::BAD_REQUEST, "InvalidRequest", text);
     };
+    let Some(mut attempt) = Attempt::begin(server, from.peer) else {
+        server.metrics.refused("throttled");
+        return refused(StatusCode::BAD_REQUEST, "ThrottlingException", "Rate exceeded");
+    };
     let former = asked.former.as_ref().map(|keys| Former {
         session_token: &keys.session_token,
         secret_access_key: &keys.secret_access_key,
@@ -121,7 +127,10 @@ pub(super) async fn redeem(
     let decide = |view: &View, txn: &mut RecordTxn| {
         join::redeem(view, txn, vault, token, former.as_ref(), now)
     };
-    match server.state.decide(decide).await {
+    let decided = server.state.decide(decide).await;
+    attempt.failed = matches!(decided, Ok(Err(JoinError::Refused)));
+    drop(attempt);
+    match decided {
         Ok(Ok(joined)) => {
             let kind = auth::PrincipalKind::AssumedRole {
                 role: joined.role.clone(),
@@ -140,6 +149,32 @@ pub(super) async fn redeem(
             failed(&error)
         }
         Err(error) => no_store(&error),
+    }
+}
+
+/// One attempt to join. What is not told to have failed was none, also where its client went away.
+struct Attempt<'s> {
+    server: &'s Server,
+    from: Option<IpAddr>,
+    failed: bool,
+}
+
+impl<'s> Attempt<'s> {
+    /// Nothing if too many failed that came from there. Agents take the refusal as temporary.
+    fn begin(server: &'s Server, from: Option<IpAddr>) -> Option<Self> {
+        let mut attempts = server.join_attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = from.is_none_or(|from| attempts.begin(from, clock::now()));
+        may.then(|| Self { server, from, failed: false })
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if let Some(from) = self.from.filter(|_| !self.failed) {
+            let mut attempts =
+                self.server.join_attempts.lock().unwrap_or_else(PoisonError::into_inner);
+            attempts.succeeded(from, clock::now());
+        }
     }
 }
 

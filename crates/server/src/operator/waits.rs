@@ -162,6 +162,7 @@ impl<'a> Asked<'a> {
             specs: &specs,
             targets: &controllers::targets_of(self.view, service),
             rules: &controllers::rules(self.view, service),
+            refused_roles: &controllers::refused_roles(self.server, service, &definitions),
             fleet,
             fidelity: self.server.fidelity,
             now: self.now,

@@ -23,7 +23,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::delivery::{Delivery, Due, TASKS_PER_MESSAGE};
-use super::roles::{Lender, Loans};
+use super::roles::{self, Lender, Loans};
 use super::{Hello, Socket, payload};
 use crate::ecs::Roles;
 use crate::{Server, clock};
@@ -286,12 +286,19 @@ impl Session {
         let now = clock::now();
         let (fenced, fence_at) = self.delivery.fenced(&fence, now);
         let tasks = view.tasks.by(&TaskIndex::Instance(self.hello.key.id)).map(|row| &row.record);
-        let Due { tasks: due, gone, next } = self.delivery.due(tasks, now);
+        let Due { tasks: mut due, gone, next } = self.delivery.due(tasks, now);
         let gone: Vec<TaskId> = fenced.into_iter().chain(gone).collect();
         for batch in gone.chunks(TASKS_PER_MESSAGE) {
             let sequence = self.next_sequence(now);
             let payload = self.payload(batch.iter().map(|id| self.forgotten(*id)), sequence, now);
             self.send(&AcsToAgent::Payload(payload)).await?;
+        }
+        // What was just sent, or taken back, comes up for a look after its own wait.
+        let after = (!due.is_empty()).then(|| now + HEARTBEAT);
+        let refused = roles::refused(&self.server, &view, &due);
+        if !refused.is_empty() {
+            due.retain(|task| !refused.contains_key(&task.id));
+            Box::pin(roles::take_back(&self.server, &self.hello.key, refused, now)).await;
         }
         for batch in due.chunks(TASKS_PER_MESSAGE) {
             let sequence = self.next_sequence(now);
@@ -301,8 +308,6 @@ impl Session {
             let number = u64::try_from(sequence).unwrap_or_default();
             self.delivery.sent(batch.iter().copied(), number, now);
         }
-        // What was just sent comes up for a look after its own wait.
-        let after = (!due.is_empty()).then(|| now + HEARTBEAT);
         let renewal = Box::pin(self.renew_roles(&view, now)).await?;
         self.resend_at = next.into_iter().chain(after).chain(fence_at).chain(renewal).min();
         Ok(())

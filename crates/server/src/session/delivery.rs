@@ -135,7 +135,7 @@ impl Delivery {
 
 /// Whether the agent is to run a task that it has reported on. It may still have lost it with the power,
 /// so it is told again, in time.
-fn is_known(task: &Task, told: DesiredStatus) -> bool {
+pub(super) fn is_known(task: &Task, told: DesiredStatus) -> bool {
     let seen = &task.observed;
     told == DesiredStatus::Running
         && (seen.status > TaskStatus::Pending || seen.pull_started_at.is_some())

@@ -1,21 +1,27 @@
 //! Roles of tasks: which a task has, what its agent is given for them, and when it is given more.
 //!
+//! A task that cannot have a role any more when its agent is to hear of it is stopped instead.
 //! Credentials are made when they are sent, and kept nowhere: another server, or this one after a restart, makes
 //! others that are as good. Only the id that containers ask by stays the same.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp as Instant;
 use longshore_auth::{IdentityProvider, Lent, Loan};
+use longshore_domain::deploy::RefusedRole;
 use longshore_domain::ids::{Arn, Resource, TaskId};
-use longshore_domain::record::{DesiredStatus, Task};
+use longshore_domain::record::{DesiredStatus, StopCode, StopOrder, Task};
 use longshore_domain::time::Timestamp;
-use longshore_store::View;
+use longshore_store::tables::{ContainerInstanceKey, TaskKey};
+use longshore_store::{RecordTxn, Row, View};
+use longshore_wire::ServiceError;
 use longshore_wire::agent::{RoleCredentials, RoleType, Task as AgentTask};
 
-use crate::clock;
+use super::delivery::is_known;
 use crate::ecs::Roles;
+use crate::{Server, clock};
 
 /// Makes credentials for the roles of tasks.
 #[derive(Clone, Copy)]
@@ -73,6 +79,58 @@ impl Lender<'_> {
                 .unwrap_or_default(),
             credential_scope: Some(scope.to_owned()),
         })
+    }
+}
+
+/// The tasks that their agent has not begun, and that cannot have a role of theirs any more: it was there when
+/// they were started. Those that run go on, without other credentials than they have.
+pub(super) fn refused(
+    server: &Server,
+    view: &View,
+    due: &[&Task],
+) -> BTreeMap<TaskId, RefusedRole> {
+    if !server.is_iam {
+        return BTreeMap::new();
+    }
+    let running = DesiredStatus::Running;
+    let fresh = due.iter().filter(|task| task.desired == running && !is_known(task, running));
+    let refused = fresh.filter_map(|task| {
+        let roles = Roles::of(view, task);
+        Some((task.id, roles.refused_in(&*server.identity, &task.scope, &task.cluster)?))
+    });
+    refused.collect()
+}
+
+/// Stops tasks of an instance that cannot have their roles, with the reason that ECS gives. When that
+/// cannot be written they are kept back all the same, and come up again.
+pub(super) async fn take_back(
+    server: &Server,
+    key: &ContainerInstanceKey,
+    refused: BTreeMap<TaskId, RefusedRole>,
+    now: Timestamp,
+) {
+    let decide = |view: &View, txn: &mut RecordTxn| -> Result<(), ServiceError> {
+        for (id, refused) in &refused {
+            let (scope, cluster) = (key.scope.clone(), key.cluster.clone());
+            let row = view.tasks.get(&TaskKey { scope, cluster, id: *id });
+            let wanted = |row: &&Arc<Row<Task>>| row.desired == DesiredStatus::Running;
+            let Some(row) = row.filter(wanted) else { continue };
+            let (code, reason) = (StopCode::TaskFailedToStart, refused.to_string());
+            let stopped = Task {
+                desired: DesiredStatus::Stopped,
+                stop: Some(StopOrder { code, reason, at: now }),
+                version: row.version + 1,
+                ..row.record.clone()
+            };
+            txn.update(row, &stopped);
+        }
+        Ok(())
+    };
+    for (task, RefusedRole { role, why }) in &refused {
+        tracing::warn!(%task, role, why, "a task is not started, since it cannot have its role");
+    }
+    if let Err(error) = server.decide(decide).await {
+        tracing::warn!(%error, "tasks that cannot have their roles are not stopped yet");
     }
 }
 

@@ -198,7 +198,7 @@ impl Asked<'_> {
             source: format!("trust policy of {arn}"),
             policy: std::sync::Arc::new(policy),
         };
-        let context = self.context();
+        let context = self.context(call);
         let ask = Ask { action, resource: &arn, context: &context };
         let account = self.principal.account.as_str();
         let session = self.principal.session.as_ref().and_then(|s| s.role_arn.as_deref());
@@ -233,26 +233,9 @@ impl Asked<'_> {
     }
 
     /// Condition keys of the question.
-    fn context(&self) -> Context {
-        let mut context = Context::default();
-        let principal = self.principal;
-        context.add("aws:PrincipalArn", session_arn(principal));
-        context.add("aws:PrincipalAccount", principal.account.as_str());
-        context.add("aws:userid", principal.unique_id.as_str());
-        context.add(
-            "aws:PrincipalType",
-            match principal.kind {
-                PrincipalKind::Root => "Account",
-                PrincipalKind::User { .. } => "User",
-                PrincipalKind::AssumedRole { .. } => "AssumedRole",
-            },
-        );
-        if let PrincipalKind::User { name } = &principal.kind {
-            context.add("aws:username", name.rsplit('/').next().unwrap_or_default());
-        }
-        for (key, value) in &principal.tags {
-            context.add(&format!("aws:PrincipalTag/{key}"), value.as_str());
-        }
+    fn context(&self, call: &Call) -> Context {
+        let mut context =
+            call.origin.keys(Context::default(), self.principal, &call.scope.region, call.now);
         for key in &self.tags.given {
             if let Some(value) = self.tags.tags.get(key) {
                 context.add(&format!("aws:RequestTag/{key}"), value.as_str());
@@ -272,14 +255,11 @@ impl Asked<'_> {
         }
         if let Some(identity) = self.source_identity {
             context.add("sts:SourceIdentity", identity);
-            context.add("aws:SourceIdentity", identity);
+            // That of the caller's own session is there already, and the same.
+            if context.get("aws:SourceIdentity").is_none() {
+                context.add("aws:SourceIdentity", identity);
+            }
         }
         context
     }
-}
-
-/// `aws:PrincipalArn`: of a session, that of its role.
-fn session_arn(principal: &Principal) -> String {
-    let role = principal.session.as_ref().and_then(|session| session.role_arn.clone());
-    role.unwrap_or_else(|| principal.arn.clone())
 }

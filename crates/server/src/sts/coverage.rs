@@ -16,7 +16,9 @@ pub(crate) const fn of(operation: OperationName) -> Coverage {
         O::AssumeRoleWithWebIdentity => {
             Partial("tokens of registered providers of OpenID Connect, signed by RS256 or ES256")
         }
-        O::DecodeAuthorizationMessage => Missing("encoded messages"),
+        O::DecodeAuthorizationMessage => Partial(
+            "messages of this control plane: the header x-longshore-encoded-authorization-message",
+        ),
         O::AssumeRoleWithSAML => Missing("sessions for assertions of SAML"),
         O::AssumeRoot => Missing("sessions of member accounts"),
         O::GetDelegatedAccessToken => Missing("delegations"),

@@ -13,6 +13,7 @@ use longshore_store::{RecordTxn, TxnOutcome};
 use longshore_wire::sts::OperationName;
 
 use super::*;
+use crate::access::Origin;
 use crate::clock::RandomIds;
 use crate::identity::{Iam, Subject, mint};
 use crate::test_records::scope;
@@ -27,6 +28,7 @@ struct World {
     server: Arc<Server>,
     ann: IamUser,
     key: Credentials,
+    origin: Origin,
 }
 
 async fn commit(server: &Server, txn: RecordTxn) {
@@ -92,7 +94,7 @@ impl World {
             secret_access_key: secret,
             session_token: None,
         };
-        Self { server, ann, key }
+        Self { server, ann, key, origin: Origin::default() }
     }
 
     fn identify(&self, key: &Credentials, now_s: i64) -> Result<Principal, AuthError> {
@@ -126,7 +128,7 @@ impl World {
             scope: scope(),
             principal: principal.clone(),
             permissions: Permissions::Account,
-            origin: crate::access::Origin::default(),
+            origin: self.origin.clone(),
             trace: Arc::default(),
             now: longshore_domain::time::Timestamp::from_millis(NOW_S * 1000),
             base_url: "http://127.0.0.1:4566".to_owned(),
@@ -245,6 +247,43 @@ async fn a_deputy_needs_its_external_id() {
         [(&[][..], false), (&[("ExternalId", "other")], false), (&[("ExternalId", "deputy")], true)]
     {
         assert_eq!(world.assume(&ann, "guarded", more).await.is_ok(), trusted, "{more:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_trust_policy_sees_where_and_when_it_is_asked() {
+    let mut world = World::new().await;
+    let conditions = [
+        r#""IpAddress":{"aws:SourceIp":"10.0.0.0/8"}"#,
+        r#""Bool":{"aws:SecureTransport":"true"}"#,
+        r#""StringLike":{"aws:UserAgent":"aws-cli/*"}"#,
+        r#""DateGreaterThan":{"aws:CurrentTime":"2026-01-01T00:00:00Z"}"#,
+        r#""NumericLessThan":{"aws:EpochTime":"1790000001"}"#,
+        r#""StringEquals":{"aws:PrincipalArn":"arn:aws:iam::000000000000:user/ann","aws:username":"ann","aws:PrincipalTag/team":"a"}"#,
+    ];
+    let mut txn = RecordTxn::new();
+    for (number, condition) in conditions.iter().enumerate() {
+        let condition = format!(r#","Condition":{{{condition}}}"#);
+        txn.insert(&role(&format!("r{number}"), trust("000000000000", &condition)));
+    }
+    commit(&world.server, txn).await;
+    let ann = world.identify(&world.key, NOW_S).expect("known");
+    let near = Origin {
+        address: Some([10, 1, 2, 3].into()),
+        secure: true,
+        user_agent: Some("aws-cli/2.1".to_owned()),
+    };
+    let far = Origin {
+        address: Some([192, 0, 2, 1].into()),
+        secure: false,
+        user_agent: Some("curl".to_owned()),
+    };
+    for (origin, trusted) in [(near, [true; 6]), (far, [false, false, false, true, true, true])] {
+        world.origin = origin;
+        for (number, trusted) in trusted.into_iter().enumerate() {
+            let assumed = world.assume(&ann, &format!("r{number}"), &[]).await;
+            assert_eq!(assumed.is_ok(), trusted, "{}", conditions[number]);
+        }
     }
 }
 

@@ -62,7 +62,7 @@ pub(super) async fn assume(
             .error("The ID Token provided is not signed by a key of its provider."));
     }
     let arn = provider.arn();
-    check_trust(role, provider, &token.claims, &request.role_session_name)?;
+    check_trust(call, role, provider, &token.claims, &request.role_session_name)?;
     let lasts_s = assume::duration(role, request.duration_seconds)?;
     let policies = limits::policies(&view, role.account, request.policy, request.policy_arns)?;
     let expires_at_s = now_s + lasts_s;
@@ -138,6 +138,7 @@ fn check_times(claims: &Claims, now_s: i64) -> Result<(), ServiceError> {
 /// # Errors
 /// `AccessDenied`.
 fn check_trust(
+    call: &Call,
     role: &IamRole,
     provider: &OidcProvider,
     claims: &Claims,
@@ -150,7 +151,7 @@ fn check_trust(
     })?;
     let source = format!("trust policy of {role_arn}");
     let trust = Attached { source, policy: Arc::new(policy) };
-    let mut context = Context::default();
+    let mut context = call.origin.of_request(Context::default(), &call.scope.region, call.now);
     let key = |name: &str| format!("{}:{name}", provider.url);
     context.add(&key("aud"), claims.audience());
     context.add(&key("sub"), claims.sub.as_str());

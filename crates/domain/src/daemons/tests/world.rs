@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::daemons::{self, Plan, Situation};
+use crate::deploy::RefusedRole;
 use crate::ids::{IdSource, InstanceId, Revision, TaskId};
 use crate::lifecycle::{self, ContainerReport, TaskReport};
 use crate::record::{
@@ -40,6 +41,8 @@ pub(super) struct World {
     pub(super) others: Vec<Task>,
     /// Revisions whose tasks end as soon as they start.
     pub(super) broken: BTreeSet<u64>,
+    /// Revisions whose tasks cannot have their role.
+    pub(super) refused_roles: BTreeMap<u64, RefusedRole>,
 }
 
 pub(super) fn spec(health_check: bool) -> TaskSpec {
@@ -115,6 +118,7 @@ impl World {
             tasks: Vec::new(),
             others: Vec::new(),
             broken: BTreeSet::new(),
+            refused_roles: BTreeMap::new(),
         }
     }
 
@@ -171,6 +175,7 @@ impl World {
                 daemon: &daemon,
                 deployment: &self.deployment,
                 revisions: &revisions,
+                refused_roles: &self.refused_roles,
                 tasks: &tasks,
                 busy: &busy,
                 fleet: &fleet,

@@ -32,6 +32,7 @@ fn stories(kind: EventKind) -> &'static [Story] {
         EventKind::RollingBack => ROLLING_BACK,
         EventKind::TrafficShifted => TRAFFIC_SHIFTED,
         EventKind::Unplaced => UNPLACED,
+        EventKind::RoleRefused => ROLE_REFUSED,
         EventKind::StartImpaired => START_IMPAIRED,
         EventKind::DeploymentBlocked => DEPLOYMENT_BLOCKED,
         EventKind::ScaleInProtected => SCALE_IN_PROTECTED,
@@ -70,6 +71,15 @@ const TRAFFIC_SHIFTED: &[Story] = &[(
 )];
 
 /// Everything that may be in the way of a task.
+const ROLE_REFUSED: &[Story] = &[(
+    "the role was deleted",
+    || refused(World::refuse_role),
+    "(service web) failed to launch a task with (error ECS was unable to assume the role \
+     'arn:aws:iam::000000000000:role/app' that was provided for this task. Please verify that the \
+     role being passed has the proper trust relationship and permissions and that your IAM user has \
+     permissions to pass this role.).",
+)];
+
 const UNPLACED: &[Story] = &[
     (
         "the cluster is empty",
@@ -489,9 +499,10 @@ fn count(mut world: World, kind: EventKind, passes: usize, seconds: u64) -> usiz
 
 #[test]
 fn what_lasts_is_repeated_every_six_hours() {
-    let lasting: [(EventKind, fn() -> World); 6] = [
+    let lasting: [(EventKind, fn() -> World); 7] = [
         (EventKind::SteadyState, || World::steady(1, 1)),
         (EventKind::Unplaced, || refused(|world| world.instances.clear())),
+        (EventKind::RoleRefused, || refused(World::refuse_role)),
         (EventKind::ScaleInProtected, || {
             let mut world = scaled_in(protected(World::steady(3, 1)));
             for task in &mut world.tasks {

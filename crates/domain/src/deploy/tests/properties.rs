@@ -25,6 +25,8 @@ pub(super) enum Happening {
     Drain(usize),
     Activate(usize),
     Protect(usize),
+    /// The role of the newest revision goes, or comes back.
+    Role(bool),
 }
 
 pub(super) fn any_happening() -> impl Strategy<Value = Happening> {
@@ -42,6 +44,7 @@ pub(super) fn any_happening() -> impl Strategy<Value = Happening> {
         1 => (0..4_usize).prop_map(H::Drain),
         1 => (0..4_usize).prop_map(H::Activate),
         1 => (0..40_usize).prop_map(H::Protect),
+        1 => any::<bool>().prop_map(H::Role),
     ]
 }
 
@@ -65,6 +68,8 @@ pub(super) fn happen(world: &mut World, happening: Happening) {
             world.health_checks = checks;
             world.deploy();
         }
+        Happening::Role(true) => world.refused_roles.clear(),
+        Happening::Role(false) => world.refuse_role(),
         Happening::Drain(n) if n < world.instances.len() => {
             world.instances[n].status = InstanceStatus::Draining;
         }
@@ -81,6 +86,7 @@ pub(super) fn happen(world: &mut World, happening: Happening) {
 
 /// Everything is well from now on, and time passes.
 pub(super) fn recover(world: &mut World) {
+    world.refused_roles.clear();
     for instance in &mut world.instances {
         instance.status = InstanceStatus::Active;
     }
@@ -186,6 +192,7 @@ proptest! {
             }
         }
         make_room(&mut world);
+        world.refused_roles.clear();
         for _ in 0..300 {
             for instance in &mut world.instances {
                 instance.status = InstanceStatus::Active;

@@ -655,6 +655,7 @@ proptest! {
                 world.deployment.as_mut().expect("one").status = Status::StopRequested;
             }
         }
+        world.refused_roles.clear();
         for instance in &mut world.instances {
             instance.status = crate::record::InstanceStatus::Active;
         }

@@ -44,6 +44,12 @@ fn a_task_without_a_place_is_told_with_what_is_missing() {
     assert_eq!(told(&mut world), ["ERROR SERVICE_TASK_PLACEMENT_FAILURE RESOURCE:CPU 2"]);
     let mut world = World::new(1, 0);
     assert_eq!(told(&mut world), ["ERROR SERVICE_TASK_PLACEMENT_FAILURE - 0"]);
+    let mut world = World::new(1, 1);
+    world.refuse_role();
+    let [line] = &told(&mut world)[..] else { panic!("one action") };
+    let reason = "ECS was unable to assume the role 'arn:aws:iam::000000000000:role/app'";
+    let start = alloc::format!("ERROR SERVICE_TASK_CONFIGURATION_FAILURE {reason}");
+    assert!(line.starts_with(&start), "{line}");
     let mut world = World::daemon(2);
     world.instances[1].registered.memory_mib = 1;
     assert_eq!(

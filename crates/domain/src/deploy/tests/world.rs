@@ -7,7 +7,10 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::check;
-use crate::deploy::{self, EventKind, NewTaskSet, Plan, Rules, Situation, TargetOf, Targets};
+use crate::deploy::{
+    self, EventKind, NewTaskSet, Plan, RefusedRole, RefusedRoles, Rules, Situation, TargetOf,
+    Targets,
+};
 use crate::explain::{self, Wait};
 use crate::fidelity::Fidelity;
 use crate::ids::{Family, IdSource, InstanceId, Revision, TaskId};
@@ -52,6 +55,8 @@ pub(super) struct World {
     pub(super) targets: Targets,
     /// What rules forward to.
     pub(super) rules: Rules,
+    /// What roles tasks cannot have.
+    pub(super) refused_roles: RefusedRoles,
     /// How long a new target gets less than its share.
     pub(super) slow_start: Duration,
     specs: Vec<TaskSpec>,
@@ -76,6 +81,7 @@ impl World {
             fidelity: Fidelity::default(),
             targets: Targets::new(),
             rules: Rules::new(),
+            refused_roles: RefusedRoles::new(),
             slow_start: Duration::ZERO,
             specs: vec![],
             ids: Numbers::default(),
@@ -164,6 +170,16 @@ impl World {
     /// The newest revision of the task definition.
     pub(super) fn newest_spec(&mut self) -> &mut TaskSpec {
         self.specs.last_mut().expect("a revision")
+    }
+
+    /// Tasks of the newest revision cannot have their role any more.
+    pub(super) fn refuse_role(&mut self) {
+        let newest = Revision(u32::try_from(self.specs.len()).expect("small"));
+        let refused = RefusedRole {
+            role: "arn:aws:iam::000000000000:role/app".into(),
+            why: "taskRoleArn: there is no role with this ARN".into(),
+        };
+        self.refused_roles.insert(("web".parse().expect("a name"), newest), refused);
     }
 
     /// Puts the tasks of later deployments and task sets behind a target group.
@@ -293,6 +309,7 @@ impl World {
             specs: &self.specs(),
             targets: &self.targets,
             rules: &self.rules,
+            refused_roles: &self.refused_roles,
             fleet: &Fleet::new(&self.instances, &self.tasks),
             fidelity: self.fidelity,
             now: self.now,
@@ -327,6 +344,7 @@ impl World {
             specs: &specs,
             targets: &self.targets,
             rules: &self.rules,
+            refused_roles: &self.refused_roles,
             fleet: &fleet,
             fidelity: self.fidelity,
             now: self.now,

@@ -292,6 +292,7 @@ pub(super) const IAM: &[(&str, &str)] = &[
 pub(super) const STS: &[(&str, &str)] = &[
     ("AssumeRoleWithWebIdentity", "RoleArn=$IAMrole/r&RoleSessionName=name&WebIdentityToken=none"),
     ("AssumeRole", "RoleArn=$IAMrole/r&RoleSessionName=name"),
+    ("DecodeAuthorizationMessage", "EncodedMessage=none"),
     ("GetAccessKeyInfo", "AccessKeyId=AKIAABCDEFGHIJKLMNOP"),
     ("GetCallerIdentity", ""),
     ("GetSessionToken", ""),

@@ -168,6 +168,58 @@ async fn nobody_gets_past_the_front_without_permission() {
 }
 
 #[tokio::test]
+async fn a_denial_can_be_decoded_by_who_may() {
+    let server = server().await;
+    let steps = steps();
+    let step = |name: &str| steps.iter().find(|step| step.name == name).expect("a step");
+    let header = |answer: &str| {
+        let line = "x-longshore-encoded-authorization-message: ";
+        answer.lines().find_map(|text| text.strip_prefix(line)).map(str::to_owned)
+    };
+    let decode = |message: String, who: &'static str| {
+        let (server, body) = (
+            Arc::clone(&server),
+            format!(
+                "Action=DecodeAuthorizationMessage&Version=2011-06-15&EncodedMessage={message}"
+            ),
+        );
+        async move {
+            let kind = "application/x-www-form-urlencoded".to_owned();
+            let headers = vec![("host", "longshore".to_owned()), ("content-type", kind)];
+            let (method, target, service) = ("POST", "/", "sts");
+            let asking = Asking { method, target, headers, body: &body, service };
+            ask(&server, asking, Some(who), false).await
+        }
+    };
+    for name in ["RunTask", "CreateUser", "DescribeLoadBalancers"] {
+        let step = step(name);
+        let message = header(&step.ask(&server, Some("nobody"), false).await).expect("a message");
+        assert!(message.len() < 4096);
+        let decoded = decode(message.clone(), "all").await;
+        let service = step.service.signing_name;
+        for part in
+            [&format!("{service}:{name}"), "user/nobody", "explicitDeny", "matchedStatements"]
+        {
+            assert!(decoded.contains(part), "{part}: {decoded}");
+        }
+        let refused = decode(message, "nobody").await;
+        assert_eq!(code(&refused), "AccessDenied");
+    }
+    assert_eq!(header(&step("RunTask").ask(&server, Some("all"), false).await), None);
+    let wrong = decode("none".to_owned(), "all").await;
+    assert_eq!(code(&wrong), "InvalidAuthorizationMessageException", "{wrong}");
+    let endpoint = Asking {
+        method: "GET",
+        target: "/_longshore/waits",
+        headers: vec![("host", "longshore".to_owned())],
+        body: "",
+        service: "ecs",
+    };
+    let denied = ask(&server, endpoint, Some("nobody"), false).await;
+    assert!(header(&denied).is_some(), "{denied}");
+}
+
+#[tokio::test]
 async fn who_may_everything_reaches_every_operation() {
     let server = server().await;
     for step in steps() {

@@ -1,10 +1,12 @@
-use longshore_domain::ids::EventId;
-use longshore_domain::record::{ContainerStatus, ServiceEvent};
+use longshore_domain::ids::{EventId, IamId, IamIdKind};
+use longshore_domain::record::{ContainerStatus, Grants, IamRole, ServiceEvent};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::controllers::driver;
 use crate::controllers::retention::{Reaper, Retention};
+use crate::identity::Iam;
+use crate::test_records::scope;
 use crate::test_server::{add_instance, agents, ask, refused, register, report, server, term};
 
 /// Passes until nothing changes any more; gives their number.
@@ -188,7 +190,7 @@ async fn what_has_no_place_is_planned_again_only_when_room_may_have_changed() {
     settle(&server, &controller).await;
     assert_eq!(counts(&describe(&server).await), (10, 0, 9));
     let group = "service:web".to_owned();
-    let key = (crate::test_records::scope(), "default".parse().expect("a name"), group);
+    let key = (scope(), "default".parse().expect("a name"), group);
     let start = crate::clock::now();
     // When the service was planned last, after a pass so many seconds later.
     let planned = |seconds| {
@@ -220,7 +222,7 @@ async fn the_newest_hundred_events_are_kept_and_shown() {
     let now = crate::clock::now();
     for n in 0..120_u64 {
         let event = ServiceEvent {
-            scope: crate::test_records::scope(),
+            scope: scope(),
             cluster: "default".parse().expect("a name"),
             service: "web".parse().expect("a name"),
             id: EventId::new(u128::from(n)),
@@ -363,4 +365,66 @@ async fn containers_may_opt_out_of_version_consistency() {
     };
     let kept = pinned(&start, definition.expect("it was registered"));
     assert_eq!(kept.keys().map(String::as_str).collect::<Vec<_>>(), ["a", "c"]);
+}
+
+#[tokio::test]
+async fn a_service_waits_for_the_role_of_its_tasks_and_wakes_when_it_is_there() {
+    let mut server = server().await;
+    let vault = Arc::clone(server.vault.as_ref().expect("a vault"));
+    let iam = Iam::new(server.state.clone(), vault, Arc::clone(&server.uses)).expect("a provider");
+    Arc::get_mut(&mut server).expect("nobody else has it").identity = Box::new(iam);
+    add_instance(&server, 10_000).await;
+    let change = async |trusted: Option<&str>| {
+        let view = server.state.view();
+        let mut txn = RecordTxn::new();
+        match (view.iam_roles.iter().next(), trusted) {
+            (None, Some(service)) => _ = txn.insert(&role(service)),
+            (Some(row), Some(service)) => _ = txn.update(row, &role(service)),
+            (Some(row), None) => _ = txn.remove(row),
+            (None, None) => {}
+        }
+        let _ = server.commit(txn).await.expect("commits");
+    };
+    change(Some("ecs-tasks.amazonaws.com")).await;
+    let container = json!({"name": "main", "image": "image", "cpu": 100, "memory": 64});
+    let arn = "arn:aws:iam::000000000000:role/app";
+    let definition =
+        json!({"family": "app", "containerDefinitions": [container], "executionRoleArn": arn});
+    ask(&server, "RegisterTaskDefinition", definition).await.expect("a task definition");
+    change(None).await;
+    let input = json!({"serviceName": "web", "taskDefinition": "app", "desiredCount": 2});
+    ask(&server, "CreateService", input).await.expect("a service");
+    let controller = Services::new(&server, &term(&server));
+    assert_eq!(settle(&server, &controller).await, 1, "it is told");
+    let service = describe(&server).await;
+    assert_eq!(counts(&service), (2, 0, 0));
+    let told = messages(&service);
+    assert!(told[0].contains(&format!("unable to assume the role '{arn}'")), "{told:?}");
+    assert_eq!(settle(&server, &controller).await, 0);
+    change(Some("ec2.amazonaws.com")).await;
+    assert_eq!(settle(&server, &controller).await, 0, "tasks cannot have it");
+    change(Some("ecs-tasks.amazonaws.com")).await;
+    assert_eq!(settle(&server, &controller).await, 1);
+    let service = describe(&server).await;
+    assert_eq!((counts(&service), messages(&service).len()), ((2, 0, 2), 2));
+    assert!(Services::READS.contains(&Kind::IamRole), "a change of roles wakes it");
+}
+
+fn role(service: &str) -> IamRole {
+    IamRole {
+        account: scope().account,
+        name: "app".to_owned(),
+        path: "/".to_owned(),
+        id: IamId::fresh(IamIdKind::Role, &mut RandomIds),
+        created_at: crate::clock::now(),
+        trust: format!(
+            r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Principal":{{"Service":"{service}"}},"Action":"sts:AssumeRole"}}}}"#
+        ),
+        description: None,
+        max_session_s: 3600,
+        boundary: None,
+        grants: Grants::default(),
+        tags: Tags::new(),
+        last_used: None,
+    }
 }
