@@ -152,6 +152,36 @@ def test_listeners_and_rules_live(elb: Any, balancer: str, short: str) -> None:
         elb.describe_target_groups(TargetGroupArns=[first])
 
 
+def test_an_arn_is_whole(elb: Any, balancer: str, short: str) -> None:
+    """Policies are asked about all of it, so a part that is made up finds nothing."""
+    arn = listener(elb, balancer)
+    made = elb.create_rule(
+        ListenerArn=arn,
+        Priority=1,
+        Conditions=[{"Field": "path-pattern", "Values": ["/a"]}],
+        Actions=[FIXED],
+    )["Rules"][0]["RuleArn"]
+    [default] = [
+        rule["RuleArn"]
+        for rule in elb.describe_rules(ListenerArn=arn)["Rules"]
+        if rule["IsDefault"]
+    ]
+    for change in [(f"/{short}/", "/dev-x/"), (":listener/app/", ":listener/net/")]:
+        forged = arn.replace(*change)
+        with refused("ListenerNotFound"):
+            elb.delete_listener(ListenerArn=forged)
+    with refused("LoadBalancerNotFound"):
+        elb.delete_load_balancer(LoadBalancerArn=balancer.replace("/app/", "/net/"))
+    number = balancer.rsplit("/", 1)[1]
+    for rule in (made, default):
+        for change in [(f"/{short}/", "/dev-x/"), (f"/{number}/", "/0123456789abcdef/")]:
+            with refused("RuleNotFound"):
+                elb.describe_rules(RuleArns=[rule.replace(*change)])
+    with refused("RuleNotFound"):
+        elb.delete_rule(RuleArn=made.replace(f"/{short}/", "/dev-x/"))
+    elb.delete_rule(RuleArn=made)
+
+
 def test_target_groups_and_targets_live(elb: Any, balancer: str, short: str) -> None:
     arn = group(
         elb, short, TargetType="ip", HealthCheckPath="/health", Matcher={"HttpCode": "200-299"}

@@ -10,7 +10,7 @@ mod attributes;
 mod clusters;
 mod container_instances;
 pub mod coverage;
-mod daemon_task_definitions;
+pub(crate) mod daemon_task_definitions;
 pub(crate) mod daemons;
 mod discover_poll_endpoint;
 pub(crate) mod encode;

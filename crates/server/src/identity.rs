@@ -16,7 +16,7 @@ mod uses;
 mod vault;
 
 pub use init::{InitError, Initialized, Keypair, initialize, is_initialized, reset_root};
-pub(crate) use init::{check_key, development};
+pub(crate) use init::{check_key, development, shows_initialized};
 pub(crate) use policies::documents_of;
 pub(crate) use provider::Iam;
 pub(crate) use token::{Minted, Subject, mint};

@@ -241,7 +241,11 @@ async fn build(
     }
     let uses = Arc::<Uses>::default();
     // Only now: what is not wholly imported is not touched.
-    let key = members::key(&**state.store()).await.map_err(StateError::from)?;
+    let key = match vault.as_deref() {
+        // All servers have the identity key then, and neither the store nor a backup has.
+        Some(vault) if identity::shows_initialized(&state.view()) => vault.hop_key(),
+        _ => members::key(&**state.store()).await.map_err(StateError::from)?,
+    };
     let place = (config.listen.ip(), config.membership.advertise.as_deref());
     let found = tls::find(&config.tls, place, &state, vault.as_deref()).await?;
     let is_iam = matches!(config.identity, Identity::Iam);

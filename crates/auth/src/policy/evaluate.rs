@@ -192,7 +192,7 @@ impl<'a> Asked<'a> {
             for (index, statement) in attached.policy.statements.iter().enumerate() {
                 let settled = statement.effect == Effect::Allow
                     && found.allow.is_some()
-                    && layer != Layer::Resource;
+                    && !matches!(layer, Layer::Resource | Layer::Trust);
                 let Some(grant) = (!settled).then(|| self.applies(statement)).flatten() else {
                     continue;
                 };

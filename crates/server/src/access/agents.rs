@@ -6,7 +6,7 @@
 
 use longshore_auth::{Principal, PrincipalKind};
 use longshore_domain::ids::{Arn, Resource, Scope};
-use longshore_domain::record::{ContainerInstance, InstanceStatus};
+use longshore_domain::record::ContainerInstance;
 use longshore_store::{KeyPrefix, View};
 use longshore_wire::ServiceError;
 use longshore_wire::ecs::ErrorCode;
@@ -37,8 +37,8 @@ pub(crate) fn speaks_for(
     )))
 }
 
-/// Whether a principal may manage an instance. An agent may manage its own only: whoever has a session
-/// of a role by which it has registered an instance is one. People and their tools may manage all that
+/// Whether a principal may manage an instance. An agent may manage its own only: a machine that joined by
+/// a token is one, and whoever has a session of a role by which it has ever registered an instance. People and their tools may manage all that
 /// their policies say.
 ///
 /// # Errors
@@ -58,9 +58,10 @@ pub(crate) fn manages(
 
 fn is_agent(view: &View, scope: &Scope, principal: &Principal) -> bool {
     let PrincipalKind::AssumedRole { .. } = principal.kind else { return false };
+    if principal.session.as_ref().is_some_and(|session| session.joined) {
+        return true;
+    }
+    // One that has deregistered its instance is no less an agent.
     let mut instances = view.container_instances.range(&KeyPrefix::scope(scope));
-    instances.any(|row| {
-        row.status != InstanceStatus::Inactive
-            && row.registered_by.as_deref() == Some(principal.arn.as_str())
-    })
+    instances.any(|row| row.registered_by.as_deref() == Some(principal.arn.as_str()))
 }

@@ -118,7 +118,7 @@ fn of_family<'v>(
 ///
 /// # Errors
 /// `InvalidParameterException` where it can mean none, `ClientException` where there is none.
-pub(super) fn find<'v>(
+pub(crate) fn find<'v>(
     view: &'v View,
     scope: &Scope,
     text: &str,

@@ -42,9 +42,9 @@ pub(super) fn balancer<'v>(
     let ElbResource::LoadBalancer(_, name, id) = resource(scope, arn, "load balancer")? else {
         return Err(invalid(format!("'{arn}' is not a valid load balancer ARN")));
     };
-    balancer_by_name(view, scope, &name).filter(|row| row.id == id).ok_or_else(|| {
-        ErrorCode::LoadBalancerNotFound.error(format!("Load balancer '{arn}' not found"))
-    })
+    balancer_by_name(view, scope, &name).filter(|row| row.id == id && row.arn() == arn).ok_or_else(
+        || ErrorCode::LoadBalancerNotFound.error(format!("Load balancer '{arn}' not found")),
+    )
 }
 
 /// # Errors
@@ -58,7 +58,8 @@ pub(super) fn listener<'v>(
         return Err(invalid(format!("'{arn}' is not a valid listener ARN")));
     };
     let key = ListenerKey { scope: scope.clone(), balancer, id };
-    let found = view.listeners.get(&key);
+    // Policies were asked about the whole ARN, so no part of it may be made up.
+    let found = view.listeners.get(&key).filter(|row| row.arn() == arn);
     found.ok_or_else(|| ErrorCode::ListenerNotFound.error(format!("Listener '{arn}' not found")))
 }
 
@@ -80,10 +81,11 @@ pub(super) fn rule<'v>(
     };
     let found = if id == listener {
         let key = ListenerKey { scope: scope.clone(), balancer, id: listener };
-        view.listeners.get(&key).map(AnyRule::Default)
+        let found = view.listeners.get(&key).filter(|row| row.default_rule_arn() == arn);
+        found.map(AnyRule::Default)
     } else {
         let key = ListenerRuleKey { scope: scope.clone(), listener, id };
-        view.listener_rules.get(&key).map(AnyRule::Own)
+        view.listener_rules.get(&key).filter(|row| row.arn() == arn).map(AnyRule::Own)
     };
     found.ok_or_else(|| ErrorCode::RuleNotFound.error(format!("Rule '{arn}' not found")))
 }

@@ -115,18 +115,29 @@ fn policies_of(view: &View, account: AccountId, arn: &str) -> Result<Policies, S
         return Err(wrong());
     }
     let name = account.to_string().parse::<Account>().unwrap_or_default();
+    // Policies were asked about the whole ARN, so its path and its case count.
+    let named = |found: String, kind: &str| {
+        let missing = || lookup::missing(format!("The {kind} with ARN {arn} cannot be found."));
+        (found == arn).then_some(()).ok_or_else(missing)
+    };
+    let is_session = matches!(resource, IamResource::AssumedRole(..));
     let (kind, id) = match resource {
         IamResource::User(_, user) => {
             let row = lookup::user(view, account, &user)?;
+            named(row.arn(), "user")?;
             (PrincipalKind::User { name: row.name.clone() }, row.id.to_string())
         }
         IamResource::Role(_, role) | IamResource::AssumedRole(role, _) => {
             let row = lookup::role(view, account, &role)?;
+            if !is_session {
+                named(row.arn(), "role")?;
+            }
             let session = String::new();
             (PrincipalKind::AssumedRole { role: row.name.clone(), session }, row.id.to_string())
         }
         IamResource::Group(_, group) => {
             let row = lookup::group(view, account, &group)?;
+            named(row.arn(), "group")?;
             let arns = row.grants.attached.iter();
             let mut identity = Vec::new();
             for arn in arns {

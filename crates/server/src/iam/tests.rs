@@ -304,6 +304,15 @@ async fn simulations_ask_the_engine() {
         answer.contains("iam:CreateUser</EvalActionName><EvalDecision>implicitDeny"),
         "{answer}"
     );
+    // What policies were asked about is what is shown.
+    for other in ["user/dev/ann", "user/ANN"] {
+        let arn = format!("arn:aws:iam::000000000000:{other}");
+        let asked = [("PolicySourceArn", arn.as_str()), asked[1]];
+        let text = refused(server, "SimulatePrincipalPolicy", &asked).await;
+        assert!(text.starts_with("NoSuchEntity"), "{text}");
+        let text = refused(server, "GetContextKeysForPrincipalPolicy", &asked[..1]).await;
+        assert!(text.starts_with("NoSuchEntity"), "{text}");
+    }
     let deny = DOCUMENT.replace("Allow", "Deny");
     let custom = [
         ("PolicyInputList.member.1", DOCUMENT),

@@ -91,6 +91,11 @@ pub async fn is_initialized(store: &dyn Store) -> Result<bool, StateError> {
     Ok(accounts.iter().any(|row| row.initialized_at.is_some()))
 }
 
+/// The same of a view.
+pub(crate) fn shows_initialized(view: &View) -> bool {
+    view.iam_accounts.iter().any(|row| row.initialized_at.is_some())
+}
+
 /// Makes the keys of root and of the first administrator, and the role of container instances.
 ///
 /// # Errors

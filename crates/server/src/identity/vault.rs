@@ -1,5 +1,6 @@
 //! The master key, and what is sealed with keys that follow from it: secrets of access keys, each for
-//! its id, session tokens, the key of the control plane's authority, and what is said of denials.
+//! its id, session tokens, the key of the control plane's authority, and what is said of denials. Servers
+//! know each other by another such key.
 //!
 //! AES-256-GCM with random nonces: 2^32 seals of one key are safe, and a key of the control plane makes
 //! far fewer. Neither key nor secret is ever shown in debug output.
@@ -7,6 +8,7 @@
 use std::fmt;
 
 use data_encoding::{BASE64, BASE64URL_NOPAD};
+use longshore_auth::SealKey;
 use longshore_domain::ids::IamId;
 use longshore_domain::record::Sealed;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -90,6 +92,7 @@ pub(crate) struct Vault {
     denials: LessSafeKey,
     checks: LessSafeKey,
     marks: hmac::Key,
+    hops: hmac::Tag,
 }
 
 impl fmt::Debug for Vault {
@@ -107,7 +110,15 @@ impl Vault {
             denials: key.derive("longshore authorization messages 1"),
             checks: key.derive("longshore identity key check 1"),
             marks: hmac::Key::new(hmac::HMAC_SHA256, key.digest("longshore ids 1").as_ref()),
+            hops: key.digest("longshore hops 1"),
         }
+    }
+
+    /// The key by which servers believe each other.
+    pub(crate) fn hop_key(&self) -> SealKey {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(self.hops.as_ref());
+        SealKey::new(bytes)
     }
 
     /// Seals the secret of an access key; it opens for that key alone.

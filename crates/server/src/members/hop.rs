@@ -1,7 +1,7 @@
 //! A call on its way from one server to another, with whose call it is.
 //!
-//! The first server has authenticated the caller; the second one believes it because of the seal,
-//! whose key is in the store and nowhere else. The seal covers caller, operation and body, the two
+//! The first server has authenticated the caller; the second one believes it because of the seal.
+//! Its key follows from the identity key; in a store without identities it is in the store. The seal covers caller, operation and body, the two
 //! servers, and a number that is taken once. What came by a hop goes no further.
 
 use bytes::Bytes;
@@ -103,7 +103,7 @@ pub(crate) enum Refused {
     Forged,
 }
 
-/// The key of the control plane; the first server makes it.
+/// The key of a control plane without identities; the first server makes it.
 pub(crate) async fn key(store: &dyn Store) -> Result<SealKey, StoreError> {
     loop {
         if let Some(kv) = store.get(KEY).await? {

@@ -27,7 +27,7 @@ use super::network::Peers;
 use super::*;
 use crate::call::Call;
 use crate::test_records::scope;
-use crate::{Config, Detached, Retention, start_detached};
+use crate::{Config, Detached, MasterKey, Retention, start_detached};
 
 /// Bytes that a connection holds.
 const BUFFER: usize = 64 * 1024;
@@ -82,12 +82,16 @@ impl World {
     }
 
     async fn start_on(&self, name: &str, store: Arc<dyn Store>) {
+        self.start_with(name, store, None).await;
+    }
+
+    async fn start_with(&self, name: &str, store: Arc<dyn Store>, key: Option<&MasterKey>) {
         let config = Config {
             listen: ([127, 0, 0, 1], 0).into(),
             tls: crate::Tls::Off,
             region: scope().region,
             identity: crate::Identity::Given(Box::new(Open::new(Account::default()))),
-            identity_key: None,
+            identity_key: key.cloned(),
             open: true,
             retention: Retention::default(),
             fidelity: Fidelity::default(),
@@ -154,6 +158,22 @@ impl World {
         let outcome = server.commit(txn).await.expect("the store works");
         assert!(matches!(outcome, TxnOutcome::Committed { .. }));
     }
+}
+
+/// Whoever reads the store, or a backup of it, cannot speak as a server.
+#[tokio::test(start_paused = true)]
+async fn servers_with_an_identity_key_know_each_other_by_it() {
+    let world = World::of(&[]).await;
+    let key = MasterKey::fresh();
+    let account = longshore_domain::ids::AccountId::default();
+    crate::initialize(Arc::clone(&world.store), &key, account).await.expect("initialized");
+    for name in ["one", "two"] {
+        world.start_with(name, Arc::clone(&world.store), Some(&key)).await;
+    }
+    world.furnish("one").await;
+    let run = world.ask("two", "RunTask", run_task()).await;
+    assert_eq!(run["failures"], json!([]), "the leader believes it: {run}");
+    assert_eq!(world.store.get("/longshore/hop-key").await.expect("read"), None);
 }
 
 fn run_task() -> Value {

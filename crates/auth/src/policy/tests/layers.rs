@@ -174,6 +174,20 @@ fn roles_trust_whom_they_name() {
         let expected = if grant.is_some() { "" } else { clause };
         assert_eq!(evaluation.clause(ask.action), expected);
     }
+    // Whoever is named is trusted, whatever the other statements say of its account.
+    let statement = |principal: &str| {
+        format!(
+            r#"{{"Effect":"Allow","Principal":{{"AWS":"{principal}"}},"Action":"sts:AssumeRole"}}"#
+        )
+    };
+    let (account, named) =
+        (statement("111122223333"), statement("arn:aws:iam::111122223333:user/ann"));
+    for both in [format!("{account},{named}"), format!("{named},{account}")] {
+        let trust = attached_as("trust policy of role/app", &document(&both), PolicyKind::Trust);
+        let context = context(&[]);
+        let ask = Ask { action: "sts:AssumeRole", resource: ROLE, context: &context };
+        assert_eq!(trusts(&trust, &user, &ask).grant, Some(Grant::Direct), "{both}");
+    }
     let context_of_ecs = context(&[]);
     let ask = Ask { action: "sts:AssumeRole", resource: ROLE, context: &context_of_ecs };
     let told = trusts(&trust(r#"{"Service":"ec2.amazonaws.com"}"#, ""), &ecs, &ask);

@@ -1,11 +1,9 @@
 //! Managed daemons. AWS's page names their resource types; the ARNs are those of the API.
 
-use longshore_domain::ids::{Arn, Resource};
-use longshore_store::tables::DaemonTaskDefinitionKey;
-
 use super::tasks::{roles, roles_of};
 use super::{access, pairs, tags_on_create};
 use crate::access::Asking;
+use crate::ecs::daemon_task_definitions;
 
 access! { "ecs", ecs {
     CreateDaemon Write ["daemon"] ["aws:RequestTag/${TagKey}" "aws:TagKeys" "ecs:capacity-provider" "ecs:cluster" "ecs:enable-execute-command"] ["ecs:TagResource" "iam:PassRole"] =
@@ -68,13 +66,8 @@ fn each(asking: &mut Asking<'_>, kind: &str, named: &[String]) {
 
 /// The roles that a daemon's tasks are handed.
 fn roles_of_daemon(asking: &mut Asking<'_>, text: &str) {
-    let Ok(Arn { scope, resource: Resource::DaemonTaskDefinition(family, revision) }) =
-        text.parse()
-    else {
-        return;
-    };
-    let key = DaemonTaskDefinitionKey { scope, family, revision };
-    let row = asking.view.daemon_task_definitions.get(&key);
-    let Some([task, execution]) = row.map(|row| roles_of(&row.task)) else { return };
+    // Found as the operation finds it, which takes short names too. What is not there it refuses.
+    let Ok(row) = daemon_task_definitions::find(asking.view, asking.scope, text) else { return };
+    let [task, execution] = roles_of(&row.task);
     roles(asking, [task.as_deref(), execution.as_deref()]);
 }

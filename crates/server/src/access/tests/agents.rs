@@ -85,6 +85,24 @@ async fn an_agent_does_not_report_for_another() {
 }
 
 #[tokio::test]
+async fn an_agent_without_an_instance_is_still_one() {
+    let server = server().await;
+    let a = session("i-a");
+    let (of_a, of_b) = (register(&server, &a).await, register(&server, &session("i-b")).await);
+    let leave = json!({"containerInstance": of_a, "force": true});
+    ask(&server, &a, "DeregisterContainerInstance", leave).await.expect("its own");
+    // Another joined by a token and has registered none.
+    let joined = longshore_auth::Session { joined: true, ..longshore_auth::Session::default() };
+    let joined = Principal { session: Some(Box::new(joined)), ..session("i-0123456789abcdef0") };
+    for who in [&a, &joined] {
+        let drain = json!({"containerInstances": [of_b], "status": "DRAINING"});
+        is_refused(ask(&server, who, "UpdateContainerInstancesState", drain).await);
+        let remove = json!({"containerInstance": of_b, "force": true});
+        is_refused(ask(&server, who, "DeregisterContainerInstance", remove).await);
+    }
+}
+
+#[tokio::test]
 async fn instances_that_share_a_key_report_for_each_other() {
     let server = server().await;
     let shared = user("agents");

@@ -119,7 +119,9 @@ async fn roles_are_passed_by_those_who_start_tasks() {
     }
     assert!(key(&questions[0], "iam:PassedToService").is_empty());
     let input: Value = serde_json::from_str(input).expect("JSON");
-    test_server::ask(&server, "RegisterTaskDefinition", input).await.expect("it is registered");
+    test_server::ask(&server, "RegisterTaskDefinition", input.clone())
+        .await
+        .expect("it is registered");
     let started = asked::<op::RunTask>(&server, r#"{"taskDefinition": "f"}"#);
     assert_eq!(
         brief(&started),
@@ -131,6 +133,21 @@ async fn roles_are_passed_by_those_who_start_tasks() {
         brief(&instead),
         ["ecs:RunTask task-definition/f:1".to_owned(), role("other"), role("path/pull")]
     );
+    let daemon = input["containerDefinitions"].clone();
+    let daemon = serde_json::json!({
+        "family": "d", "containerDefinitions": daemon,
+        "taskRoleArn": "arn:aws:iam::000000000000:role/app",
+    });
+    test_server::ask(&server, "RegisterDaemonTaskDefinition", daemon).await.expect("registered");
+    for definition in ["d", "d:1", "arn:aws:ecs:us-east-1:000000000000:daemon-task-definition/d:1"]
+    {
+        let create = serde_json::json!({
+            "daemonName": "n", "daemonTaskDefinitionArn": definition, "capacityProviderArns": [],
+        });
+        let questions = asked::<op::CreateDaemon>(&server, &create.to_string());
+        let expected = ["ecs:CreateDaemon daemon/default/n".to_owned(), role("app")];
+        assert_eq!(brief(&questions), expected, "{definition}");
+    }
     let service = r#"{"serviceName": "s", "taskDefinition": "f", "role": "balance"}"#;
     let service = asked::<op::CreateService>(&server, service);
     assert_eq!(
