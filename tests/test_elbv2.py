@@ -171,7 +171,9 @@ def test_an_arn_is_whole(elb: Any, balancer: str, short: str) -> None:
         with refused("ListenerNotFound"):
             elb.delete_listener(ListenerArn=forged)
     with refused("LoadBalancerNotFound"):
-        elb.delete_load_balancer(LoadBalancerArn=balancer.replace("/app/", "/net/"))
+        elb.describe_load_balancers(LoadBalancerArns=[balancer.replace("/app/", "/net/")])
+    elb.delete_load_balancer(LoadBalancerArn=balancer.replace("/app/", "/net/"))
+    elb.describe_load_balancers(LoadBalancerArns=[balancer])
     number = balancer.rsplit("/", 1)[1]
     for rule in (made, default):
         for change in [(f"/{short}/", "/dev-x/"), (f"/{number}/", "/0123456789abcdef/")]:
