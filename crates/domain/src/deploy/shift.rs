@@ -9,13 +9,13 @@
 //! the deployment is planned as a rolling one is.
 
 mod keep;
+mod reconcile;
 
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::bounds::Bounds;
 use super::buckets::{Buckets, Condition};
 use super::draft::{Budget, Draft, Hold};
 use super::events::Subject;
@@ -28,6 +28,7 @@ use crate::record::{
     SchedulingStrategy, Service, ServiceDeploymentStatus as Status, ServiceStatus, Share, Shift,
     ShiftStrategy,
 };
+use reconcile::{is_restored, reconcile};
 
 /// Whether the service has two revisions between which traffic shifts, or soon will have.
 pub(super) fn applies(situation: &Situation<'_>) -> bool {
@@ -110,8 +111,15 @@ fn is_green_ready(draft: &Draft<'_, '_>, buckets: &Buckets<'_>) -> bool {
 fn advance(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) -> Vec<Reweigh> {
     let now = draft.now();
     let Some(status) = draft.deployment.as_ref().map(|d| d.status) else { return Vec::new() };
+    let mut brought_back = Vec::new();
     match status {
         Status::StopRequested => {
+            match reconcile(draft, buckets) {
+                Ok(Some(changes)) => brought_back = changes,
+                Ok(None) => return Vec::new(),
+                // Its rules are gone, and with them what there was to bring back.
+                Err(_) => {}
+            }
             // Whoever has traffic goes on.
             if shift(draft).is_none_or(|shift| shift.production == Share::NONE) {
                 process::halt(draft, stopped);
@@ -135,6 +143,7 @@ fn advance(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) -> Vec<Reweigh> {
         take_back(draft, &why);
         Vec::new()
     });
+    changes.extend(brought_back);
     if draft.deployment.as_ref().is_some_and(|d| d.status == Status::RollbackInProgress) {
         changes.extend(come_back(draft, buckets));
     }
@@ -186,10 +195,15 @@ fn begin(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) -> Result<Vec<Reweigh
     let Some(mut new) = green(draft).cloned() else { return Ok(Vec::new()) };
     new.balancers = traffic::facing_idle(&new.balancers, blue.as_ref(), rules, cut_short)?;
     let mut changes = traffic::reweigh(&new, rules, Which::Production, Share::NONE)?;
+    let waits = cut_short && !changes.is_empty() && !is_restored(draft, blue.as_ref(), buckets);
     if cut_short {
         changes.extend(traffic::reweigh(&new, rules, Which::Test, Share::NONE)?);
     }
+    if waits {
+        changes.clear();
+    }
     change_shift(draft, |shift| {
+        shift.production = if waits { Share::WHOLE } else { Share::NONE };
         shift.blue = blue.map(|blue| blue.id);
         shift.balancers.clone_from(&new.balancers);
     });
@@ -228,7 +242,11 @@ fn step(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) -> Result<Vec<Reweigh>
     let over = shift.until.is_none_or(|until| until <= now);
     let minutes = |n: u32| Some(now + Duration::from_secs(u64::from(n) * 60));
     match draft.deployment.as_ref().map(|deployment| deployment.stage) {
-        Some(Stage::ReconcileService) => enter(draft, Stage::PreScaleUp),
+        Some(Stage::ReconcileService) => {
+            let Some(changes) = reconcile(draft, buckets)? else { return Ok(Vec::new()) };
+            enter(draft, Stage::PreScaleUp);
+            return Ok(changes);
+        }
         Some(Stage::PreScaleUp) => enter(draft, Stage::ScaleUp),
         Some(Stage::ScaleUp) if ready => enter(draft, Stage::PostScaleUp),
         Some(Stage::PostScaleUp) => {
@@ -314,9 +332,7 @@ fn come_back(draft: &mut Draft<'_, '_>, buckets: &Buckets<'_>) -> Vec<Reweigh> {
     }
     let Some(blue) = draft.service.deployments.first() else { return Vec::new() };
     let new = green(draft);
-    let bounds = Bounds::of(&draft.service.deployment_configuration, draft.service.desired_count);
-    let dead = new.is_none_or(|new| serving(new, buckets) == 0);
-    if serving(blue, buckets) < bounds.min.max(1).min(desired(draft)) && !dead {
+    if !is_restored(draft, Some(blue), buckets) {
         return Vec::new();
     }
     let rules = draft.situation.rules;

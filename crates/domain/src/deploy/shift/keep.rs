@@ -7,6 +7,7 @@ use super::super::buckets::Buckets;
 use super::super::draft::Draft;
 use super::super::events::Subject;
 use super::super::{Plan, Situation, failures, images, replica};
+use super::reconcile::is_elsewhere;
 use crate::record::{
     Deployment, DeploymentStatus, LifecycleStage as Stage, Notice, RolloutState, Service,
     ServiceDeployment, Task,
@@ -33,7 +34,7 @@ pub(super) fn revisions(draft: &mut Draft<'_, '_>, reweighed: usize) -> Vec<(Pla
         let role = role(draft.deployment.as_ref(), deployment);
         let wanted = match role {
             Role::Kept => draft.service.desired_count,
-            Role::Awaited | Role::Replaced => 0,
+            Role::Awaited | Role::Left | Role::Replaced => 0,
         };
         let label = deployment.label();
         let own = |task: &&&Task| task.started_by.as_ref() == Some(&label);
@@ -44,7 +45,7 @@ pub(super) fn revisions(draft: &mut Draft<'_, '_>, reweighed: usize) -> Vec<(Pla
         inner.starts_later = parts.iter().any(|(plan, _)| plan.starts().next().is_some());
         images::resolve(&mut inner);
         let buckets = Buckets::of(&part, inner.current());
-        if role != Role::Awaited {
+        if matches!(role, Role::Kept | Role::Replaced) {
             replica::decide(&mut inner, &buckets);
         }
         if let Some(own) = inner.service.deployments.first() {
@@ -72,6 +73,8 @@ enum Role {
     Awaited,
     /// As many as are wanted run.
     Kept,
+    /// It has traffic yet, and keeps what it has, but gets no more: it is about to be replaced.
+    Left,
     /// None is wanted any more.
     Replaced,
 }
@@ -84,7 +87,7 @@ fn role(of: Option<&ServiceDeployment>, deployment: &Deployment) -> Role {
         return Role::Kept;
     }
     if deployment.id != of.target {
-        return Role::Replaced;
+        return if is_elsewhere(of) { Role::Left } else { Role::Replaced };
     }
     let waits = matches!(of.stage, Stage::ReconcileService | Stage::PreScaleUp);
     if waits { Role::Awaited } else { Role::Kept }
@@ -106,7 +109,7 @@ fn alone(service: &Service, deployment: &Deployment, wanted: u32) -> Service {
 
 fn settle(deployment: &mut Deployment, role: Role, wanted: u32, left: usize, now: Timestamp) {
     let shown = match role {
-        Role::Replaced => u32::try_from(left).unwrap_or(u32::MAX),
+        Role::Left | Role::Replaced => u32::try_from(left).unwrap_or(u32::MAX),
         // What has failed gets no more tasks than it has.
         Role::Kept if deployment.rollout == RolloutState::Failed => {
             u32::try_from(left).unwrap_or(u32::MAX).min(wanted)

@@ -618,6 +618,58 @@ fn it_is_explained_what_a_shift_waits_for() {
     );
 }
 
+/// The one before was stopped when it had all the traffic, and there were no tasks then.
+#[test]
+fn a_revision_is_started_again_before_it_gets_traffic_back() {
+    let mut world = World::shifting(ShiftStrategy::BlueGreen, 1);
+    world.deploy();
+    reach(&mut world, Stage::TestTrafficShift);
+    world.scale(0);
+    reach(&mut world, Stage::ProductionTrafficShift);
+    world.deployment.as_mut().expect("one").status = Status::StopRequested;
+    world.scale(2);
+    pass(&mut world);
+    assert_eq!((process(&world).status, world.shares("PROD")), (Status::Stopped, (100, 0)));
+    world.deploy();
+    pass(&mut world);
+    // Both run now, and nothing has moved.
+    assert_eq!((process(&world).stage, world.shares("PROD")), (Stage::ReconcileService, (100, 0)));
+    assert_eq!(world.running().count(), 4);
+    pass(&mut world);
+    assert_eq!((process(&world).stage, world.shares("PROD")), (Stage::PreScaleUp, (0, 100)));
+    story(&mut world);
+    assert_eq!(process(&world).status, Status::Successful);
+    assert_eq!((world.shares("PROD"), world.running().count()), ((100, 0), 2));
+}
+
+/// Nobody takes it from whoever has it meanwhile, whatever becomes of the deployment.
+#[test]
+fn traffic_stays_where_it_is_until_the_old_revision_is_there() {
+    for end in [Status::StopRequested, Status::RollbackRequested] {
+        let mut world = World::shifting(ShiftStrategy::BlueGreen, 1);
+        world.deploy();
+        reach(&mut world, Stage::TestTrafficShift);
+        world.scale(0);
+        reach(&mut world, Stage::ProductionTrafficShift);
+        world.deployment.as_mut().expect("one").status = Status::StopRequested;
+        world.scale(2);
+        pass(&mut world);
+        world.deploy();
+        world.pass();
+        world.deployment.as_mut().expect("one").status = end;
+        for _ in 0..40 {
+            pass(&mut world);
+            world.advance(30);
+        }
+        let ended = match end {
+            Status::StopRequested => Status::Stopped,
+            _ => Status::RollbackSuccessful,
+        };
+        assert_eq!((process(&world).status, world.shares("PROD")), (ended, (0, 100)));
+        assert_eq!(world.running().count(), 2);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(192))]
 
