@@ -49,13 +49,12 @@ pub(super) async fn run(server: Arc<Server>, hello: Hello, mut opener: Opener, m
             Box::pin(expire(&mut socket)).await;
             break;
         }
-        let answer = match frame {
+        let answer = if let Some(text) = frame {
             // Boxed, so that a session that waits is small.
-            Some(text) => Box::pin(received(&server, text.as_str())).await,
-            None => {
-                let message_id = Some(clock::uuid());
-                Some(TcsToAgent::Heartbeat(HeartbeatMessage { healthy: true, message_id }))
-            }
+            Box::pin(received(&server, text.as_str())).await
+        } else {
+            let message_id = Some(clock::uuid());
+            Some(TcsToAgent::Heartbeat(HeartbeatMessage { healthy: true, message_id }))
         };
         if let Some(answer) = answer
             && socket.send(Message::text(answer.encode())).await.is_err()
