@@ -217,6 +217,42 @@ def test_servers_without_identities_have_no_tokens(tmp_path: pathlib.Path) -> No
         server.stop()
 
 
+def test_a_machine_that_is_shut_out_loses_its_open_session_and_its_task_goes_on(
+    world: Joined, name: str
+) -> None:
+    iam, role = world.admin.iam, name[-60:]
+    iam.create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps(TRUST_EC2))
+    policy = "arn:aws:iam::aws:policy/service-role/AmazonEC2ContainerServiceforEC2Role"
+    iam.attach_role_policy(RoleName=role, PolicyArn=policy)
+    shut_out, other = (world.agent(world.token("--role", role)).start() for _ in range(2))
+    machine = world.key(shut_out).sts.get_caller_identity()["Arn"].rsplit("/", 1)[1]
+    tasks = Tasks(world, name)
+    [task] = world.admin.ecs.start_task(
+        cluster=world.cluster,
+        taskDefinition=tasks.define(),
+        containerInstances=[shut_out.arn],
+    )["tasks"]
+    tasks.wait(task["taskArn"], "RUNNING")
+    statement = {
+        "Effect": "Deny",
+        "Action": "*",
+        "Resource": "*",
+        "Condition": {"StringLike": {"aws:userid": f"*:{machine}"}},
+    }
+    denied = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_role_policy(RoleName=role, PolicyName="shut-out", PolicyDocument=denied)
+    # The next heartbeat is 25 seconds away at most, and who is gone may come back for five.
+    shut_out.wait(lambda: not shut_out.connected(), "the end of its session", 45)
+    assert other.connected()
+    iam.delete_role_policy(RoleName=role, PolicyName="shut-out")
+    shut_out.wait(shut_out.connected, "a new session", 60)
+    assert tasks.describe(task["taskArn"])["lastStatus"] == "RUNNING"
+    tasks.stop(task["taskArn"])
+    for agent in (shut_out, other):
+        agent.stop()
+        world.agents.remove(agent)
+
+
 def test_a_role_ends_the_sessions_of_its_machines(world: Joined, name: str) -> None:
     iam, role = world.admin.iam, name[-60:]
     iam.create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps(TRUST_EC2))

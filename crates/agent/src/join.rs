@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
+use longshore_auth::prove_former;
 use longshore_domain::time::Timestamp;
 use rustls::ClientConfig;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::api::{Api, ApiError};
 use crate::backoff::Backoff;
@@ -108,6 +109,18 @@ impl Kept {
         Self::new(self.endpoint.clone(), self.token_id.clone(), self.ca.clone(), given)
     }
 
+    /// Whether a token is of the control plane that gave these keys. No other is told of them.
+    fn is_known_by(&self, token: &JoinToken) -> bool {
+        self.ca == token.ca && (self.ca.is_some() || self.endpoint == token.endpoint)
+    }
+
+    /// What shows the control plane of a token that this is the machine which had these keys. Their secret
+    /// stays here.
+    fn shown_to(&self, token: &JoinToken) -> Value {
+        let proof = prove_former(&self.secret_access_key, &token.id);
+        json!({"sessionToken": self.session_token, "proof": proof})
+    }
+
     fn new(endpoint: String, token_id: String, ca: Option<String>, given: Given) -> Self {
         Self {
             endpoint,
@@ -161,7 +174,7 @@ impl Membership {
             }
             (None, Some(kept)) => return Ok(Some(Self { kept, disk, renew_after })),
             (None, None) => return Ok(None),
-            (Some(token), former) => (token, former),
+            (Some(token), former) => (token, former.filter(|kept| kept.is_known_by(token))),
         };
         let endpoint = config.chosen_endpoint(&token.endpoint);
         config.check(endpoint, token.ca.as_deref())?;
@@ -242,9 +255,7 @@ pub(crate) fn is_end(error: &ApiError) -> bool {
 }
 
 async fn join(api: &Api, token: &JoinToken, former: Option<&Kept>) -> Result<Given, AgentError> {
-    let former = former.map(|kept| {
-        json!({"sessionToken": kept.session_token, "secretAccessKey": kept.secret_access_key})
-    });
+    let former = former.map(|kept| kept.shown_to(token));
     let body = json!({"id": token.id, "secret": token.secret, "former": former}).to_string();
     let mut backoff = Backoff::register();
     loop {
@@ -319,6 +330,35 @@ mod tests {
         };
         let kept = Kept { ca: Some("PEM".into()), ..kept }.with(given("2"));
         assert_eq!((kept.ca.as_deref(), &*kept.access_key_id), (Some("PEM"), "2"), "it stays");
+    }
+
+    #[test]
+    fn another_control_plane_is_not_told_of_former_keys_and_none_of_their_secret() {
+        let token = |endpoint: &str, ca: Option<&str>| JoinToken {
+            endpoint: endpoint.to_owned(),
+            id: "2".into(),
+            secret: "hush".into(),
+            ca: ca.map(str::to_owned),
+        };
+        let given = || Given {
+            access_key_id: "ASIA".into(),
+            secret_access_key: "whisper".into(),
+            session_token: "TOKEN".into(),
+        };
+        let (here, there) = ("https://10.0.0.1:4566", "https://10.9.9.9:4566");
+        for (kept, other, known) in [
+            (token(here, None), token(here, None), true),
+            (token(here, None), token(there, None), false),
+            (token(here, Some("A")), token(there, Some("A")), true),
+            (token(here, Some("A")), token(here, Some("B")), false),
+            (token(here, Some("A")), token(here, None), false),
+            (token(here, None), token(here, Some("A")), false),
+        ] {
+            let former = Kept::by(&kept, given());
+            assert_eq!(former.is_known_by(&other), known, "{kept:?} {other:?}");
+        }
+        let shown = Kept::by(&token(here, None), given()).shown_to(&token(here, None)).to_string();
+        assert!(shown.contains("TOKEN") && !shown.contains("whisper"), "{shown}");
     }
 
     #[test]

@@ -212,6 +212,18 @@ pub trait IdentityProvider: Send + Sync {
         now_s: i64,
     ) -> Result<Principal, AuthError>;
 
+    /// Who has the credentials that signed a request some time ago, as it is known now: for what outlives the
+    /// request.
+    ///
+    /// # Errors
+    /// [`AuthError`] when a request that they sign now would not be recognized.
+    fn holder(
+        &self,
+        access_key_id: Option<&str>,
+        session_token: Option<&str>,
+        now_s: i64,
+    ) -> Result<Principal, AuthError>;
+
     /// Whether tasks could have a role; `source_arn` is that of whatever they are started in or by.
     ///
     /// # Errors
@@ -250,6 +262,12 @@ impl Open {
     pub fn new(default_account: Account) -> Self {
         Self { default_account }
     }
+
+    fn root(&self, access_key_id: Option<String>) -> Principal {
+        let named = access_key_id.as_deref().and_then(|key| key.parse().ok());
+        let account = named.unwrap_or_else(|| self.default_account.clone());
+        Principal::new(account, PrincipalKind::Root, access_key_id)
+    }
 }
 
 impl IdentityProvider for Open {
@@ -260,10 +278,16 @@ impl IdentityProvider for Open {
         _expected: &Expected<'_>,
         _now_s: i64,
     ) -> Result<Principal, AuthError> {
-        let access_key_id = peek(parts).map(|peeked| peeked.access_key_id);
-        let named = access_key_id.as_deref().and_then(|key| key.parse().ok());
-        let account = named.unwrap_or_else(|| self.default_account.clone());
-        Ok(Principal::new(account, PrincipalKind::Root, access_key_id))
+        Ok(self.root(peek(parts).map(|peeked| peeked.access_key_id)))
+    }
+
+    fn holder(
+        &self,
+        access_key_id: Option<&str>,
+        _session_token: Option<&str>,
+        _now_s: i64,
+    ) -> Result<Principal, AuthError> {
+        Ok(self.root(access_key_id.map(str::to_owned)))
     }
 
     fn check_role(&self, _role_arn: &str, _source_arn: &str) -> Result<(), RoleProblem> {
@@ -334,6 +358,23 @@ impl Keys {
         let by_id = keys.into_iter().map(|key| (key.credentials.access_key_id.clone(), key));
         Self { by_id: by_id.collect() }
     }
+
+    fn principal(
+        key: &StaticKey,
+        session_token: Option<&str>,
+        now_s: i64,
+    ) -> Result<Principal, AuthError> {
+        let ours = key.credentials.session_token.as_deref().unwrap_or_default();
+        let sent = session_token.unwrap_or_default();
+        if !bool::from(ours.as_bytes().ct_eq(sent.as_bytes())) {
+            return Err(AuthError::UnknownKey);
+        }
+        if key.expires_at_s.is_some_and(|end_s| end_s <= now_s) {
+            return Err(AuthError::ExpiredToken);
+        }
+        let id = key.credentials.access_key_id.clone();
+        Ok(Principal::new(key.account.clone(), key.kind.clone(), Some(id)))
+    }
 }
 
 impl IdentityProvider for Keys {
@@ -348,16 +389,17 @@ impl IdentityProvider for Keys {
             let key = self.by_id.get(id)?;
             Some((key.credentials.secret_access_key.clone(), key))
         })?;
-        let key = verified.key;
-        let token = |token: &Option<String>| token.clone().unwrap_or_default();
-        let (ours, sent) = (token(&key.credentials.session_token), token(&verified.session_token));
-        if !bool::from(ours.as_bytes().ct_eq(sent.as_bytes())) {
-            return Err(AuthError::UnknownKey);
-        }
-        if key.expires_at_s.is_some_and(|end_s| end_s <= now_s) {
-            return Err(AuthError::ExpiredToken);
-        }
-        Ok(Principal::new(key.account.clone(), key.kind.clone(), Some(verified.access_key_id)))
+        Self::principal(verified.key, verified.session_token.as_deref(), now_s)
+    }
+
+    fn holder(
+        &self,
+        access_key_id: Option<&str>,
+        session_token: Option<&str>,
+        now_s: i64,
+    ) -> Result<Principal, AuthError> {
+        let key = self.by_id.get(access_key_id.ok_or(AuthError::Missing)?);
+        Self::principal(key.ok_or(AuthError::UnknownKey)?, session_token, now_s)
     }
 
     fn check_role(&self, _role_arn: &str, _source_arn: &str) -> Result<(), RoleProblem> {

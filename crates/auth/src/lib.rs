@@ -38,7 +38,7 @@ pub use policy::{
 };
 pub use request::{PayloadHash, RequestParts};
 pub use scheme::{Peeked, Scope, peek, session_token};
-pub use seal::{SealKey, SealKeyError, Window};
+pub use seal::{SealKey, SealKeyError, Window, is_former_proven, prove_former};
 pub use sign::{Credentials, PresignError, presign, sign};
 pub use verify::{Chunked, Expected, Verified, verify, verify_chunked};
 

@@ -6,7 +6,7 @@
 //! clocks that agree.
 
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 
 /// What a seal is for, so that a key means nothing elsewhere.
 const PURPOSE: &[u8] = b"longshore seal v1";
@@ -76,6 +76,24 @@ impl SealKey {
         }
         mac
     }
+}
+
+/// What a machine proves by the secret of keys that it had, when it joins by a token.
+const FORMER: &[u8] = b"joins by token";
+
+/// The proof that whoever joins by a token has the secret of former keys. It is good for that token alone,
+/// and the secret does not follow from it.
+pub fn prove_former(secret: &str, token_id: &str) -> String {
+    of_secret(secret).seal(&[FORMER, token_id.as_bytes()])
+}
+
+/// Whether a proof is by this secret, and for this token.
+pub fn is_former_proven(secret: &str, token_id: &str, proof: &str) -> bool {
+    of_secret(secret).verify(&[FORMER, token_id.as_bytes()], proof)
+}
+
+fn of_secret(secret: &str) -> SealKey {
+    SealKey::new(Sha256::digest(secret.as_bytes()).into())
 }
 
 /// Numbers that a window looks back: messages that were overtaken by so many others are refused.
@@ -150,6 +168,17 @@ mod tests {
         assert!(again.verify(&[b"ab", b"c"], &seal));
         assert_eq!(SealKey::from_hex("07").err(), Some(SealKeyError));
         assert_eq!(format!("{key:?}"), "SealKey");
+    }
+
+    #[test]
+    fn former_keys_are_proven_by_their_secret_for_one_token() {
+        let proof = prove_former("hush", "1");
+        assert!(is_former_proven("hush", "1", &proof));
+        assert!(!proof.contains("hush") && !proof.contains(&hex::encode("hush")));
+        for (secret, token) in [("hush", "2"), ("other", "1"), ("", "1")] {
+            assert!(!is_former_proven(secret, token, &proof), "{secret} {token}");
+        }
+        assert!(!is_former_proven("hush", "1", "") && !is_former_proven("hush", "1", "hush"));
     }
 
     proptest! {

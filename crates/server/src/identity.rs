@@ -17,7 +17,7 @@ mod vault;
 
 pub use init::{InitError, Initialized, Keypair, initialize, is_initialized, reset_root};
 pub(crate) use init::{check_key, development, shows_initialized};
-pub(crate) use policies::documents_of;
+pub(crate) use policies::{LastChange, documents_of};
 pub(crate) use provider::Iam;
 pub(crate) use token::{Minted, Subject, mint};
 pub(crate) use uses::{Uses, spawn as spawn_uses};

@@ -6,6 +6,7 @@
 
 mod acs;
 mod delivery;
+mod opener;
 mod pace;
 mod payload;
 mod roles;
@@ -29,16 +30,19 @@ use longshore_store::tables::ContainerInstanceKey;
 use longshore_store::{StateError, View};
 use longshore_wire::agent::Rejection;
 use longshore_wire::ecs;
+use opener::Opener;
 use percent_encoding::percent_decode_str;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 
 use crate::access::agents;
 use crate::access::operator::{POLL, TELEMETRY};
 use crate::audit::Reason;
 use crate::call::Call;
 use crate::front::{Connection, Place, Reply, text};
+use crate::identity::LastChange;
 use crate::{Server, clock};
 
 /// A websocket on an upgraded connection.
@@ -50,6 +54,9 @@ const FRAME_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes that are read of a session at once; frames may be longer. The buffer stays allocated, and there
 /// are thousands of sessions.
 const BUFFER_BYTES: usize = 1024;
+
+/// How long an agent has to take the end of its session.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Which session of an instance is the current one.
 #[derive(Debug, Default)]
@@ -118,7 +125,9 @@ pub(crate) async fn open(
         let why = "this server cannot reach its store, or is about to stop; connect to another";
         return reject(503, "ServerException", why);
     }
-    let (principal, region) = match authenticate(&server, &request) {
+    // Taken first, so that what changes from now on is looked at by the session.
+    let seen = LastChange::of(&server.state.view());
+    let (principal, region, session_token) = match authenticate(&server, &request) {
         Ok(known) => known,
         Err(error) => return refuse(&error),
     };
@@ -155,6 +164,7 @@ pub(crate) async fn open(
     if let Err(error) = owned {
         return reject(error.status, error.code, &error.message);
     }
+    let opener = Opener::new(&call, entry, session_token, seen);
     let place = request.extensions_mut().remove::<Arc<Place>>();
     let text_of = |name: &str| query.get(name).filter(|text| !text.is_empty()).cloned();
     let hello = Hello {
@@ -171,14 +181,14 @@ pub(crate) async fn open(
     if is_acs {
         tokio::spawn(async move {
             if let Some(socket) = Box::pin(websocket(upgrade)).await {
-                acs::run(server, hello, socket).await;
+                acs::run(server, hello, opener, socket).await;
             }
             drop(place);
         });
     } else {
         tokio::spawn(async move {
             if let Some(socket) = Box::pin(websocket(upgrade)).await {
-                tcs::run(server, hello, socket).await;
+                tcs::run(server, hello, opener, socket).await;
             }
             drop(place);
         });
@@ -207,6 +217,15 @@ async fn websocket(upgrade: hyper::upgrade::OnUpgrade) -> Option<Socket> {
     Some(WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(config)).await)
 }
 
+/// Closes a session as agents do that have had it for long enough: whoever may have one opens it again
+/// at once, with its newest keys, and whoever may not is refused then.
+async fn expire(socket: &mut Socket) {
+    let reason = "ConnectionExpired: Reconnect to continue";
+    let frame = CloseFrame { code: CloseCode::Normal, reason: reason.into() };
+    // The other side may not read; it loses the connection either way.
+    drop(tokio::time::timeout(CLOSE_TIMEOUT, socket.close(Some(frame))).await);
+}
+
 /// Whether there is such an instance. An agent that hears that there is none gives up for an hour, so
 /// that is not said because this server has not heard of it yet.
 async fn is_active(server: &Server, key: &ContainerInstanceKey) -> Result<bool, StateError> {
@@ -230,7 +249,7 @@ fn accept_key(request: &Request<Incoming>) -> Option<HeaderValue> {
 fn authenticate(
     server: &Server,
     request: &Request<Incoming>,
-) -> Result<(auth::Principal, Region), auth::AuthError> {
+) -> Result<(auth::Principal, Region, Option<String>), auth::AuthError> {
     let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let uri = request.uri();
     let parts =
@@ -240,7 +259,8 @@ fn authenticate(
     let body = auth::PayloadHash::of(b"");
     let principal = server.identity.identify(&parts, &body, &expected, now_s)?;
     let region = auth::peek(&parts).and_then(|peeked| peeked.region.parse().ok());
-    Ok((principal, region.unwrap_or_else(|| server.region.clone())))
+    let region = region.unwrap_or_else(|| server.region.clone());
+    Ok((principal, region, auth::session_token(&parts)))
 }
 
 /// What an agent asks, as a call.

@@ -58,6 +58,15 @@ impl IdentityProvider for Known {
         self.0.identify(parts, body, expected, now_s)
     }
 
+    fn holder(
+        &self,
+        access_key_id: Option<&str>,
+        session_token: Option<&str>,
+        now_s: i64,
+    ) -> Result<Principal, AuthError> {
+        self.0.holder(access_key_id, session_token, now_s)
+    }
+
     fn permissions(&self, principal: &Principal) -> Permissions {
         match &principal.kind {
             PrincipalKind::Root => Permissions::Account,

@@ -146,9 +146,10 @@ fn identity(principal: &Principal, Scope { account, .. }: &Scope) -> Value {
         PrincipalKind::AssumedRole { role, session } => {
             identity["type"] = "AssumedRole".into();
             identity["principalId"] = format!("{role}:{session}").into();
+            let arn = principal.session.as_ref().and_then(|session| session.role_arn.clone());
             identity["sessionContext"] = json!({"sessionIssuer": {
                 "type": "Role",
-                "arn": format!("arn:aws:iam::{account}:role/{role}"),
+                "arn": arn.unwrap_or_else(|| format!("arn:aws:iam::{account}:role/{role}")),
                 "accountId": account.to_string(),
                 "userName": role.rsplit('/').next().unwrap_or_default(),
             }});

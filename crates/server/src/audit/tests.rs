@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use longshore_auth::{Account, Principal, PrincipalKind};
+use longshore_auth::{Account, Principal, PrincipalKind, Session};
 use longshore_domain::time::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -154,8 +154,12 @@ fn days_are_kept_for_a_while_and_never_go_back() {
 fn event(id: &str, name: &'static str, body: &'static [u8]) -> Event {
     let user = PrincipalKind::User { name: "path/ann".to_owned() };
     let principal = Principal::new(Account::default(), user, Some("AKIA1".to_owned()));
+    event_by(&principal, id, name, body)
+}
+
+fn event_by(principal: &Principal, id: &str, name: &'static str, body: &'static [u8]) -> Event {
     let trace = Arc::<Trace>::default();
-    trace.comes_from(&principal, &scope());
+    trace.comes_from(principal, &scope());
     trace.asked(&[longshore_auth::Question {
         action: "ecs:DeleteCluster",
         resource: "arn:aws:ecs:us-east-1:000000000000:cluster/c".to_owned(),
@@ -211,4 +215,27 @@ async fn what_is_recorded_is_found_again() {
     let policy = suggest::policy(&used);
     assert_eq!(policy["Statement"][0]["Action"], "ecs:DeleteCluster");
     assert_eq!(policy["Statement"][0]["Resource"], "arn:aws:ecs:us-east-1:000000000000:cluster/c");
+}
+
+#[tokio::test]
+async fn what_sessions_of_a_role_with_a_path_used_counts_for_the_role() {
+    let directory = Directory::new();
+    let config = Config { directory: directory.0.clone(), reads: false, retention_days: 30 };
+    let audit = Audit::open(config).expect("opens");
+    let arn = "arn:aws:iam::000000000000:role/team/a/deployer";
+    let kind = PrincipalKind::AssumedRole { role: "deployer".into(), session: "s".into() };
+    let session = Session { role_arn: Some(arn.to_owned()), ..Session::default() };
+    let principal = Principal {
+        session: Some(Box::new(session)),
+        ..Principal::new(Account::default(), kind, Some("ASIA1".to_owned()))
+    };
+    audit.record(event_by(&principal, "id-1", "DeleteCluster", b"{}"));
+    audit.flush().await.expect("it is kept");
+    let found = find(&directory.0, "id-1").expect("reads").expect("it is there");
+    let issuer = &found["userIdentity"]["sessionContext"]["sessionIssuer"];
+    assert_eq!((&issuer["arn"], &issuer["userName"]), (&json!(arn), &json!("deployer")));
+    let since = clock::now() - std::time::Duration::from_secs(60);
+    let calls = |arn: &str| used(&directory.0, arn, since).expect("reads").calls;
+    assert_eq!(calls(arn), 1);
+    assert_eq!(calls("arn:aws:iam::000000000000:role/deployer"), 0, "that is another role");
 }

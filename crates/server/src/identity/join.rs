@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use longshore_auth::{Principal, Session};
+use longshore_auth::{Principal, Session, is_former_proven};
 use longshore_domain::ids::{AccountId, IdSource as _};
 use longshore_domain::limits;
 use longshore_domain::record::{IamRole, JoinToken};
@@ -68,13 +68,16 @@ pub(crate) struct Joined {
     /// Whose they are.
     pub(crate) session: String,
     pub(crate) role: String,
+    /// ARN of the role, with its path.
+    pub(crate) role_arn: String,
     pub(crate) account: AccountId,
 }
 
 /// What a machine had before, if it joins anew.
 pub(crate) struct Former<'a> {
     pub(crate) session_token: &'a str,
-    pub(crate) secret_access_key: &'a str,
+    /// By the secret of those keys, which stays where it is.
+    pub(crate) proof: &'a str,
 }
 
 /// Who asks for a token, and what for.
@@ -152,7 +155,7 @@ pub(crate) fn redeem(
     let role = role.filter(|role| lend::is_trusted(role, EC2, &role.arn()));
     let role = role.ok_or(JoinError::Refused)?;
     let session = former
-        .and_then(|former| claims_of(vault, former))
+        .and_then(|former| claims_of(vault, former, id))
         .and_then(|claims| match claims.subject {
             Subject::Role { id, session } if claims.session.joined && id == role.id => {
                 Some(session)
@@ -190,23 +193,24 @@ fn keys(
     now: Timestamp,
 ) -> Result<Joined, JoinError> {
     let expires_at_s = (now + limits::JOINED_KEYS_LIFE).as_millis() / 1000;
+    let role_arn = role.arn();
     let claims = Session {
         issued_at_s: joined_at.as_millis() / 1000,
         expires_at_s,
-        role_arn: Some(role.arn()),
+        role_arn: Some(role_arn.clone()),
         joined: true,
         ..Session::default()
     };
     let subject = Subject::Role { id: role.id.clone(), session: session.clone() };
     let keys = mint(vault, role.account, subject, BTreeMap::new(), claims)?;
-    Ok(Joined { keys, expires_at_s, session, role: role.name.clone(), account: role.account })
+    let (role, account) = (role.name.clone(), role.account);
+    Ok(Joined { keys, expires_at_s, session, role, role_arn, account })
 }
 
-/// What the former keys say, if whoever has them has both halves. They may have ended.
-fn claims_of(vault: &Vault, former: &Former<'_>) -> Option<Claims> {
+/// What the former keys say, if whoever joins by this token has both halves. They may have ended.
+fn claims_of(vault: &Vault, former: &Former<'_>, token_id: &str) -> Option<Claims> {
     let claims = read(vault, former.session_token)?;
-    let secret = former.secret_access_key.as_bytes();
-    bool::from(claims.secret.as_bytes().ct_eq(secret)).then_some(claims)
+    is_former_proven(&claims.secret, token_id, former.proof).then_some(claims)
 }
 
 fn digest(secret: &str) -> String {

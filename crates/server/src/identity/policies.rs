@@ -23,6 +23,18 @@ const READS: [Kind; 4] = [Kind::IamUser, Kind::IamGroup, Kind::IamRole, Kind::Ia
 /// State of the tables that decide.
 type Stamp = [(usize, StoreRevision); READS.len()];
 
+/// State of all that identities follow from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LastChange(Stamp, (usize, StoreRevision));
+
+impl LastChange {
+    /// Where it is as before, callers are who they were and may what they might, as far as neither hangs on the
+    /// time or on anything outside of IAM.
+    pub(crate) fn of(view: &View) -> Self {
+        Self(READS.map(|kind| view.stamp(kind)), view.stamp(Kind::AccessKey))
+    }
+}
+
 /// What is kept.
 #[derive(Debug, Default)]
 pub(super) struct Known {

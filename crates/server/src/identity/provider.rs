@@ -40,6 +40,20 @@ enum Signer {
     Session(Box<Claims>),
 }
 
+impl Signer {
+    /// Whom it stands for, as the view has it.
+    fn principal(&self, view: &View, now_s: i64) -> Result<Principal, AuthError> {
+        let principal = match self {
+            Self::Key(row) => of_key(view, row),
+            Self::Session(claims) if lend::has_ended(view, &claims.session, now_s) => {
+                return Err(AuthError::ExpiredToken);
+            }
+            Self::Session(claims) => of_session(view, claims),
+        };
+        principal.ok_or(AuthError::UnknownKey)
+    }
+}
+
 impl Iam {
     /// # Errors
     /// Nothing can be sealed.
@@ -118,16 +132,7 @@ impl IdentityProvider for Iam {
         }
         let verified = verified?;
         let signer = verified.key.ok_or(AuthError::UnknownKey)?;
-        if let Signer::Session(claims) = &signer
-            && lend::has_ended(&view, &claims.session, now_s)
-        {
-            return Err(AuthError::ExpiredToken);
-        }
-        let principal = match &signer {
-            Signer::Key(row) => of_key(&view, row),
-            Signer::Session(claims) => of_session(&view, claims),
-        };
-        let principal = principal.ok_or(AuthError::UnknownKey)?;
+        let principal = signer.principal(&view, now_s)?;
         let peeked = peek(parts);
         let region = peeked.as_ref().map_or("", |peeked| peeked.region.as_str());
         let service = peeked.as_ref().map_or("", |peeked| peeked.service.as_str());
@@ -141,6 +146,22 @@ impl IdentityProvider for Iam {
             }
         }
         Ok(Principal { access_key_id: Some(verified.access_key_id), ..principal })
+    }
+
+    fn holder(
+        &self,
+        access_key_id: Option<&str>,
+        session_token: Option<&str>,
+        now_s: i64,
+    ) -> Result<Principal, AuthError> {
+        let id = access_key_id.ok_or(AuthError::Missing)?;
+        let view = self.state.view();
+        let (_, signer) = match session_token {
+            Some(token) => self.session(id, token, now_s),
+            None => self.key(&view, id),
+        }?;
+        let principal = signer.principal(&view, now_s)?;
+        Ok(Principal { access_key_id: Some(id.to_owned()), ..principal })
     }
 
     fn check_role(&self, role_arn: &str, source_arn: &str) -> Result<(), RoleProblem> {

@@ -91,7 +91,8 @@ struct Asked {
 #[serde(rename_all = "camelCase")]
 struct Keys {
     session_token: String,
-    secret_access_key: String,
+    /// Of the secret that goes with it; the secret itself does not travel.
+    proof: String,
 }
 
 /// Takes a token, and gives keys.
@@ -119,10 +120,10 @@ pub(super) async fn redeem(
         server.metrics.refused("throttled");
         return refused(StatusCode::BAD_REQUEST, "ThrottlingException", "Rate exceeded");
     };
-    let former = asked.former.as_ref().map(|keys| Former {
-        session_token: &keys.session_token,
-        secret_access_key: &keys.secret_access_key,
-    });
+    let former = asked
+        .former
+        .as_ref()
+        .map(|keys| Former { session_token: &keys.session_token, proof: &keys.proof });
     let (token, now) = ((asked.id.as_str(), asked.secret.as_str()), clock::now());
     let decide = |view: &View, txn: &mut RecordTxn| {
         join::redeem(view, txn, vault, token, former.as_ref(), now)
@@ -137,7 +138,14 @@ pub(super) async fn redeem(
                 session: joined.session.clone(),
             };
             let account: auth::Account = joined.account.to_string().parse().unwrap_or_default();
-            let principal = auth::Principal::new(account, kind, None);
+            let session = auth::Session {
+                role_arn: Some(joined.role_arn.clone()),
+                ..auth::Session::default()
+            };
+            let principal = auth::Principal {
+                session: Some(Box::new(session)),
+                ..auth::Principal::new(account, kind, None)
+            };
             tracing::info!(who = principal.arn, "a machine joined");
             let scope = Scope { account: joined.account, region: server.region.clone() };
             let origin = from.origin(&parts.headers);

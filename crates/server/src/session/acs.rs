@@ -23,8 +23,9 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::delivery::{Delivery, Due, TASKS_PER_MESSAGE};
+use super::opener::{Lost, Opener};
 use super::roles::{self, Lender, Loans};
-use super::{Hello, Socket, payload};
+use super::{Hello, Socket, expire, payload};
 use crate::ecs::Roles;
 use crate::{Server, clock};
 
@@ -72,12 +73,14 @@ enum End {
     Deregistered,
     #[error("the server is stopping")]
     Shutdown,
+    #[error("who opened it may not have it any more: {0}")]
+    Lost(#[from] Lost),
     #[error("the store failed: {0}")]
     Store(#[from] StateError),
 }
 
 /// Runs a session to its end, and keeps the instance's `agentConnected` true to it.
-pub(super) async fn run(server: Arc<Server>, hello: Hello, socket: Socket) {
+pub(super) async fn run(server: Arc<Server>, hello: Hello, opener: Opener, socket: Socket) {
     let number = server.sessions.enter(hello.key.id);
     server.metrics.agent_sessions.inc();
     server.metrics.sessions_opened.inc();
@@ -95,6 +98,7 @@ pub(super) async fn run(server: Arc<Server>, hello: Hello, socket: Socket) {
     let mut session = Session {
         server: Arc::clone(&server),
         hello,
+        opener,
         socket,
         number,
         delivery: Delivery::new(turn),
@@ -174,6 +178,7 @@ async fn rewrite(
 struct Session {
     server: Arc<Server>,
     hello: Hello,
+    opener: Opener,
     socket: Socket,
     number: u64,
     delivery: Delivery,
@@ -265,6 +270,10 @@ impl Session {
 
     /// Sends what the view has and the agent was not told.
     async fn deliver(&mut self) -> Result<(), End> {
+        if let Err(lost) = self.opener.check(&self.server, &self.hello.key, clock::now()) {
+            expire(&mut self.socket).await;
+            return Err(lost.into());
+        }
         let view = self.server.state.view();
         if !self.server.sessions.is_current(self.hello.key.id, self.number) {
             return Err(End::Superseded);

@@ -18,7 +18,8 @@ use longshore_wire::agent::{
 };
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{Hello, Socket};
+use super::opener::Opener;
+use super::{Hello, Socket, expire};
 use crate::{Server, clock};
 
 /// How often we prove to be alive; the agent gives up after 60 to 120 seconds of silence.
@@ -28,24 +29,32 @@ const HEARTBEAT: Duration = Duration::from_secs(25);
 const METRICS: &str = "PublishMetricsRequest";
 
 /// Runs a telemetry session to its end.
-pub(super) async fn run(server: Arc<Server>, hello: Hello, mut socket: Socket) {
+pub(super) async fn run(server: Arc<Server>, hello: Hello, mut opener: Opener, mut socket: Socket) {
     let mut shutdown = server.members.closing();
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
     server.metrics.telemetry_sessions.inc();
     loop {
-        let answer = tokio::select! {
+        let frame = tokio::select! {
             biased;
             () = crate::stopped(&mut shutdown) => break,
             frame = socket.next() => match frame {
-                // Boxed, so that a session that waits is small.
-                Some(Ok(Message::Text(text))) => Box::pin(received(&server, text.as_str())).await,
+                Some(Ok(Message::Text(text))) => Some(text),
                 Some(Ok(Message::Close(_)) | Err(_)) | None => break,
-                Some(Ok(_)) => None,
+                Some(Ok(_)) => continue,
             },
-            _ = heartbeat.tick() => {
-                let message_id = Some(clock::uuid());
-                Some(TcsToAgent::Heartbeat(HeartbeatMessage { healthy: true, message_id }))
-            }
+            _ = heartbeat.tick() => None,
+        };
+        if let Err(lost) = opener.check(&server, &hello.key, clock::now()) {
+            tracing::info!(instance = %hello.key.id, %lost, "telemetry is not taken any more");
+            Box::pin(expire(&mut socket)).await;
+            break;
+        }
+        let answer = if let Some(text) = frame {
+            // Boxed, so that a session that waits is small.
+            Box::pin(received(&server, text.as_str())).await
+        } else {
+            let message_id = Some(clock::uuid());
+            Some(TcsToAgent::Heartbeat(HeartbeatMessage { healthy: true, message_id }))
         };
         if let Some(answer) = answer
             && socket.send(Message::text(answer.encode())).await.is_err()

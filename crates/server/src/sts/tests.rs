@@ -366,3 +366,26 @@ async fn a_session_ends_with_its_role() {
     let root = Principal::new(account, PrincipalKind::Root, None);
     assert!(world.may(&root, "ecs:RunTask"));
 }
+
+#[tokio::test]
+async fn a_session_that_was_revoked_becomes_no_role() {
+    let world = World::new().await;
+    let chained = "arn:aws:iam::000000000000:role/open";
+    let mut txn = RecordTxn::new();
+    txn.insert(&role("trusting", trust(chained, "")));
+    commit(&world.server, txn).await;
+    let ann = world.identify(&world.key, NOW_S).expect("known");
+    let key = world.assume(&ann, "open", &[]).await.expect("trusted");
+    let session = world.identify(&key, NOW_S).expect("known");
+    let becomes = async |role: &str| world.assume(&session, role, &[]).await.is_ok();
+    assert!(becomes("open").await && becomes("trusting").await);
+    let revoked = r#"{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"DateLessThan":{"aws:TokenIssueTime":"2027-01-01T00:00:00Z"}}}}"#;
+    let view = world.server.state.view();
+    let row = view.iam_roles.iter().find(|role| role.name == "open").expect("a role");
+    let mut grants = row.grants.clone();
+    grants.inline.insert("revoked".into(), revoked.into());
+    let mut txn = RecordTxn::new();
+    txn.update(row, &IamRole { grants, ..row.record.clone() });
+    commit(&world.server, txn).await;
+    assert!(!becomes("open").await && !becomes("trusting").await);
+}

@@ -1,4 +1,4 @@
-use longshore_auth::{Account, PrincipalKind};
+use longshore_auth::{Account, PrincipalKind, prove_former};
 use longshore_store::{MemoryStore, State};
 use std::sync::Arc;
 
@@ -140,11 +140,20 @@ async fn a_machine_that_joins_anew_is_the_same_only_if_it_has_both_halves_of_its
     let token = bench.token(ROLE).await.expect("a token");
     let first = bench.join(&token.id, &token.secret, None, Duration::ZERO).await.expect("keys");
     let (right, session_token) = (&*first.keys.secret_access_key, &*first.keys.session_token);
-    for (secret_access_key, same) in [(right, true), ("guess", false)] {
+    let other = token.id;
+    let proofs: [(&dyn Fn(&str) -> String, bool); 5] = [
+        (&|id| prove_former(right, id), true),
+        (&|id| prove_former("guess", id), false),
+        // Whoever hears one proof has it for a token that is used.
+        (&|_| prove_former(right, &other), false),
+        (&|_| right.to_owned(), false),
+        (&|_| String::new(), false),
+    ];
+    for (number, (proof, same)) in proofs.into_iter().enumerate() {
         let token = bench.token(ROLE).await.expect("a token");
-        let former = Former { session_token, secret_access_key };
+        let former = Former { session_token, proof: &proof(&token.id) };
         let joined = bench.join(&token.id, &token.secret, Some(&former), HOUR / 2).await;
-        assert_eq!(joined.expect("keys").session == first.session, same);
+        assert_eq!(joined.expect("keys").session == first.session, same, "{number}");
     }
 }
 
