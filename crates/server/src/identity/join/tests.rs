@@ -141,7 +141,8 @@ async fn a_machine_that_joins_anew_is_the_same_only_if_it_has_both_halves_of_its
     let first = bench.join(&token.id, &token.secret, None, Duration::ZERO).await.expect("keys");
     let (right, session_token) = (&*first.keys.secret_access_key, &*first.keys.session_token);
     let other = token.id;
-    let proofs: [(&dyn Fn(&str) -> String, bool); 5] = [
+    type Proof<'a> = &'a dyn Fn(&str) -> String;
+    let proofs: [(Proof<'_>, bool); 5] = [
         (&|id| prove_former(right, id), true),
         (&|id| prove_former("guess", id), false),
         // Whoever hears one proof has it for a token that is used.
