@@ -48,6 +48,11 @@ pub const GROUP_LEN: usize = 255;
 pub const REASON_LEN: usize = 1024;
 /// Bytes of a request body that the front accepts.
 pub const REQUEST_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of all bodies together that have come or are being answered, but for the first of each (ours: 64 of the
+/// largest; what finds no room is refused, so that nobody can fill the memory by bodies).
+pub const BODIES_BYTES: usize = 256 * 1024 * 1024;
+/// First bytes of a body that do not count (ours: most requests are smaller, and are answered whatever others send).
+pub const SMALL_BODY_BYTES: usize = 8 * 1024;
 /// How long a stopped task stays describable (ECS: at least one hour).
 pub const STOPPED_TASK_RETENTION: Duration = Duration::from_secs(3600);
 /// How long a deleted cluster or service stays describable as INACTIVE (ours; ECS: "for a period").

@@ -6,6 +6,7 @@
 mod admission;
 mod api;
 mod asked;
+mod body;
 mod listener;
 mod metrics;
 
@@ -24,6 +25,7 @@ use crate::operator::{Lines, members};
 pub(crate) use admission::Admission;
 pub(crate) use api::ERROR_TYPE;
 pub(crate) use asked::namespace;
+pub(crate) use body::{Bodies, read};
 pub use listener::{FrontError, Listening, TlsFiles, bind};
 pub(crate) use listener::{Place, connection};
 pub(crate) use metrics::Metrics;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use longshore_auth as auth;
 use longshore_domain::ids::Scope;
@@ -15,6 +15,7 @@ use longshore_wire::{ServiceError, ServiceInfo, elbv2};
 use tracing::Instrument;
 
 use super::asked::{Asked, Dialect, is_served, not_served};
+use super::body::{self, BodyError};
 use super::{Connection, Reply};
 use crate::access::{Origin, message};
 use crate::audit::{Event, Reason, Trace};
@@ -38,11 +39,11 @@ pub(super) async fn answer(
     let (parts, body) = request.into_parts();
     let dialect = Dialect::of(&parts.headers);
     // First of all, since a connection whose request was not read to its end cannot go on.
-    let body = match collect(body).await {
+    let body = match body::read(&server, body, limits::REQUEST_BYTES).await {
         Ok(body) => body,
         Err(error) => {
-            server.metrics.request("-", error.code, started.elapsed());
-            return reply(Err(error), dialect, &elbv2::SERVICE, &request_id);
+            server.metrics.request("-", error.code(), started.elapsed());
+            return unread(&error, dialect, &request_id);
         }
     };
     let asked = Asked::of(&parts.headers, &body);
@@ -294,18 +295,14 @@ async fn came_by_hop(
     Ok((call, asked))
 }
 
-async fn collect(body: Incoming) -> Result<Bytes, ServiceError> {
-    match Limited::new(body, limits::REQUEST_BYTES).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            let message = format!("request body exceeds {} bytes", limits::REQUEST_BYTES);
-            Err(ServiceError {
-                status: 413,
-                ..ServiceError::client("RequestEntityTooLarge", message)
-            })
-        }
-        Err(error) => Err(ErrorCode::ClientException.error(format!("body not readable: {error}"))),
-    }
+/// What a client is told whose body was not read to its end. What it was to do is not known then.
+fn unread(error: &BodyError, dialect: Dialect, request_id: &str) -> Reply {
+    let status = error.status().as_u16();
+    let error = ServiceError { status, ..ServiceError::client(error.code(), error.to_string()) };
+    let mut reply = reply(Err(error), dialect, &elbv2::SERVICE, request_id);
+    // The rest of the body is not read.
+    reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    reply
 }
 
 /// How the caller reached us, for URLs that we hand out.
@@ -347,13 +344,8 @@ fn reply(
         }
     };
     let mut reply = answer_with(status, body, dialect, request_id);
-    let headers = reply.headers_mut();
-    if status == StatusCode::PAYLOAD_TOO_LARGE {
-        // The rest of the body is not read.
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
     if let Some(code) = code {
-        headers.insert(ERROR_TYPE, HeaderValue::from_static(code));
+        reply.headers_mut().insert(ERROR_TYPE, HeaderValue::from_static(code));
     }
     reply
 }
