@@ -18,7 +18,7 @@ use super::asked::{Asked, Dialect, is_served, not_served};
 use super::body::{self, BodyError};
 use super::{Connection, Reply};
 use crate::access::{Origin, message};
-use crate::audit::{Event, Reason, Trace};
+use crate::audit::{Event, Kept, Reason, Trace};
 use crate::call::Call;
 use crate::members::{self, Caller, NOT_LEADER, Passed, Placed, Refused};
 use crate::{Server, clock};
@@ -123,15 +123,15 @@ fn note(server: &Server, received: &Received<'_>, asked: Asked, outcome: &Placed
         read_only,
         trace: Arc::clone(trace),
         origin: (*origin).clone(),
-        body: (*body).clone(),
+        body: Kept::request((*body).clone()),
         form: *dialect == Dialect::Query,
-        answer: match outcome {
+        answer: Kept::answer(match outcome {
             _ if read_only => Bytes::new(),
             Placed::Here(Ok(answer)) if *dialect == Dialect::Json => answer.clone(),
             Placed::There(passed) if passed.error.is_none() => passed.body.clone(),
             // What is no JSON the service has told as such.
             Placed::Here(_) | Placed::There(_) => Bytes::new(),
-        },
+        }),
         error,
     });
 }
