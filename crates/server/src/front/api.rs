@@ -1,7 +1,7 @@
 //! A request to an AWS API: find the service, collect the body, authenticate, dispatch, answer.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
@@ -293,6 +293,27 @@ async fn came_by_hop(
         term,
     };
     Ok((call, asked))
+}
+
+/// What a client is told whose request is not obeyed, whatever it asks for; `ours` are endpoints of ours.
+pub(super) fn forbidden(
+    server: &Server,
+    request: &Request<Incoming>,
+    ours: bool,
+    why: &'static str,
+) -> Reply {
+    let dialect = Dialect::of(request.headers());
+    let code = match dialect {
+        Dialect::Json => "AccessDeniedException",
+        Dialect::Query => "AccessDenied",
+    };
+    server.metrics.request("-", code, Duration::ZERO);
+    if ours {
+        let told = serde_json::json!({ "code": code, "error": why });
+        return super::text(StatusCode::FORBIDDEN, "application/json", told.to_string());
+    }
+    let error = ServiceError { status: 403, ..ServiceError::client(code, why) };
+    reply(Err(error), dialect, &elbv2::SERVICE, &clock::uuid())
 }
 
 /// What a client is told whose body was not read to its end. What it was to do is not known then.

@@ -11,19 +11,22 @@ const SMALL: usize = limits::SMALL_BODY_BYTES;
 
 type Part = Result<Frame<Bytes>, Infallible>;
 
-fn part(bytes: usize) -> Part {
-    Ok(Frame::data(Bytes::from(vec![b'x'; bytes])))
+fn part(bytes: usize) -> Frame<Bytes> {
+    Frame::data(Bytes::from(vec![b'x'; bytes]))
+}
+
+fn parts(bytes: &[usize]) -> Vec<Part> {
+    bytes.iter().map(|bytes| Ok(part(*bytes))).collect()
 }
 
 /// A body of these parts.
-fn body(parts: &[usize]) -> StreamBody<impl Stream<Item = Part> + Unpin> {
-    StreamBody::new(stream::iter(parts.iter().map(|bytes| part(*bytes)).collect::<Vec<_>>()))
+fn body(bytes: &[usize]) -> StreamBody<impl Stream<Item = Part> + Unpin> {
+    StreamBody::new(stream::iter(parts(bytes)))
 }
 
 /// The same, whose end never comes.
-fn endless(parts: &[usize]) -> StreamBody<impl Stream<Item = Part> + Unpin> {
-    let parts: Vec<Part> = parts.iter().map(|bytes| part(*bytes)).collect();
-    StreamBody::new(stream::iter(parts).chain(stream::pending()))
+fn endless(bytes: &[usize]) -> StreamBody<impl Stream<Item = Part> + Unpin> {
+    StreamBody::new(stream::iter(parts(bytes)).chain(stream::pending()))
 }
 
 fn of(room: usize) -> Bodies {
@@ -50,9 +53,9 @@ async fn a_body_that_does_not_come_is_given_up() {
 async fn a_slow_body_comes_through_and_a_trickle_does_not() {
     let bodies = Bodies::default();
     let slow = |bytes: usize| {
-        let part = move |_| async move {
+        let part = move |()| async move {
             tokio::time::sleep(Duration::from_secs(20)).await;
-            Some((part(bytes), ()))
+            Some((Part::Ok(part(bytes)), ()))
         };
         Box::pin(stream::unfold((), part))
     };
@@ -98,7 +101,7 @@ async fn bodies_that_need_each_others_room_do_not_wait_for_ever() {
     let read = |parts: [usize; 3]| {
         let parts = stream::iter(parts).then(|bytes| async move {
             tokio::task::yield_now().await;
-            part(bytes)
+            Part::Ok(part(bytes))
         });
         bodies.read(StreamBody::new(Box::pin(parts)), 2 * SMALL)
     };
