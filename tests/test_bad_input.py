@@ -271,3 +271,44 @@ def test_definitions_that_are_inactive_and_names_that_drain(
     ecs.delete_service(cluster=cluster, service="web", force=True)
     with refused(("ServiceNotActiveException", "ServiceNotFoundException")):
         ecs.update_service(cluster=cluster, service="web", desiredCount=1)
+
+
+def test_pages_are_not_obeyed(new_server: Callable[..., Server]) -> None:
+    """A server that accepts everybody is asked by programs of its machine, and by no web page."""
+    server = new_server()
+    server.ecs.create_cluster(clusterName="kept")
+    evil = {"Origin": "http://evil.example", "Sec-Fetch-Site": "cross-site"}
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    rebound = {"Host": f"evil.example:{server.port}"}
+    for headers in (evil, {"Sec-Fetch-Site": "same-site"}, rebound):
+        with Raw(server.url) as page:
+            answer = page.send("POST", "/_longshore/reset", b"", headers)
+            assert answer.status == 403, answer.body
+            assert "--identity iam" in json.loads(answer.body)["error"]
+        with Raw(server.url) as page:
+            answer = page.send("GET", "/ws?containerInstanceArn=x", b"", {**upgrade, **headers})
+            assert answer.status == 403, answer.body
+        with Raw(server.url) as page:
+            body = b'{"clusterName": "made-by-a-page"}'
+            answer = page.call("CreateCluster", body, **headers)
+            assert (answer.status, answer.code) == (403, "AccessDeniedException"), answer.body
+        with Raw(server.url) as page:
+            form = {"Content-Type": "application/x-www-form-urlencoded", **headers}
+            body = b"Action=CreateUser&Version=2010-05-08&UserName=page"
+            answer = page.send("POST", "/", body, form)
+            assert answer.status == 403, answer.body
+            assert b"<Code>AccessDenied</Code>" in answer.body
+        with Raw(server.url) as page:
+            assert page.send("OPTIONS", "/", b"", headers).status == 403
+            assert page.send("GET", "/health", b"", headers).status == 200
+    arns = server.ecs.list_clusters()["clusterArns"]
+    assert [arn.rsplit("/")[-1] for arn in arns] == ["kept"]
+    for host in ("localhost", "[::1]", "longshore", "host.docker.internal"):
+        with Raw(server.url) as local:
+            named = {"Host": f"{host}:{server.port}"}
+            assert local.call("ListClusters", b"{}", **named).status == 200, host

@@ -48,6 +48,18 @@ pub const GROUP_LEN: usize = 255;
 pub const REASON_LEN: usize = 1024;
 /// Bytes of a request body that the front accepts.
 pub const REQUEST_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of all bodies together that have come or are being answered, but for the first of each (ours: 64 of the
+/// largest; what finds no room is refused, so that nobody can fill the memory by bodies).
+pub const BODIES_BYTES: usize = 256 * 1024 * 1024;
+/// First bytes of a body that do not count (ours: most requests are smaller, and are answered whatever others send).
+pub const SMALL_BODY_BYTES: usize = 8 * 1024;
+/// Resources and values of condition keys that policies are asked about for one request (ours: no operation takes
+/// so many; what names more is refused before all of it is asked).
+pub const QUESTIONS: usize = 500;
+/// Bytes of them (ours: a hundred tasks of a cluster with the longest name take a third of it).
+pub const QUESTIONS_BYTES: usize = 128 * 1024;
+/// Bytes of a resource that policies are asked about (IAM: ARNs have 2,048 characters at most).
+pub const RESOURCE_BYTES: usize = 2048;
 /// How long a stopped task stays describable (ECS: at least one hour).
 pub const STOPPED_TASK_RETENTION: Duration = Duration::from_secs(3600);
 /// How long a deleted cluster or service stays describable as INACTIVE (ours; ECS: "for a period").

@@ -22,7 +22,7 @@ mod sts;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use asking::Asking;
+pub(crate) use asking::{Asking, TooMuch};
 pub use document::document;
 pub(crate) use origin::Origin;
 

@@ -27,7 +27,7 @@ use longshore_wire::acm::{ErrorCode, decode_problem, op};
 use longshore_wire::codec::json;
 use longshore_wire::{Operation, Peer, ServiceError};
 
-use crate::call::Call;
+use crate::call::{Call, refused_as};
 
 /// Decodes, authorizes, runs and encodes one operation.
 pub(crate) async fn dispatch(
@@ -39,9 +39,10 @@ pub(crate) async fn dispatch(
     macro_rules! run {
         ($op:ident, $handler:path) => {{
             let input = json::decode(body, Peer::Client).map_err(|error| decode_problem(&error))?;
-            let request: Authorized<<op::$op as Operation>::Input> = call
-                .authorize::<op::$op>(input)
-                .map_err(|denied| ErrorCode::AccessDeniedException.error(denied.message))?;
+            let request: Authorized<<op::$op as Operation>::Input> =
+                call.authorize::<op::$op>(input).map_err(|error| {
+                    refused_as(error, |text| ErrorCode::AccessDeniedException.error(text))
+                })?;
             let output: <op::$op as Operation>::Output = Box::pin($handler(call, request)).await?;
             Ok(json::encode(&output))
         }};

@@ -29,7 +29,7 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use tokio::sync::oneshot;
 
 pub use chain::{Fault, Head, Report, verify};
-pub(crate) use event::{Event, Reason};
+pub(crate) use event::{Event, Kept, Reason};
 pub use search::{Use, Used, find, used};
 pub(crate) use trace::Trace;
 

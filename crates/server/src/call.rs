@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use longshore_auth::{self as auth, Authorized, Permissions, Principal};
 use longshore_domain::ids::{Arn, Resource, Scope};
+use longshore_domain::limits;
 use longshore_domain::time::Timestamp;
 use longshore_wire::codec::json;
 use longshore_wire::ecs::ErrorCode;
 use longshore_wire::{Operation, ServiceError};
 
-use crate::access::{Access, Asking, Origin};
-use crate::audit::{Event, Reason, Trace};
+use crate::access::{Access, Asking, Origin, TooMuch};
+use crate::audit::{Event, Kept, Reason, Trace};
 use crate::members::{self, Term};
 use crate::{Server, clock};
 
@@ -37,34 +37,68 @@ pub(crate) struct Call {
     pub(crate) term: Option<Arc<Term>>,
 }
 
+/// What a denial is called.
+const DENIED: ErrorCode = ErrorCode::AccessDeniedException;
+
+/// The error of [`Call::authorize`] in a service that has another one for denials.
+pub(crate) fn refused_as(
+    error: ServiceError,
+    denied: impl FnOnce(String) -> ServiceError,
+) -> ServiceError {
+    if error.code == DENIED.as_str() { denied(error.message) } else { error }
+}
+
+/// The error for a request that names too much, in the words of its service.
+fn too_much(action: &str) -> ServiceError {
+    let code = match action.split(':').next() {
+        Some("ecs") => "InvalidParameterException",
+        Some("acm") => "ValidationException",
+        _ => "ValidationError",
+    };
+    let (number, bytes) = (limits::QUESTIONS, limits::QUESTIONS_BYTES);
+    ServiceError::client(
+        code,
+        format!(
+            "The request names too much: no operation takes more than {number} resources and tags, \
+             or more than {bytes} bytes of them."
+        ),
+    )
+}
+
 impl Call {
     /// Asks whether the principal may do all that the request does, by the row of its operation in
     /// the table of [`crate::access`].
     ///
     /// # Errors
-    /// `AccessDeniedException`, with AWS's text.
+    /// `AccessDeniedException`, with AWS's text; or a validation error, where the request names more than
+    /// policies are asked about, which is more than any operation takes.
     pub(crate) fn authorize<O: Access>(
         &self,
         input: O::Input,
     ) -> Result<Authorized<O::Input>, ServiceError> {
         let principal = self.principal.clone();
-        auth::authorize(principal, &self.permissions, input, |input| {
+        let mut is_whole = true;
+        let authorized = auth::authorize(principal, &self.permissions, input, |input| {
             let view = self.server.state.view();
             let keys = self.permissions.context();
             let keys = self.origin.keys(keys, &self.principal, &self.scope.region, self.now);
             let mut asking = Asking::new(&view, &self.scope, O::ENTRY.action, keys);
             O::asks(input, &mut asking);
-            let questions = asking.into_questions();
+            let questions = asking.into_questions().unwrap_or_else(|TooMuch { asked }| {
+                is_whole = false;
+                asked
+            });
             if self.server.audit.records(O::INFO.read_only) {
                 self.trace.asked(&questions);
             }
             questions
         })
         .map_err(|denied| {
-            let error = ErrorCode::AccessDeniedException.error(denied.to_string());
+            let error = DENIED.error(denied.to_string());
             self.trace.denied(denied);
             error
-        })
+        })?;
+        if is_whole { Ok(authorized) } else { Err(too_much(O::ENTRY.action)) }
     }
 
     /// Tells the audit log what a call that changed something is answered, where the answer is no JSON.
@@ -117,9 +151,9 @@ impl Call {
             read_only,
             trace: Arc::clone(&self.trace),
             origin: self.origin.clone(),
-            body: Bytes::new(),
+            body: Kept::nothing(),
             form: false,
-            answer: Bytes::new(),
+            answer: Kept::nothing(),
             error,
         });
         request_id

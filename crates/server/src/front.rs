@@ -6,6 +6,8 @@
 mod admission;
 mod api;
 mod asked;
+mod body;
+mod browser;
 mod listener;
 mod metrics;
 
@@ -24,6 +26,7 @@ use crate::operator::{Lines, members};
 pub(crate) use admission::Admission;
 pub(crate) use api::ERROR_TYPE;
 pub(crate) use asked::namespace;
+pub(crate) use body::{Bodies, read};
 pub use listener::{FrontError, Listening, TlsFiles, bind};
 pub(crate) use listener::{Place, connection};
 pub(crate) use metrics::Metrics;
@@ -66,12 +69,21 @@ pub(crate) async fn answer(
     from: Connection,
     request: Request<Incoming>,
 ) -> Answer {
+    let refusal = server.open.then(|| {
+        let advertised = server.members.advertised();
+        browser::refusal(request.uri(), request.headers(), advertised)
+    });
+    let refusal = refusal.flatten();
     whole(match (request.method(), request.uri().path()) {
         (&Method::GET, "/health") => text(StatusCode::OK, "text/plain", "ok\n"),
         (&Method::GET, members::LIVE) => members::live(),
         (&Method::GET, members::READY) => members::ready(&server),
         (&Method::GET, "/metrics") => {
             text(StatusCode::OK, metrics::CONTENT_TYPE, metrics::render(&server))
+        }
+        (_, path) if refusal.is_some() => {
+            let why = refusal.unwrap_or_default();
+            api::forbidden(&server, &request, path.starts_with(crate::operator::PREFIX), why)
         }
         (&Method::GET, path) if path == "/ws" || path.ends_with("/ws") => {
             crate::session::open(server, &from, request).await

@@ -45,7 +45,7 @@ use longshore_wire::iam::OperationName as O;
 use longshore_wire::iam::{ErrorCode, SERVICE, decode_problem, op};
 use longshore_wire::{Operation, ServiceError};
 
-use crate::call::Call;
+use crate::call::{Call, refused_as};
 use crate::front::namespace;
 
 /// Decodes, authorizes, runs and encodes one operation.
@@ -64,7 +64,7 @@ pub(crate) async fn dispatch(
             let input = form.read().map_err(|error| decode_problem(&error))?;
             let request: Authorized<<op::$op as Operation>::Input> = call
                 .authorize::<op::$op>(input)
-                .map_err(|denied| ErrorCode::AccessDenied.error(denied.message))?;
+                .map_err(|error| refused_as(error, |text| ErrorCode::AccessDenied.error(text)))?;
             let output: <op::$op as Operation>::Output = Box::pin($handler(call, request)).await?;
             call.answers::<op::$op>(&output);
             Ok(query::encode(&output, stringify!($op), namespace(&SERVICE), request_id))

@@ -31,7 +31,7 @@ pub(crate) use explain::Refusals;
 use std::sync::Arc;
 
 use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt as _, Either, Limited};
+use http_body_util::Either;
 use hyper::body::Incoming;
 use longshore_auth as auth;
 use longshore_domain::ids::Scope;
@@ -165,9 +165,9 @@ fn denial(call: &Call, answer: &auth::ErrorResponse, request_id: &str) -> Reply 
 async fn report(server: &Arc<Server>, from: &Connection, request: Request<Incoming>) -> Reply {
     let refused = |status, error: String| json(status, &serde_json::json!({ "error": error }));
     let (parts, body) = request.into_parts();
-    let body = match Limited::new(body, REPORT_BYTES).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) => return refused(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
+    let body = match front::read(server, body, REPORT_BYTES).await {
+        Ok(body) => body,
+        Err(error) => return refused(error.status(), error.to_string()),
     };
     let request = Request::from_parts(parts, ());
     let (principal, scope) = match caller_of(server, &request, &body) {

@@ -50,6 +50,7 @@ pub(crate) async fn server_of(identity: Box<dyn IdentityProvider>) -> Arc<Server
         sessions: session::Sessions::default(),
         metrics: front::Metrics::default(),
         admission: front::Admission::new(false),
+        bodies: front::Bodies::default(),
         audit: crate::audit::Audit::off(),
         balancers: crate::balancers::Balancers::default(),
         balancer_addresses: "127.0.2.0/29".parse().expect("a block"),

@@ -9,6 +9,9 @@ use super::{Ask, Context, Evaluation, Policies, evaluate};
 
 /// Answers that are remembered for a principal, some hundred bytes each; one more, and all are forgotten.
 const REMEMBERED: usize = 1024;
+/// Bytes of an answer that is remembered: action, values of keys and resource. Clients choose some of them, and
+/// what is longer is evaluated again.
+const REMEMBERED_BYTES: usize = 2048;
 
 /// The policies of a principal, made ready to be asked again and again.
 ///
@@ -62,7 +65,9 @@ impl Standing {
         if !evaluation.is_allowed() {
             return Err(Box::new(evaluation));
         }
-        self.allowed().remember(&case.0, ask.resource);
+        if case.0.len() + ask.resource.len() <= REMEMBERED_BYTES {
+            self.allowed().remember(&case.0, ask.resource);
+        }
         Ok(())
     }
 
@@ -164,6 +169,19 @@ mod tests {
             assert!(allows(&["a"], &format!("r{n}")));
         }
         assert!(standing.allowed().count <= REMEMBERED);
+    }
+
+    #[test]
+    fn what_is_long_is_not_remembered() {
+        let standing = standing(CLUSTER);
+        let context = context(&standing, &[("ecs:cluster", "a")]);
+        let case = standing.case("ecs:RunTask", &context);
+        for (length, count) in [(REMEMBERED_BYTES, 0), (REMEMBERED_BYTES - case.0.len(), 1)] {
+            let resource = &*"r".repeat(length);
+            let ask = Ask { action: "ecs:RunTask", resource, context: &context };
+            assert!(standing.allows(&ask, &case).is_ok());
+            assert_eq!(standing.allowed().count, count);
+        }
     }
 
     #[test]

@@ -147,6 +147,11 @@ fn explained(record: &Value) -> Vec<String> {
             lines.push(format!("  {key} = {}", list(values).join(", ")));
         }
     }
+    let left_out = list(&denial["leftOut"]);
+    if !left_out.is_empty() {
+        let left_out = left_out.join(", ");
+        lines.push(format!("too long for the audit log, and left out of it: {left_out}"));
+    }
     lines
 }
 
@@ -160,6 +165,12 @@ fn remarks(found: &Value) -> Vec<String> {
     )];
     if count("denied") > 0 {
         lines.push(format!("{} calls were denied; they are not in it", count("denied")));
+    }
+    if count("leftOut") > 0 {
+        lines.push(format!(
+            "{} resources are not in it: calls named more than the audit log keeps of one",
+            count("leftOut")
+        ));
     }
     if found["reads"] != true {
         lines.push(

@@ -5,9 +5,17 @@ use std::sync::Arc;
 
 use longshore_auth::{Context, Question};
 use longshore_domain::ids::Scope;
+use longshore_domain::limits;
 use longshore_domain::record::Tags;
 use longshore_store::View;
 use longshore_store::tables::IamRoleKey;
+
+/// A request names more than policies are asked about.
+#[derive(Debug)]
+pub(crate) struct TooMuch {
+    /// What was asked before that was found; at least one thing.
+    pub(crate) asked: Vec<Question>,
+}
 
 /// What a request asks, as far as it is known.
 ///
@@ -20,6 +28,12 @@ pub(crate) struct Asking<'a> {
     action: &'static str,
     keys: Arc<Context>,
     questions: Vec<Question>,
+    /// Values of condition keys that were added.
+    values: usize,
+    /// Bytes of them, and of the resources.
+    bytes: usize,
+    /// Whether something was left out, since it is too much.
+    is_full: bool,
     /// Whether the operation decides by itself, so that nothing is to be asked before.
     asks_itself: bool,
 }
@@ -38,6 +52,9 @@ impl<'a> Asking<'a> {
             action,
             keys: Arc::new(keys),
             questions: Vec::with_capacity(1),
+            values: 0,
+            bytes: 0,
+            is_full: false,
             asks_itself: false,
         }
     }
@@ -45,11 +62,38 @@ impl<'a> Asking<'a> {
     /// All questions.
     ///
     /// There is always one: a request that names nothing is asked for where nothing can be named.
-    pub(crate) fn into_questions(mut self) -> Vec<Question> {
-        if self.questions.is_empty() && !self.asks_itself {
+    ///
+    /// # Errors
+    /// It names too much. Such a request must be refused, whatever was asked says: a policy may deny what
+    /// was left out.
+    pub(crate) fn into_questions(mut self) -> Result<Vec<Question>, TooMuch> {
+        let is_full = std::mem::take(&mut self.is_full);
+        if self.questions.is_empty() && (is_full || !self.asks_itself) {
+            (self.values, self.bytes) = (0, 0);
             self.ask_anything();
         }
-        self.questions
+        if is_full { Err(TooMuch { asked: self.questions }) } else { Ok(self.questions) }
+    }
+
+    /// Whether there is no room for more, so that it need not be looked for.
+    pub(super) fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    /// Makes room for one more thing of so many bytes, unless that is too much.
+    fn takes(&mut self, bytes: usize) -> bool {
+        self.bytes = self.bytes.saturating_add(bytes);
+        let number = self.questions.len() + self.values;
+        self.is_full |= number >= limits::QUESTIONS || self.bytes > limits::QUESTIONS_BYTES;
+        !self.is_full
+    }
+
+    fn push(&mut self, question: Question) {
+        let length = question.resource.len();
+        self.is_full |= length > limits::RESOURCE_BYTES;
+        if self.takes(length) {
+            self.questions.push(question);
+        }
     }
 
     /// No policy is asked before the operation; it does so itself, or there is nothing to ask.
@@ -70,7 +114,11 @@ impl<'a> Asking<'a> {
     /// One more value of a condition key.
     pub(super) fn key(&mut self, name: &str, value: impl Display) {
         if self.keys.wants(name) {
-            Arc::make_mut(&mut self.keys).add(name, value.to_string());
+            let value = value.to_string();
+            self.values += 1;
+            if self.takes(name.len() + value.len()) {
+                Arc::make_mut(&mut self.keys).add(name, value);
+            }
         }
     }
 
@@ -106,7 +154,7 @@ impl<'a> Asking<'a> {
     /// Whether the operation may be done to `resource`.
     pub(super) fn ask(&mut self, resource: impl Into<String>) {
         let (action, resource, context) = (self.action, resource.into(), Arc::clone(&self.keys));
-        self.questions.push(Question { action, resource, context });
+        self.push(Question { action, resource, context });
     }
 
     /// Whether it may be done where no resource can be named.
@@ -118,7 +166,7 @@ impl<'a> Asking<'a> {
     pub(super) fn ask_tagged(&mut self, resource: impl Into<String>, tags: Option<&Tags>) {
         let context = self.tagged(tags);
         let (action, resource) = (self.action, resource.into());
-        self.questions.push(Question { action, resource, context });
+        self.push(Question { action, resource, context });
     }
 
     /// Whether another action may be done to `resource`, under one more key.
@@ -131,17 +179,20 @@ impl<'a> Asking<'a> {
         let mut context = (*self.keys).clone();
         context.add(key.0, key.1);
         let (resource, context) = (resource.into(), Arc::new(context));
-        self.questions.push(Question { action, resource, context });
+        self.push(Question { action, resource, context });
     }
 
     /// Whether another action may be done to `resource`.
     pub(super) fn ask_also(&mut self, action: &'static str, resource: impl Into<String>) {
         let (resource, context) = (resource.into(), Arc::clone(&self.keys));
-        self.questions.push(Question { action, resource, context });
+        self.push(Question { action, resource, context });
     }
 
     /// Whether a role, by name or ARN, may be handed to `service`.
     pub(super) fn pass_role(&mut self, role: &str, service: &str) {
+        if self.is_full() {
+            return;
+        }
         let named =
             IamRoleKey::new(self.scope.account, role.rsplit('/').next().unwrap_or_default());
         let known = self.view.iam_roles.get(&named).map(|row| (row.arn(), &row.tags));
@@ -163,7 +214,7 @@ impl<'a> Asking<'a> {
             context.add(&format!("iam:ResourceTag/{key}"), value.as_str());
         }
         let context = Arc::new(context);
-        self.questions.push(Question { action: "iam:PassRole", resource: arn, context });
+        self.push(Question { action: "iam:PassRole", resource: arn, context });
     }
 
     /// Whether it matters which tags resources have.

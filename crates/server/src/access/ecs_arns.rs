@@ -147,6 +147,9 @@ impl<'a> Asking<'a> {
 
     /// Whether it may be done to what an ARN names; cluster and service of it are condition keys.
     pub(super) fn ask_arn(&mut self, wanted: &str, text: &str) {
+        if self.is_full() {
+            return;
+        }
         let Some(arn) = parsed(wanted, text) else { return self.ask_anything() };
         let (cluster, service) = owners(&arn.resource);
         if let Some(cluster) = cluster.filter(|_| wanted != "cluster") {
@@ -192,6 +195,9 @@ impl<'a> Asking<'a> {
     }
 
     fn ask_resource(&mut self, kind: &str, within: &Within, text: &str) {
+        if self.is_full() {
+            return;
+        }
         if kind == "cluster" {
             let Some(name) = &within.name else { return self.ask_anything() };
             let arn =

@@ -130,6 +130,9 @@ access! { "elasticloadbalancing", elbv2 {
 impl Asking<'_> {
     /// Whether the operation may be done to what an ARN names.
     fn ask_elb(&mut self, text: &str) {
+        if self.is_full() {
+            return;
+        }
         match text.parse::<ElbArn>() {
             Ok(arn) if is_plain(text) => self.ask_tagged(arn.to_string(), tags(self.view, &arn)),
             _ => self.ask_anything(),

@@ -5,7 +5,7 @@ use longshore_auth::{self as auth, Denied};
 use longshore_domain::ids::{Arn, Resource};
 use longshore_store::tables::ContainerInstanceKey;
 
-use super::{Asking, Entry, Level};
+use super::{Asking, Entry, Level, TooMuch};
 use crate::call::Call;
 
 /// An endpoint under `/_longshore/`.
@@ -137,7 +137,7 @@ impl Call {
         &self,
         action: &'static str,
         ask: impl FnOnce(&mut Asking<'_>),
-    ) -> Vec<auth::Question> {
+    ) -> Result<Vec<auth::Question>, TooMuch> {
         let view = self.server.state.view();
         let keys = self.permissions.context();
         let keys = self.origin.keys(keys, &self.principal, &self.scope.region, self.now);
@@ -152,7 +152,17 @@ impl Call {
         ask: impl FnOnce(&mut Asking<'_>),
     ) -> Result<(), Box<Denied>> {
         let auth::Permissions::By(_) = &self.permissions else { return Ok(()) };
-        let questions = self.questions(action, ask);
+        let questions = self.questions(action, ask).map_err(|TooMuch { mut asked }| {
+            // What endpoints and sessions take is bounded by what a URL has room for.
+            let denied = Box::new(Denied {
+                principal_arn: self.principal.arn.clone(),
+                question: asked.swap_remove(0),
+                reason: auth::Reason::NoAllow(auth::Layer::Identity),
+                evaluation: None,
+            });
+            self.trace.denied(denied.clone());
+            denied
+        })?;
         self.trace.asked(&questions);
         for question in questions {
             auth::allowed(&self.principal, &self.permissions, question)

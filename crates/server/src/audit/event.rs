@@ -1,5 +1,6 @@
 //! One record, in the shape of CloudTrail's.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -21,6 +22,40 @@ const PARAMETERS_BYTES: usize = 64 * 1024;
 const ANSWER_BYTES: usize = 16 * 1024;
 /// An answer that says nothing.
 const EMPTY: &str = "{}";
+/// Longest text of an error, in characters (CloudTrail: 1 KB).
+const MESSAGE: usize = 1024;
+/// Longest text within what is told of a denial, in characters; an ARN is shorter.
+const TEXT: usize = 4096;
+/// Most that is told of a denial, in bytes; beyond, what is not needed to know what was denied is left out.
+const DENIAL_BYTES: usize = 32 * 1024;
+
+/// A request or an answer that waits to be recorded; of a long one only how long it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    Whole(Bytes),
+    Omitted(usize),
+}
+
+impl Kept {
+    /// A request.
+    pub(crate) fn request(body: Bytes) -> Self {
+        Self::up_to(PARAMETERS_BYTES, body)
+    }
+
+    /// An answer.
+    pub(crate) fn answer(body: Bytes) -> Self {
+        Self::up_to(ANSWER_BYTES, body)
+    }
+
+    /// There is none.
+    pub(crate) fn nothing() -> Self {
+        Self::Whole(Bytes::new())
+    }
+
+    fn up_to(limit: usize, body: Bytes) -> Self {
+        if body.len() > limit { Self::Omitted(body.len()) } else { Self::Whole(body) }
+    }
+}
 
 /// What happened, as it is handed over; the record is made of it where nobody waits.
 #[derive(Debug)]
@@ -40,11 +75,11 @@ pub(crate) struct Event {
     /// From where.
     pub(crate) origin: Origin,
     /// The request.
-    pub(crate) body: Bytes,
+    pub(crate) body: Kept,
     /// Whether the request is a form; otherwise it is JSON.
     pub(crate) form: bool,
     /// The answer, if it is JSON; else what the trace was told of it.
-    pub(crate) answer: Bytes,
+    pub(crate) answer: Kept,
     /// Why it failed, if it did.
     pub(crate) error: Option<Reason>,
 }
@@ -83,7 +118,7 @@ impl Event {
         }
         if let Some(error) = &self.error {
             put("errorCode", error.code.as_str().into());
-            put("errorMessage", error.message.as_str().into());
+            put("errorMessage", cut(&error.message, MESSAGE).into());
         }
         let mut more = Map::new();
         let asked = self.trace.all_asked().map(|asked| {
@@ -94,31 +129,73 @@ impl Event {
             value
         });
         more.insert("asked".to_owned(), asked.collect());
+        if self.trace.left_out() > 0 {
+            more.insert("askedLeftOut".to_owned(), self.trace.left_out().into());
+        }
         if let Some(denied) = self.trace.denial() {
-            more.insert("denial".to_owned(), denial(denied));
+            more.insert("denial".to_owned(), bounded(denial(denied)));
         }
         put("additionalEventData", more.into());
         record
     }
 
     fn parameters(&self) -> Value {
-        if self.body.len() > PARAMETERS_BYTES {
-            return json!({ "omitted": format!("a request of {} bytes", self.body.len()) });
+        match &self.body {
+            Kept::Omitted(length) => json!({ "omitted": format!("a request of {length} bytes") }),
+            Kept::Whole(body) if self.form => redact::form(body),
+            Kept::Whole(body) => redact::json(body),
         }
-        if self.form { redact::form(&self.body) } else { redact::json(&self.body) }
     }
 
     /// What a call that changed something was answered; CloudTrail leaves out what reads give.
     fn elements(&self) -> Value {
         let told = self.trace.answer();
-        let length = told.unwrap_or(&self.answer).len();
-        if self.read_only || length <= EMPTY.len() {
-            return Value::Null;
+        match told.unwrap_or(&self.answer) {
+            _ if self.read_only => Value::Null,
+            Kept::Omitted(length) => json!({ "omitted": format!("an answer of {length} bytes") }),
+            Kept::Whole(answer) if answer.len() <= EMPTY.len() => Value::Null,
+            Kept::Whole(answer) if told.is_some() => redact::members(answer),
+            Kept::Whole(answer) => redact::json(answer),
         }
-        if length > ANSWER_BYTES {
-            return json!({ "omitted": format!("an answer of {length} bytes") });
+    }
+}
+
+/// A text that is not too long.
+fn cut(text: &str, characters: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
+    }
+}
+
+/// What is told of a denial, not too long: clients choose some of what it holds.
+fn bounded(mut denial: Value) -> Value {
+    cut_all(&mut denial);
+    let mut left_out = Vec::new();
+    for name in ["context", "near", "deniedBy"] {
+        if denial.to_string().len() <= DENIAL_BYTES {
+            break;
         }
-        told.map_or_else(|| redact::json(&self.answer), |told| redact::members(told))
+        if denial.as_object_mut().and_then(|members| members.remove(name)).is_some() {
+            left_out.push(name);
+        }
+    }
+    if !left_out.is_empty() {
+        denial["leftOut"] = json!(left_out);
+    }
+    denial
+}
+
+fn cut_all(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if let Cow::Owned(short) = cut(text, TEXT) {
+                *text = short;
+            }
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(cut_all),
+        Value::Object(members) => members.values_mut().for_each(cut_all),
+        _ => {}
     }
 }
 

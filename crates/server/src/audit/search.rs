@@ -53,6 +53,8 @@ pub struct Used {
     pub calls: usize,
     /// Calls that were denied; they are no use.
     pub denied: usize,
+    /// Resources that the log left out, since a call named too many.
+    pub left_out: u64,
 }
 
 /// What a principal has used since a time.
@@ -94,6 +96,7 @@ impl Used {
             let action = Use { action: action.to_owned(), passed_to: passed_to.map(str::to_owned) };
             self.actions.entry(action).or_default().insert(resource.to_owned());
         };
+        self.left_out += record["additionalEventData"]["askedLeftOut"].as_u64().unwrap_or_default();
         for ask in asked {
             if let Some((action, resource)) = ask["action"].as_str().zip(ask["resource"].as_str()) {
                 note(action, ask["passedTo"].as_str(), resource);

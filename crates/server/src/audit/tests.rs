@@ -177,9 +177,9 @@ fn event_by(principal: &Principal, id: &str, name: &'static str, body: &'static 
             secure: true,
             user_agent: Some("aws-cli/2".to_owned()),
         },
-        body: Bytes::from_static(body),
+        body: Kept::request(Bytes::from_static(body)),
         form: false,
-        answer: Bytes::new(),
+        answer: Kept::nothing(),
         error: None,
     }
 }
@@ -238,4 +238,82 @@ async fn what_sessions_of_a_role_with_a_path_used_counts_for_the_role() {
     let calls = |arn: &str| used(&directory.0, arn, since).expect("reads").calls;
     assert_eq!(calls(arn), 1);
     assert_eq!(calls("arn:aws:iam::000000000000:role/deployer"), 0, "that is another role");
+}
+
+fn asked(number: usize, length: usize) -> Vec<longshore_auth::Question> {
+    let question = |n| longshore_auth::Question {
+        action: "ecs:UpdateTaskProtection",
+        resource: format!("{n:0length$}"),
+        context: Arc::default(),
+    };
+    (0..number).map(question).collect()
+}
+
+#[test]
+fn what_a_record_tells_is_bounded_whatever_was_asked() {
+    for (number, length, kept) in [(1_000_000, 6, 100), (100, 350, 100), (1000, 2000, 32)] {
+        let trace = Arc::<Trace>::default();
+        trace.asked(&asked(number, length));
+        let record = Event { trace, ..event("id", "UpdateTaskProtection", b"{}") }.record();
+        let more = &record["additionalEventData"];
+        assert_eq!(more["asked"].as_array().map(Vec::len), Some(kept));
+        let left_out = number - kept;
+        assert_eq!(more["askedLeftOut"].as_u64().unwrap_or_default(), left_out as u64);
+        assert!(Value::Object(record).to_string().len() < 128 * 1024);
+    }
+}
+
+#[test]
+fn what_a_record_tells_of_a_denial_is_bounded() {
+    let mut context = longshore_auth::Context::default();
+    for n in 0..100_000 {
+        context.add("aws:TagKeys", format!("key{n}"));
+    }
+    let question = longshore_auth::Question {
+        action: "ecs:StopTask",
+        resource: "r".repeat(1_000_000),
+        context: Arc::new(context),
+    };
+    let reason = longshore_auth::Reason::NoAllow(longshore_auth::Layer::Identity);
+    let principal_arn = "arn:aws:iam::000000000000:user/path/ann".to_owned();
+    let denied = longshore_auth::Denied { principal_arn, question, reason, evaluation: None };
+    let error = Reason { code: "AccessDeniedException".to_owned(), message: denied.to_string() };
+    let event = Event { error: Some(error), ..event("id", "StopTask", b"{}") };
+    event.trace.denied(Box::new(denied));
+    let record = event.record();
+    let denial = &record["additionalEventData"]["denial"];
+    assert_eq!(denial["action"], "ecs:StopTask");
+    assert_eq!(denial["leftOut"], json!(["context"]));
+    assert!(Value::Object(record).to_string().len() < 64 * 1024);
+}
+
+#[test]
+fn what_is_not_shown_does_not_wait_in_the_queue() {
+    let long = Bytes::from(vec![b' '; 64 * 1024 + 1]);
+    let length = long.len();
+    assert_eq!(Kept::request(long.clone()), Kept::Omitted(length));
+    assert_eq!(Kept::answer(long), Kept::Omitted(length));
+    let short = Bytes::from_static(b"{}");
+    assert_eq!(Kept::request(short.clone()), Kept::Whole(short));
+    let event = Event { body: Kept::Omitted(length), ..event("id", "RunTask", b"{}") };
+    assert_eq!(event.record()["requestParameters"]["omitted"], "a request of 65537 bytes");
+}
+
+#[test]
+fn a_use_that_the_log_left_out_is_counted() {
+    let directory = Directory::new();
+    let trace = Arc::<Trace>::default();
+    let known = event("id", "UpdateTaskProtection", b"{}");
+    let (principal, scope) = known.trace.caller().expect("it is known");
+    trace.comes_from(principal, scope);
+    trace.asked(&asked(107, 32));
+    let event = Event { trace, ..known };
+    let mut log = log(&directory.0);
+    log.append(event.at, vec![event.record()]).expect("writes");
+    log.sync().expect("syncs");
+    let since = event.at - std::time::Duration::from_secs(60);
+    let used = used(&directory.0, "arn:aws:iam::000000000000:user/path/ann", since);
+    let used = used.expect("reads");
+    assert_eq!((used.calls, used.left_out), (1, 7));
+    assert_eq!(used.actions.values().map(std::collections::BTreeSet::len).sum::<usize>(), 100);
 }

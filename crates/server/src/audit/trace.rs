@@ -2,9 +2,10 @@
 
 use std::sync::OnceLock;
 
-use bytes::Bytes;
 use longshore_auth::{Denied, Principal, Question};
 use longshore_domain::ids::Scope;
+
+use super::event::Kept;
 
 /// One thing that was asked of the policies.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,15 +16,20 @@ pub(super) struct Asked {
     pub(super) passed_to: Option<String>,
 }
 
+/// Things asked by one call that are kept: as many as any operation takes.
+const ASKED: usize = 100;
+/// Bytes of their resources.
+const ASKED_BYTES: usize = 64 * 1024;
+
 /// What is learnt of a call.
 #[derive(Debug, Default)]
 pub(crate) struct Trace {
     caller: OnceLock<(Principal, Scope)>,
-    asked: OnceLock<Vec<Asked>>,
+    asked: OnceLock<(Vec<Asked>, usize)>,
     /// What was asked later, when it was known what the call is about.
-    asked_more: OnceLock<Vec<Asked>>,
+    asked_more: OnceLock<(Vec<Asked>, usize)>,
     denied: OnceLock<Box<Denied>>,
-    answer: OnceLock<Bytes>,
+    answer: OnceLock<Kept>,
 }
 
 impl Trace {
@@ -34,13 +40,20 @@ impl Trace {
 
     /// What it asks of the policies.
     pub(crate) fn asked(&self, questions: &[Question]) {
-        let asked = questions.iter().map(|question| Asked {
+        let mut bytes = 0;
+        let fits = |question: &&Question| {
+            bytes += question.resource.len();
+            bytes <= ASKED_BYTES
+        };
+        let asked = questions.iter().take(ASKED).take_while(fits).map(|question| Asked {
             action: question.action,
             resource: question.resource.clone(),
             passed_to: passed_to(question),
         });
+        let asked: Vec<Asked> = asked.collect();
+        let left_out = questions.len() - asked.len();
         // A call that is tried again asks the same.
-        if let Err(again) = self.asked.set(asked.collect())
+        if let Err(again) = self.asked.set((asked, left_out))
             && Some(&again) != self.asked.get()
         {
             let _ = self.asked_more.set(again);
@@ -54,11 +67,11 @@ impl Trace {
 
     /// What it is answered, as JSON, where the answer itself is none.
     pub(crate) fn answered(&self, answer: Vec<u8>) {
-        let _ = self.answer.set(answer.into());
+        let _ = self.answer.set(Kept::answer(answer.into()));
     }
 
     /// What it was answered, if that was told.
-    pub(super) fn answer(&self) -> Option<&Bytes> {
+    pub(super) fn answer(&self) -> Option<&Kept> {
         self.answer.get()
     }
 
@@ -69,7 +82,14 @@ impl Trace {
 
     /// What was asked of the policies.
     pub(super) fn all_asked(&self) -> impl Iterator<Item = &Asked> {
-        self.asked.get().into_iter().chain(self.asked_more.get()).flatten()
+        let both = self.asked.get().into_iter().chain(self.asked_more.get());
+        both.flat_map(|(asked, _)| asked)
+    }
+
+    /// How many things were asked besides.
+    pub(super) fn left_out(&self) -> usize {
+        let both = self.asked.get().into_iter().chain(self.asked_more.get());
+        both.map(|(_, left_out)| left_out).sum()
     }
 
     /// Why it was denied, if it was.

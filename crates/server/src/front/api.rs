@@ -1,11 +1,11 @@
 //! A request to an AWS API: find the service, collect the body, authenticate, dispatch, answer.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use longshore_auth as auth;
 use longshore_domain::ids::Scope;
@@ -15,9 +15,10 @@ use longshore_wire::{ServiceError, ServiceInfo, elbv2};
 use tracing::Instrument;
 
 use super::asked::{Asked, Dialect, is_served, not_served};
+use super::body::{self, BodyError};
 use super::{Connection, Reply};
 use crate::access::{Origin, message};
-use crate::audit::{Event, Reason, Trace};
+use crate::audit::{Event, Kept, Reason, Trace};
 use crate::call::Call;
 use crate::members::{self, Caller, NOT_LEADER, Passed, Placed, Refused};
 use crate::{Server, clock};
@@ -38,11 +39,11 @@ pub(super) async fn answer(
     let (parts, body) = request.into_parts();
     let dialect = Dialect::of(&parts.headers);
     // First of all, since a connection whose request was not read to its end cannot go on.
-    let body = match collect(body).await {
+    let body = match body::read(&server, body, limits::REQUEST_BYTES).await {
         Ok(body) => body,
         Err(error) => {
-            server.metrics.request("-", error.code, started.elapsed());
-            return reply(Err(error), dialect, &elbv2::SERVICE, &request_id);
+            server.metrics.request("-", error.code(), started.elapsed());
+            return unread(&error, dialect, &request_id);
         }
     };
     let asked = Asked::of(&parts.headers, &body);
@@ -122,15 +123,15 @@ fn note(server: &Server, received: &Received<'_>, asked: Asked, outcome: &Placed
         read_only,
         trace: Arc::clone(trace),
         origin: (*origin).clone(),
-        body: (*body).clone(),
+        body: Kept::request((*body).clone()),
         form: *dialect == Dialect::Query,
-        answer: match outcome {
+        answer: Kept::answer(match outcome {
             _ if read_only => Bytes::new(),
             Placed::Here(Ok(answer)) if *dialect == Dialect::Json => answer.clone(),
             Placed::There(passed) if passed.error.is_none() => passed.body.clone(),
             // What is no JSON the service has told as such.
             Placed::Here(_) | Placed::There(_) => Bytes::new(),
-        },
+        }),
         error,
     });
 }
@@ -294,18 +295,35 @@ async fn came_by_hop(
     Ok((call, asked))
 }
 
-async fn collect(body: Incoming) -> Result<Bytes, ServiceError> {
-    match Limited::new(body, limits::REQUEST_BYTES).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            let message = format!("request body exceeds {} bytes", limits::REQUEST_BYTES);
-            Err(ServiceError {
-                status: 413,
-                ..ServiceError::client("RequestEntityTooLarge", message)
-            })
-        }
-        Err(error) => Err(ErrorCode::ClientException.error(format!("body not readable: {error}"))),
+/// What a client is told whose request is not obeyed, whatever it asks for; `ours` are endpoints of ours.
+pub(super) fn forbidden(
+    server: &Server,
+    request: &Request<Incoming>,
+    ours: bool,
+    why: &'static str,
+) -> Reply {
+    let dialect = Dialect::of(request.headers());
+    let code = match dialect {
+        Dialect::Json => "AccessDeniedException",
+        Dialect::Query => "AccessDenied",
+    };
+    server.metrics.request("-", code, Duration::ZERO);
+    if ours {
+        let told = serde_json::json!({ "code": code, "error": why });
+        return super::text(StatusCode::FORBIDDEN, "application/json", told.to_string());
     }
+    let error = ServiceError { status: 403, ..ServiceError::client(code, why) };
+    reply(Err(error), dialect, &elbv2::SERVICE, &clock::uuid())
+}
+
+/// What a client is told whose body was not read to its end. What it was to do is not known then.
+fn unread(error: &BodyError, dialect: Dialect, request_id: &str) -> Reply {
+    let status = error.status().as_u16();
+    let error = ServiceError { status, ..ServiceError::client(error.code(), error.to_string()) };
+    let mut reply = reply(Err(error), dialect, &elbv2::SERVICE, request_id);
+    // The rest of the body is not read.
+    reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    reply
 }
 
 /// How the caller reached us, for URLs that we hand out.
@@ -347,13 +365,8 @@ fn reply(
         }
     };
     let mut reply = answer_with(status, body, dialect, request_id);
-    let headers = reply.headers_mut();
-    if status == StatusCode::PAYLOAD_TOO_LARGE {
-        // The rest of the body is not read.
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
     if let Some(code) = code {
-        headers.insert(ERROR_TYPE, HeaderValue::from_static(code));
+        reply.headers_mut().insert(ERROR_TYPE, HeaderValue::from_static(code));
     }
     reply
 }

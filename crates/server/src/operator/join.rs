@@ -11,7 +11,6 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use http::{Request, StatusCode};
-use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use longshore_auth as auth;
 use longshore_domain::ids::Scope;
@@ -23,7 +22,7 @@ use serde_json::json;
 use super::{caller_of, denial, json as answer};
 use crate::audit::Reason;
 use crate::call::Call;
-use crate::front::{Connection, Reply};
+use crate::front::{self, Connection, Reply};
 use crate::identity::join::{self, Former, JoinError, Joined, Wanted};
 use crate::{Server, clock};
 
@@ -102,17 +101,14 @@ pub(super) async fn redeem(
     request: Request<Incoming>,
 ) -> Reply {
     let (parts, body) = request.into_parts();
-    let Ok(body) = Limited::new(body, JOIN_BYTES).collect().await else {
-        return refused(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "InvalidRequest",
-            "The request is too long.",
-        );
+    let body = match front::read(server, body, JOIN_BYTES).await {
+        Ok(body) => body,
+        Err(error) => return refused(error.status(), error.code(), &error.to_string()),
     };
     let (true, Ok(vault)) = (server.is_iam, server.vault()) else {
         return refused(StatusCode::BAD_REQUEST, "InvalidRequest", NOT_IAM);
     };
-    let Ok(asked) = serde_json::from_slice::<Asked>(&body.to_bytes()) else {
+    let Ok(asked) = serde_json::from_slice::<Asked>(&body) else {
         let text = "A request to join is JSON with id and secret.";
         return refused(StatusCode::BAD_REQUEST, "InvalidRequest", text);
     };
@@ -193,15 +189,12 @@ pub(super) async fn renew(
     request: Request<Incoming>,
 ) -> Reply {
     let (parts, body) = request.into_parts();
-    let Ok(body) = Limited::new(body, JOIN_BYTES).collect().await else {
-        return refused(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "InvalidRequest",
-            "The request is too long.",
-        );
+    let body = match front::read(server, body, JOIN_BYTES).await {
+        Ok(body) => body,
+        Err(error) => return refused(error.status(), error.code(), &error.to_string()),
     };
     let request = Request::from_parts(parts, ());
-    let (principal, scope) = match caller_of(server, &request, &body.to_bytes()) {
+    let (principal, scope) = match caller_of(server, &request, &body) {
         Ok(caller) => caller,
         Err(error) => {
             let error = error.response(auth::Protocol::Json);

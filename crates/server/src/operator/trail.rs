@@ -101,6 +101,7 @@ pub(super) async fn suggest(
                 "policy": suggest::policy(&used),
                 "calls": used.calls,
                 "denied": used.denied,
+                "leftOut": used.left_out,
                 "reads": server.audit.has_reads(),
             });
             answer(StatusCode::OK, &body)

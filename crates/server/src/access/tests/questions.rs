@@ -8,14 +8,14 @@ use longshore_wire::{Peer, elbv2};
 use serde_json::Value;
 
 use super::*;
-use crate::access::{Access, Asking};
+use crate::access::{Access, Asking, Origin};
 
 fn ask<O: Access>(server: &Server, input: &O::Input) -> Vec<Question> {
     let (view, scope) = (server.state.view(), scope());
     let mut asking =
         Asking::new(&view, &scope, O::ENTRY.action, longshore_auth::Context::default());
     O::asks(input, &mut asking);
-    asking.into_questions()
+    asking.into_questions().expect("no more than is asked")
 }
 
 fn asked<O: Access>(server: &Server, input: &str) -> Vec<Question> {
@@ -265,4 +265,65 @@ async fn policies_decide_by_keys_of_the_request() {
     };
     assert!(list("default").await.is_ok());
     assert_eq!(list("other").await, Err("AccessDeniedException"), "whether it exists or not");
+}
+
+#[tokio::test]
+async fn what_names_too_much_is_never_asked_whole() {
+    let server = server().await;
+    let (view, scope) = (server.state.view(), scope());
+    let try_it = |ask: &dyn Fn(&mut Asking<'_>)| {
+        let keys = longshore_auth::Context::default();
+        let mut asking = Asking::new(&view, &scope, "ecs:UpdateTaskProtection", keys);
+        ask(&mut asking);
+        asking.into_questions()
+    };
+    let names = |number: usize, length: usize| {
+        move |asking: &mut Asking<'_>| {
+            for n in 0..number {
+                asking.ask(format!("{n:0length$}"));
+            }
+        }
+    };
+    assert_eq!(try_it(&names(500, 200)).expect("it is not too much").len(), 500);
+    for (number, length, kept) in [(1_000_000, 32, 500), (100, 2000, 65), (1, 2049, 1)] {
+        let asked = try_it(&names(number, length)).expect_err("it is too much").asked;
+        assert_eq!(asked.len(), kept, "{number} of {length}");
+    }
+    let tags = try_it(&|asking| {
+        asking.tag_keys(["key"].into_iter().cycle().take(1_000_000));
+        asking.ask("r");
+    });
+    let asked = tags.expect_err("it is too much").asked;
+    assert_eq!((asked.len(), asked[0].resource.as_str()), (1, "*"));
+    assert!(key(&asked[0], "aws:TagKeys").len() <= 500);
+}
+
+#[tokio::test]
+async fn what_names_too_much_is_refused_though_all_is_allowed() {
+    let server = server().await;
+    let call = |permissions| Call {
+        permissions,
+        ..Call::of_ours(
+            &server,
+            Origin::default(),
+            Principal::new(
+                Account::default(),
+                PrincipalKind::User { name: "ann".to_owned() },
+                None,
+            ),
+            scope(),
+        )
+    };
+    let tasks = vec!["t"; 1_000_000];
+    let input = serde_json::json!({"cluster": "c", "tasks": tasks, "protectionEnabled": true});
+    let input = input.to_string();
+    let ask = |permissions| {
+        let input = json::decode(input.as_bytes(), Peer::Client).expect("it is of its shape");
+        call(permissions).authorize::<op::UpdateTaskProtection>(input).expect_err("it is refused")
+    };
+    let refused = ask(by([ALL]));
+    assert_eq!(refused.code, "InvalidParameterException");
+    assert!(refused.message.starts_with("The request names too much"), "{refused}");
+    let denied = ask(Permissions::by(Policies::default()));
+    assert_eq!(denied.code, "AccessDeniedException");
 }
