@@ -3,11 +3,13 @@
 import base64
 import datetime
 import functools
+import http.server
 import json
 import os
 import pathlib
 import stat
 import subprocess
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -198,6 +200,42 @@ def test_keys_that_ended_take_another_token_and_the_instance_stays(world: Joined
     agent.environment["LONGSHORE_JOIN_TOKEN"] = world.token()
     agent.start()
     assert agent.arn == instance
+
+
+def test_another_control_plane_hears_nothing_of_former_keys(world: Joined) -> None:
+    agent = world.agent(world.token()).start()
+    kept, instance = world.keys(agent), agent.arn
+    agent.kill()
+    heard = []
+
+    class Other(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            answer = b'{"__type":"AccessDenied","message":"no"}'
+            self.send_response(403)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+    other = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Other)
+    threading.Thread(target=other.serve_forever, daemon=True).start()
+    made = {"endpoint": f"http://127.0.0.1:{other.server_port}", "id": "1", "secret": "x"}
+    token = base64.urlsafe_b64encode(json.dumps(made).encode()).decode().rstrip("=")
+    agent.environment["LONGSHORE_JOIN_TOKEN"] = f"lsj_{token}"
+    agent.spawn()
+    assert agent.popen is not None
+    assert agent.popen.wait(30) == TERMINAL
+    other.shutdown()
+    other.server_close()
+    [body] = heard
+    assert json.loads(body) == {"id": "1", "secret": "x", "former": None}
+    assert kept["secret_access_key"] not in body
+    # The one that knows the keys takes the machine for the same.
+    agent.environment["LONGSHORE_JOIN_TOKEN"] = world.token()
+    agent.start()
+    assert agent.arn == instance
+    agent.stop()
+    world.agents.remove(agent)
 
 
 def test_servers_without_identities_have_no_tokens(tmp_path: pathlib.Path) -> None:

@@ -134,8 +134,8 @@ async fn renewed_keys_are_the_same_session() {
     }
 }
 
-/// What a machine says, by the id of its token.
-type Proof<'a> = &'a dyn Fn(&str) -> String;
+/// What a machine shows for the token with this id.
+type Proof<'a> = dyn Fn(&str) -> String + 'a;
 
 #[tokio::test]
 async fn a_machine_that_joins_anew_is_the_same_only_if_it_has_both_halves_of_its_keys() {
@@ -144,7 +144,7 @@ async fn a_machine_that_joins_anew_is_the_same_only_if_it_has_both_halves_of_its
     let first = bench.join(&token.id, &token.secret, None, Duration::ZERO).await.expect("keys");
     let (right, session_token) = (&*first.keys.secret_access_key, &*first.keys.session_token);
     let other = token.id;
-    let proofs: [(Proof<'_>, bool); 5] = [
+    let proofs: [(&Proof<'_>, bool); 5] = [
         (&|id| prove_former(right, id), true),
         (&|id| prove_former("guess", id), false),
         // Whoever hears one proof has it for a token that is used.
