@@ -225,4 +225,16 @@ mod tests {
         let succeeded = explained(&record(&Value::Null));
         assert_eq!(succeeded[3], "  it was allowed, and succeeded");
     }
+
+    #[test]
+    fn what_the_log_left_out_is_said() {
+        let denial = json!({ "decision": "otherAccount", "leftOut": ["context", "near"] });
+        let lines = explained(&record(&denial));
+        let last = lines.last().expect("lines");
+        assert_eq!(last, "too long for the audit log, and left out of it: context, near");
+        let found = json!({ "calls": 1, "principal": "arn:u", "reads": true, "leftOut": 7 });
+        assert!(remarks(&found)[1].starts_with("7 resources are not in it"));
+        let found = json!({ "calls": 1, "principal": "arn:u", "reads": true, "leftOut": 0 });
+        assert_eq!(remarks(&found).len(), 1);
+    }
 }
