@@ -618,9 +618,8 @@ fn it_is_explained_what_a_shift_waits_for() {
     );
 }
 
-/// The one before was stopped when it had all the traffic, and there were no tasks then.
-#[test]
-fn a_revision_is_started_again_before_it_gets_traffic_back() {
+/// A deployment that begins after one that was stopped with all the traffic, while the service had no tasks.
+fn cut_short() -> World {
     let mut world = World::shifting(ShiftStrategy::BlueGreen, 1);
     world.deploy();
     reach(&mut world, Stage::TestTrafficShift);
@@ -631,6 +630,12 @@ fn a_revision_is_started_again_before_it_gets_traffic_back() {
     pass(&mut world);
     assert_eq!((process(&world).status, world.shares("PROD")), (Status::Stopped, (100, 0)));
     world.deploy();
+    world
+}
+
+#[test]
+fn a_revision_is_started_again_before_it_gets_traffic_back() {
+    let mut world = cut_short();
     pass(&mut world);
     // Both run now, and nothing has moved.
     assert_eq!((process(&world).stage, world.shares("PROD")), (Stage::ReconcileService, (100, 0)));
@@ -646,15 +651,7 @@ fn a_revision_is_started_again_before_it_gets_traffic_back() {
 #[test]
 fn traffic_stays_where_it_is_until_the_old_revision_is_there() {
     for end in [Status::StopRequested, Status::RollbackRequested] {
-        let mut world = World::shifting(ShiftStrategy::BlueGreen, 1);
-        world.deploy();
-        reach(&mut world, Stage::TestTrafficShift);
-        world.scale(0);
-        reach(&mut world, Stage::ProductionTrafficShift);
-        world.deployment.as_mut().expect("one").status = Status::StopRequested;
-        world.scale(2);
-        pass(&mut world);
-        world.deploy();
+        let mut world = cut_short();
         world.pass();
         world.deployment.as_mut().expect("one").status = end;
         for _ in 0..40 {
